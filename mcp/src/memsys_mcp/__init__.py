@@ -1,0 +1,3 @@
+"""The memsys MCP server."""
+
+__version__ = "0.1.0"
