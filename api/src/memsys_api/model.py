@@ -1,0 +1,82 @@
+"""The words every room of the API shares: scopes, memories, entities, relations. Plain values, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where a statement may look: one project, narrowed by any of mem0's four ids.
+
+    The project is the tenant and the only wall; the ids filter inside it. ``None`` means "any".
+    """
+
+    project: str
+    user_id: str | None = None
+    agent_id: str | None = None
+    app_id: str | None = None
+    run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """Something a memory speaks of. ``key`` is the normalised name and is unique within a project."""
+
+    key: str
+    name: str
+    kind: str = "entity"
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A directed, time-bound statement between two entities of the same project, by their keys."""
+
+    subject: str
+    predicate: str
+    object: str
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """What was read out of one text: the entities it mentions and the relations it states."""
+
+    entities: tuple[Entity, ...] = ()
+    relations: tuple[Relation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """One version of one memory, as it is stored and as it is answered."""
+
+    id: UUID
+    scope: Scope
+    version: int
+    text: str
+    hash: str
+    event_time: datetime
+    created_at: datetime
+    updated_at: datetime
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SinkRecord:
+    """The newest state of one memory, as a state sink applies it.
+
+    ``memory`` is ``None`` for a tombstone: the memory is deleted at ``version`` and an older add must not
+    raise it again. A sink refuses any version that is not newer than the one it holds.
+    """
+
+    project: str
+    id: UUID
+    version: int
+    memory: Memory | None
+    extraction: Extraction = Extraction()

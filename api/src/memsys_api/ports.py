@@ -1,0 +1,83 @@
+"""What the flows ask of the outside world, as protocols. Implementations live in ``embedding/`` and ``sinks/``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+
+from memsys_api.model import Scope, SinkRecord
+
+Vectors = npt.NDArray[np.float32]
+
+
+class Embedder(Protocol):
+    """Turns texts into unit-length vectors."""
+
+    provider: str
+    model: str
+    dimensions: int
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        """Return one row per text, shape ``(len(texts), dimensions)``, float32, L2-normalised.
+
+        Raises :class:`EmbedderUnavailable` when the provider does not answer and
+        :class:`EmbedderRejected` when it answers with an error that a retry will not mend.
+        Never blocks the event loop.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+class EmbedderError(Exception):
+    """Base of what an embedder raises."""
+
+
+class EmbedderUnavailable(EmbedderError):
+    """The provider is away or overloaded: the same call may succeed later."""
+
+
+class EmbedderRejected(EmbedderError):
+    """The provider refused the call: wrong key, model or dimensions."""
+
+
+class SinkUnavailable(Exception):
+    """The sink does not answer. Nothing is wrong with the records: all of them are tried again when it is back."""
+
+
+class Sink(Protocol):
+    """A projection of PostgreSQL. A sink applies; it never decides and never calls a model."""
+
+    name: str
+
+    async def prepare(self) -> None:
+        """Create constraints and indexes; idempotent. Raises :class:`SinkUnavailable`."""
+        ...
+
+    async def apply(self, records: Sequence[SinkRecord]) -> dict[UUID, str]:
+        """Apply the records in one batch, idempotently by (id, version); the newest version wins.
+
+        Returns the records that cannot be applied, by id, each with its error text (empty: all applied or
+        already newer). Raises :class:`SinkUnavailable` when the sink did not answer; then nothing is known to
+        be applied and the whole batch is due again.
+        """
+        ...
+
+    async def available(self) -> bool: ...
+
+    async def close(self) -> None: ...
+
+
+class GraphSink(Sink, Protocol):
+    """A sink that can also be asked: memories near the entities of a query."""
+
+    async def neighbours(self, scope: Scope, entity_keys: Sequence[str], limit: int) -> list[tuple[UUID, float]]:
+        """Memory ids within two hops of the entities, best first, with a weight in (0, 1].
+
+        The project is enforced inside the query. Raises :class:`SinkUnavailable`.
+        """
+        ...
