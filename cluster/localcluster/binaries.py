@@ -61,7 +61,8 @@ def _folder(tool: Tool) -> Path:
 
 
 def _sources(tool: Tool) -> Mapping[str, bytes]:
-    return {path.name: path.read_bytes() for path in (MODULES_DIR / tool.module).iterdir() if path.is_file()}
+    module = MODULES_DIR / tool.module
+    return {str(path.relative_to(module)): path.read_bytes() for path in module.rglob("*") if path.is_file()}
 
 
 def _is_complete(tool: Tool, folder: Path) -> bool:

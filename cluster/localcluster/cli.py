@@ -6,9 +6,10 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from types import FrameType
 
-from . import apiserver, binaries, description
+from . import apiserver, binaries, description, images, layout, node, relay
 from .errors import ClusterError
 from .locks import exclusive
 from .paths import ClusterPaths, cache_dir, cluster_paths, state_dir
@@ -48,6 +49,10 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     command("build", _build, "compile the cluster's binaries into the cache", named=False)
+    command("up", _up, "make a real node ready, or repair it")
+    command("load", _load, "import the images that images/build made")
+    expose = command("expose", _expose, "relay 127.0.0.1:LOCALPORT to services, until `down`")
+    expose.add_argument("mappings", metavar="NS/SVC:PORT=LOCALPORT", nargs="*")
     command("apiserver", _apiserver, "only etcd and kube-apiserver, on 127.0.0.1")
     command("down", _down, "stop and remove everything of a cluster, keep the cache")
     command("kubeconfig", _kubeconfig, "print the path of an administrator's kubeconfig")
@@ -82,12 +87,47 @@ def _audit_log(arguments: argparse.Namespace) -> None:
     print(paths.audit_log)
 
 
+def _up(arguments: argparse.Namespace) -> None:
+    paths = _paths(arguments)
+    with _locked(paths):
+        node.up(paths)
+
+
+def _load(arguments: argparse.Namespace) -> None:
+    paths = _paths(arguments)
+    source = images.project_layout()
+    names = layout.images(source)
+    if not names:
+        raise ClusterError(f"no images in {source}: run images/build first")
+    with _locked(paths):
+        description.existing(paths)
+        images.load(paths, source, names)
+
+
+def _expose(arguments: argparse.Namespace) -> None:
+    paths = _paths(arguments)
+    with _locked(paths):
+        description.existing(paths)
+        relay.expose(paths, arguments.mappings)
+
+
 def _down(arguments: argparse.Namespace) -> None:
     paths = _paths(arguments)
     with _locked(paths):
+        if not paths.root.exists():
+            return
+        with step(f"remove cluster {paths.name}"):
+            _remove(paths)
+
+
+def _remove(paths: ClusterPaths) -> None:
+    desc = description.load(paths)
+    if desc is not None and desc.kind == "apiserver":
         apiserver.down(paths)
-        shutil.rmtree(paths.root, ignore_errors=False) if paths.root.exists() else None
+    else:
+        node.down(paths, desc)
+    shutil.rmtree(paths.root)
 
 
-def _locked(paths: ClusterPaths):
+def _locked(paths: ClusterPaths) -> AbstractContextManager[None]:
     return exclusive(state_dir() / f".{paths.name}.lock", f"cluster {paths.name}")

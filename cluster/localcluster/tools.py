@@ -63,12 +63,17 @@ LOCAL_PATH = Tool(
     {"local-path-provisioner": "github.com/rancher/local-path-provisioner"},
     {"main.VERSION": LOCAL_PATH_VERSION},
 )
-PAUSE = Tool("pause", "pause", "v1", {"pause": "memsys.dev/cluster/pause"})
+HELPERS = Tool(
+    "node-helpers",
+    "node",
+    "v1",
+    {name: f"memsys.dev/cluster/node/{name}" for name in ("pause", "volume-helper")},
+)
 KIND = Tool("kind", "kind", KIND_VERSION, {"kind": "sigs.k8s.io/kind"})
 
 #: In build order: what the contract tests wait for comes first.
 API_TOOLS = (ETCD, KUBE_API)
-NODE_TOOLS = (ETCD, KUBE_API, KUBE_NODE, HELM, PAUSE, COREDNS, LOCAL_PATH)
+NODE_TOOLS = (ETCD, KUBE_API, KUBE_NODE, HELM, HELPERS, COREDNS, LOCAL_PATH)
 KIND_TOOLS = (KUBE_API, HELM, KIND)
 
 
@@ -76,7 +81,7 @@ def tool_key(tool: Tool, sources: Mapping[str, bytes]) -> str:
     """12 hex digits that change whenever the binaries would.
 
     Args:
-        sources: the files of the tool's module folder, name -> content.
+        sources: the files of the tool's module folder, relative path -> content.
     """
     digest = hashlib.sha256()
     spec = [tool.name, tool.version, dict(tool.packages), tool.ldflags]

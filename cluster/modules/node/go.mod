@@ -1,0 +1,3 @@
+module memsys.dev/cluster/node
+
+go 1.24.0
