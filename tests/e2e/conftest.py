@@ -1,0 +1,99 @@
+"""One cluster for the whole tier, brought up the way the README says: `make up`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from .support.kubectl import Kubectl, System
+
+ROOT = Path(__file__).resolve().parents[2]
+CLUSTER = "memsys-test"
+SAMPLE = ROOT / "crds" / "samples" / "minimal.yaml"
+UP_SECONDS = 900
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What `make up` and `make -s env` gave: the environment of a user's shell, and the make variables that did it."""
+
+    environment: dict[str, str]
+    variables: tuple[str, ...]
+    up_output: str
+
+    @property
+    def api_url(self) -> str:
+        return self.environment["MEMSYS_API_URL"]
+
+    @property
+    def mcp_url(self) -> str:
+        return self.environment["MEMSYS_MCP_URL"]
+
+    @property
+    def key(self) -> str:
+        return self.environment["MEMSYS_API_KEY"]
+
+    def make(self, *goals: str, timeout: float = UP_SECONDS) -> str:
+        return make(*goals, *self.variables, timeout=timeout)
+
+
+def make(*arguments: str, timeout: float = UP_SECONDS) -> str:
+    """Run make at the root of the checkout and return its standard output; fail with all it said otherwise."""
+    done = subprocess.run(
+        ["make", "--silent", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False
+    )
+    assert done.returncode == 0, f"make {shlex.join(arguments)} failed:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def shell_exports(text: str) -> dict[str, str]:
+    """Evaluate `make -s env` in a shell, as a user would, and return the environment it leaves."""
+    script = f"{text}\nenv --null"
+    printed = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True).stdout
+    return dict(entry.split("=", 1) for entry in printed.split("\0") if "=" in entry)
+
+
+@pytest.fixture(scope="session")
+def installation() -> Iterator[Installation]:
+    variables = (f"NAME={CLUSTER}", f"API_PORT={free_port()}", f"MCP_PORT={free_port()}")
+    try:
+        output = make("up", *variables)
+        environment = shell_exports(make("env", *variables))
+        yield Installation(environment, variables, output)
+    finally:
+        if not os.environ.get("KEEP"):
+            make("down", f"NAME={CLUSTER}")
+
+
+@pytest.fixture(scope="session")
+def kubectl(installation: Installation) -> Kubectl:
+    return Kubectl(installation.environment["KUBECONFIG"], installation.environment["PATH"])
+
+
+@pytest.fixture(scope="session")
+def sample() -> dict[str, object]:
+    document: dict[str, object] = yaml.safe_load(SAMPLE.read_text())
+    return document
+
+
+@pytest.fixture
+def system(kubectl: Kubectl, sample: dict[str, object]) -> System:
+    """The system that `make up` applied, Ready. Applied again if a test before deleted it."""
+    found = System(kubectl, str(sample["metadata"]["name"]), "default")  # type: ignore[index]
+    kubectl.apply(sample, namespace=found.namespace)
+    found.wait_ready()
+    return found
