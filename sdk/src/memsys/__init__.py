@@ -1,3 +1,76 @@
 """Python client and wire models for memsys."""
 
+from memsys.aio import AsyncClient
+from memsys.breaker import CircuitBreaker
+from memsys.client import Client
+from memsys.errors import (
+    CircuitOpen,
+    Conflict,
+    FieldError,
+    Forbidden,
+    Invalid,
+    MemsysError,
+    NotFound,
+    ProblemError,
+    RateLimited,
+    ServerError,
+    ServiceUnavailable,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    UnexpectedAnswer,
+    Unreachable,
+)
+from memsys.models import (
+    Added,
+    AddResults,
+    Found,
+    GraphStatus,
+    HistoryEntry,
+    Info,
+    Key,
+    Memory,
+    NewKey,
+    Page,
+    SearchResults,
+    SyncReport,
+)
+from memsys.retry import RetryPolicy
+
+__all__ = [
+    "AddResults",
+    "Added",
+    "AsyncClient",
+    "CircuitBreaker",
+    "CircuitOpen",
+    "Client",
+    "Conflict",
+    "FieldError",
+    "Forbidden",
+    "Found",
+    "GraphStatus",
+    "HistoryEntry",
+    "Info",
+    "Invalid",
+    "Key",
+    "Memory",
+    "MemsysError",
+    "NewKey",
+    "NotFound",
+    "Page",
+    "ProblemError",
+    "RateLimited",
+    "RetryPolicy",
+    "SearchResults",
+    "ServerError",
+    "ServiceUnavailable",
+    "SyncReport",
+    "TooLarge",
+    "Unauthorized",
+    "Unavailable",
+    "UnexpectedAnswer",
+    "Unreachable",
+    "__version__",
+]
+
 __version__ = "0.1.0"

@@ -1,0 +1,272 @@
+"""The asynchronous client: the same methods as the blocking one, to be awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from memsys import operations, wire
+from memsys.breaker import CircuitBreaker
+from memsys.exchange import Attempt, Options, Outcome, exchange
+from memsys.models import (
+    AddResults,
+    GraphStatus,
+    HistoryEntry,
+    Info,
+    Key,
+    Memory,
+    NewKey,
+    Page,
+    SearchResults,
+    SyncReport,
+)
+from memsys.operations import Call, Content, Scope
+from memsys.retry import RetryPolicy
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """Talks to a memsys service without blocking. One instance per service: it pools connections.
+
+    Every method raises :class:`~memsys.errors.ProblemError` where the service refused, and
+    :class:`~memsys.errors.Unavailable` where it could not be had.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        key: str | None = None,
+        *,
+        project: str | None = None,
+        timeout: float = 10.0,
+        budget: float = 30.0,
+        connect_timeout: float = 2.0,
+        max_connections: int = 100,
+        retry: RetryPolicy | None = None,
+        breaker: CircuitBreaker | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._options = Options(key=key, project=project, timeout=timeout, budget=budget)
+        self._retry = retry or RetryPolicy()
+        self._breaker = breaker or CircuitBreaker()
+        self._connect_timeout = connect_timeout
+        self._http = httpx.AsyncClient(
+            base_url=wire.base_url(base_url), limits=wire.limits(max_connections), transport=transport
+        )
+
+    def with_options(
+        self,
+        *,
+        key: str | None = None,
+        project: str | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,
+        budget: float | None = None,
+    ) -> Self:
+        """The same client and connections with other options; ``None`` leaves one as it was."""
+        given = {
+            "key": key,
+            "project": project,
+            "request_id": request_id,
+            "timeout": timeout,
+            "budget": budget,
+        }
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._options = self._options.with_changes(**{k: v for k, v in given.items() if v is not None})
+        return other
+
+    async def add(
+        self,
+        content: Content,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        infer: bool | None = None,
+        timestamp: datetime | None = None,
+        expires_at: datetime | None = None,
+        idempotency_key: str | None = None,
+    ) -> AddResults:
+        """Store a text, or messages ``{"role", "content", "name"?}``. ``timestamp`` is when it happened."""
+        return await self._send(
+            operations.add(
+                content,
+                scope=Scope(user_id, agent_id, app_id, run_id),
+                metadata=metadata,
+                infer=infer,
+                timestamp=timestamp,
+                expires_at=expires_at,
+                idempotency_key=idempotency_key,
+            )
+        )
+
+    async def search(
+        self,
+        query: str,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+        top_k: int | None = None,
+        threshold: float | None = None,
+        filters: Mapping[str, Any] | None = None,
+        explain: bool | None = None,
+        as_of: datetime | None = None,
+    ) -> SearchResults:
+        """Find memories by meaning, words and relations, best first."""
+        return await self._send(
+            operations.search(
+                query,
+                scope=Scope(user_id, agent_id, app_id, run_id),
+                top_k=top_k,
+                threshold=threshold,
+                filters=filters,
+                explain=explain,
+                as_of=as_of,
+            )
+        )
+
+    async def list(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page:
+        """One page of memories. Pass its ``next_cursor`` for the next."""
+        scope = Scope(user_id, agent_id, app_id, run_id)
+        return await self._send(operations.list_memories(scope=scope, limit=limit, cursor=cursor))
+
+    async def get(self, memory_id: uuid.UUID | str) -> Memory:
+        """One memory. Raises :class:`~memsys.errors.NotFound`."""
+        return await self._send(operations.get(memory_id))
+
+    async def update(
+        self,
+        memory_id: uuid.UUID | str,
+        *,
+        text: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Replace the text, the metadata or both; the old version stays in the history."""
+        return await self._send(operations.update(memory_id, text=text, metadata=metadata))
+
+    async def delete(self, memory_id: uuid.UUID | str) -> None:
+        """Delete one memory. Raises :class:`~memsys.errors.NotFound`."""
+        return await self._send(operations.delete(memory_id))
+
+    async def delete_all(
+        self,
+        *,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> None:
+        """Delete every memory of a scope. Raises :class:`ValueError` where no id is given."""
+        return await self._send(operations.delete_all(scope=Scope(user_id, agent_id, app_id, run_id)))
+
+    async def history(self, memory_id: uuid.UUID | str) -> Sequence[HistoryEntry]:
+        """The changes of one memory, oldest first."""
+        return await self._send(operations.history(memory_id))
+
+    async def create_key(
+        self,
+        name: str,
+        *,
+        projects: Sequence[str],
+        default_project: str | None = None,
+        rights: Sequence[str] = ("read", "write"),
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        expires_at: datetime | None = None,
+    ) -> NewKey:
+        """Make a key; needs an admin key. Its secret is in the answer and nowhere else. Never retried."""
+        return await self._send(
+            operations.create_key(
+                name,
+                projects=projects,
+                default_project=default_project,
+                rights=rights,
+                user_id=user_id,
+                agent_id=agent_id,
+                expires_at=expires_at,
+            )
+        )
+
+    async def keys(self) -> Sequence[Key]:
+        """All keys, without their secrets; needs an admin key."""
+        return await self._send(operations.list_keys())
+
+    async def delete_key(self, key_id: str) -> None:
+        """Revoke a key; needs an admin key."""
+        return await self._send(operations.delete_key(key_id))
+
+    async def sync_graph(self, memory_id: uuid.UUID | str | None = None) -> SyncReport:
+        """Bring the graph up to date now, for one memory or all that is due."""
+        return await self._send(operations.sync_graph(memory_id))
+
+    async def graph_status(self) -> GraphStatus:
+        """How far the graph is behind."""
+        return await self._send(operations.graph_status())
+
+    async def info(self) -> Info:
+        """What the service runs on. The cheapest call that checks a key."""
+        return await self._send(operations.info())
+
+    async def ready(self) -> None:
+        """Return if the service can serve; :class:`~memsys.errors.Unavailable` names what it waits for."""
+        return await self._send(operations.ready())
+
+    async def close(self) -> None:
+        """Close the connections, also those of clients made by :meth:`with_options`."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _send(self, call: Call[T]) -> T:
+        arguments = wire.request_arguments(call, self._options)
+        steps = exchange(call, self._options, policy=self._retry, breaker=self._breaker)
+        outcome: Outcome = None
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, Attempt):
+                    outcome = await self._attempt(arguments, step.timeout)
+                else:
+                    await asyncio.sleep(step.seconds)
+                    outcome = None
+                step = steps.send(outcome)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        finally:
+            steps.close()
+
+    async def _attempt(
+        self, arguments: dict[str, Any], seconds: float
+    ) -> httpx.Response | httpx.TransportError | TimeoutError:
+        limit = wire.attempt_timeout(seconds, self._connect_timeout)
+        try:
+            # httpx limits each read; this limits the attempt, so that a trickle of bytes cannot stretch it.
+            async with asyncio.timeout(seconds):
+                return await self._http.request(**arguments, timeout=limit)
+        except (httpx.TransportError, TimeoutError) as error:
+            return error

@@ -1,0 +1,144 @@
+"""How one call is carried out: attempts, pauses, the circuit breaker, the verdict. Sans-I/O.
+
+The generator says what to do next; a driver, blocking or not, does it and sends back what happened. So
+retrying is written once and tested without a network.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import httpx
+
+from memsys.breaker import CircuitBreaker
+from memsys.errors import CircuitOpen, Unreachable, problem
+from memsys.operations import Call
+from memsys.retry import RETRYABLE_STATUSES, RetryPolicy, parse_retry_after
+
+T = TypeVar("T")
+
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_HOPELESS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
+_GATEWAY_ALONE = frozenset({502, 504})  # a proxy answered for a service that did not
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What may differ from call to call over one connection pool. Times in seconds."""
+
+    key: str | None = None
+    project: str | None = None
+    request_id: str | None = None
+    timeout: float = 10.0
+    """How long one attempt may take."""
+    budget: float = 30.0
+    """How long the call may take with all its attempts and pauses."""
+
+    def with_changes(self, **changes: str | float | None) -> Options:
+        """A copy with the given fields replaced."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Send the request now, and give it this many seconds."""
+
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait this many seconds."""
+
+    seconds: float
+
+
+Step = Attempt | Pause
+Outcome = httpx.Response | httpx.TransportError | TimeoutError | None
+
+
+def exchange(
+    call: Call[T],
+    options: Options,
+    *,
+    policy: RetryPolicy,
+    breaker: CircuitBreaker,
+    clock: Callable[[], float] = time.monotonic,
+    uniform: Callable[[float, float], float] = random.uniform,
+) -> Generator[Step, Outcome, T]:
+    """Carry out a call. Send in the outcome of each :class:`Attempt`, and ``None`` after a :class:`Pause`.
+
+    Returns what the call reads from its answer. Raises :class:`~memsys.errors.ProblemError`,
+    :class:`~memsys.errors.Unavailable` or :class:`~memsys.errors.UnexpectedAnswer`.
+    """
+    deadline = clock() + options.budget
+    failures = 0
+    error: Exception | None = None
+    while True:
+        wait = breaker.acquire()
+        if wait > 0:
+            raise error or CircuitOpen(
+                f"not asked: the last calls went unanswered; next try in {wait:.1f} s", wait
+            )
+        outcome = yield from _attempt(min(options.timeout, max(0.001, deadline - clock())), breaker)
+        if isinstance(outcome, httpx.Response):
+            if outcome.is_success or (call.gone_is_done and failures and outcome.status_code == 404):
+                return call.read(outcome.content)
+            retry_after = parse_retry_after(outcome.headers.get("Retry-After"))
+            error = problem(
+                outcome.status_code,
+                outcome.content,
+                request_id=outcome.headers.get("X-Request-ID"),
+                retry_after=retry_after,
+            )
+            again = call.repeatable and outcome.status_code in RETRYABLE_STATUSES
+        else:
+            retry_after = None
+            error = Unreachable(f"{call.method} {call.path}: {_reason(outcome)}")
+            again = (call.repeatable or isinstance(outcome, _NEVER_SENT)) and not isinstance(
+                outcome, _HOPELESS
+            )
+        failures += 1
+        pause = None
+        if again:
+            pause = policy.pause(
+                failures, remaining=deadline - clock(), retry_after=retry_after, uniform=uniform
+            )
+        if pause is None:
+            raise error from (outcome if isinstance(outcome, Exception) else None)
+        yield Pause(pause)
+
+
+def _attempt(
+    timeout: float, breaker: CircuitBreaker
+) -> Generator[Step, Outcome, httpx.Response | httpx.TransportError | TimeoutError]:
+    """One attempt, reported to the breaker however it ends."""
+    try:
+        outcome = yield Attempt(timeout)
+    except BaseException:  # cancelled, or closed by the driver: says nothing about the service
+        breaker.abandoned()
+        raise
+    assert outcome is not None, "an attempt has an outcome"
+    if isinstance(outcome, httpx.Response):
+        answered = outcome.status_code not in _GATEWAY_ALONE
+    elif isinstance(outcome, (httpx.PoolTimeout, *_HOPELESS)):  # our own doing
+        breaker.abandoned()
+        return outcome
+    else:
+        answered = False
+    if answered:
+        breaker.succeeded()
+    else:
+        breaker.failed()
+    return outcome
+
+
+def _reason(error: Exception | None) -> str:
+    if isinstance(error, (httpx.TimeoutException, TimeoutError)):
+        kind = "no connection in time" if isinstance(error, httpx.ConnectTimeout) else "no answer in time"
+        return f"{kind} ({type(error).__name__})"
+    return f"{error or 'connection lost'} ({type(error).__name__})"

@@ -1,0 +1,141 @@
+"""The wire: what the service answers, as typed values. Unknown fields are ignored.
+
+So old clients keep working with a newer service.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Source = Literal["vector", "text", "graph"]
+Right = Literal["read", "write", "admin"]
+
+
+class Wire(BaseModel):
+    """Base of all answers: immutable."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Memory(Wire):
+    """One memory at its newest version. ``event_time`` is when it happened, not when it was stored."""
+
+    id: UUID
+    memory: str
+    hash: str | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    user_id: str | None = None
+    agent_id: str | None = None
+    app_id: str | None = None
+    run_id: str | None = None
+    project: str | None = None
+    version: int = 1
+    event_time: datetime | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    expires_at: datetime | None = None
+
+
+class Found(Memory):
+    """A memory that answers a search. ``score`` orders the results; ``source`` says what found it."""
+
+    score: float
+    source: tuple[str, ...] = ()
+    score_parts: dict[str, float] | None = None
+
+
+class SearchResults(Wire):
+    """The answer to a search, best first."""
+
+    results: tuple[Found, ...]
+
+
+class Page(Wire):
+    """One page of memories; ``next_cursor`` is ``None`` on the last one."""
+
+    results: tuple[Memory, ...]
+    next_cursor: str | None = None
+
+
+class Added(Wire):
+    """What became of one message. ``NONE``: it was known already, and ``id`` is the memory that holds it."""
+
+    id: UUID
+    memory: str
+    event: Literal["ADD", "UPDATE", "DELETE", "NONE"]
+    project: str | None = None
+    version: int = 1
+
+
+class AddResults(Wire):
+    """The answer to an add, one entry per memory."""
+
+    results: tuple[Added, ...]
+
+
+class HistoryEntry(Wire):
+    """One change of a memory, as the service recorded it."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    event: str | None = None
+    version: int | None = None
+    old_memory: str | None = None
+    new_memory: str | None = None
+    created_at: datetime | None = None
+
+
+class Key(Wire):
+    """A key without its secret."""
+
+    id: str
+    name: str | None = None
+    projects: tuple[str, ...] = ()
+    default_project: str | None = None
+    user_id: str | None = None
+    agent_id: str | None = None
+    rights: tuple[str, ...] = ()
+    created_at: datetime | None = None
+    expires_at: datetime | None = None
+
+
+class NewKey(Key):
+    """A key just made. ``key`` is the secret: it is shown once and cannot be read again."""
+
+    key: str = Field(repr=False)
+
+
+class GraphStatus(Wire):
+    """How far the graph is behind the memories. ``lag_seconds`` is the age of the oldest record still due."""
+
+    provider: str | None = None
+    available: bool = False
+    pending: int = 0
+    parked: int = 0
+    lag_seconds: float | None = None
+    last_error: str | None = None
+
+
+class SyncReport(Wire):
+    """What a synchronisation did."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    applied: int = 0
+    pending: int = 0
+    parked: int = 0
+
+
+class Info(Wire):
+    """What the service runs on."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    version: str
+    embedder: dict[str, Any] = Field(default_factory=dict)
+    graph: dict[str, Any] = Field(default_factory=dict)
+    llm: dict[str, Any] = Field(default_factory=dict)

@@ -1,0 +1,224 @@
+"""Every operation of the service as a description: method, path, body, and how to read the answer. No I/O.
+
+Both clients send these, so that what is sent is written once.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import to_json
+
+from memsys.errors import UnexpectedAnswer
+from memsys.models import (
+    AddResults,
+    GraphStatus,
+    HistoryEntry,
+    Info,
+    Key,
+    Memory,
+    NewKey,
+    Page,
+    SearchResults,
+    SyncReport,
+)
+
+T = TypeVar("T")
+Content = str | Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One request. ``repeatable`` means that sending it twice does no more than sending it once."""
+
+    method: str
+    path: str
+    result: type[T] | TypeAdapter[T] | None
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    repeatable: bool = False
+    gone_is_done: bool = False
+    """A 404 on a *repeated* attempt is success: the first attempt did it, and its answer was lost."""
+
+    def read(self, body: bytes) -> T:
+        """Read a success answer. Raises :class:`UnexpectedAnswer`."""
+        if self.result is None:
+            return None  # type: ignore[return-value]  # such calls are Call[None]
+        try:
+            if isinstance(self.result, TypeAdapter):
+                return self.result.validate_json(body)
+            assert issubclass(self.result, BaseModel)
+            return self.result.model_validate_json(body)
+        except ValidationError as error:
+            raise UnexpectedAnswer(
+                f"{self.method} {self.path}: the answer is not as expected: "
+                f"{error.errors(include_input=False, include_url=False)[0]}"
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Narrows a call inside its project. ``None`` means "any"."""
+
+    user_id: str | None = None
+    agent_id: str | None = None
+    app_id: str | None = None
+    run_id: str | None = None
+
+    def given(self) -> dict[str, str]:
+        """The ids that are set."""
+        ids = {
+            "user_id": self.user_id,
+            "agent_id": self.agent_id,
+            "app_id": self.app_id,
+            "run_id": self.run_id,
+        }
+        return {name: value for name, value in ids.items() if value is not None}
+
+
+_MEMORIES = TypeAdapter(list[HistoryEntry])
+_KEYS = TypeAdapter(list[Key])
+
+
+def _json(**fields: Any) -> bytes:
+    return to_json({name: value for name, value in fields.items() if value is not None})
+
+
+def _memory_path(memory_id: uuid.UUID | str) -> str:
+    return f"/memories/{quote(str(memory_id), safe='')}"
+
+
+def add(
+    content: Content,
+    *,
+    scope: Scope,
+    metadata: Mapping[str, Any] | None = None,
+    infer: bool | None = None,
+    timestamp: datetime | None = None,
+    expires_at: datetime | None = None,
+    idempotency_key: str | None = None,
+) -> Call[AddResults]:
+    """Store a text or a conversation. Sent again with the same key, it answers what it did before."""
+    body = _json(
+        messages=content,
+        metadata=metadata,
+        infer=infer,
+        timestamp=timestamp,
+        expires_at=expires_at,
+        **scope.given(),
+    )
+    headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+    return Call("POST", "/memories", AddResults, body=body, headers=headers, repeatable=True)
+
+
+def search(
+    query: str,
+    *,
+    scope: Scope,
+    top_k: int | None = None,
+    threshold: float | None = None,
+    filters: Mapping[str, Any] | None = None,
+    explain: bool | None = None,
+    as_of: datetime | None = None,
+) -> Call[SearchResults]:
+    body = _json(
+        query=query,
+        top_k=top_k,
+        threshold=threshold,
+        filters=filters,
+        explain=explain,
+        as_of=as_of,
+        **scope.given(),
+    )
+    return Call("POST", "/search", SearchResults, body=body, repeatable=True)
+
+
+def list_memories(*, scope: Scope, limit: int | None = None, cursor: str | None = None) -> Call[Page]:
+    query = scope.given()
+    if limit is not None:
+        query["limit"] = str(limit)
+    if cursor is not None:
+        query["cursor"] = cursor
+    return Call("GET", "/memories", Page, query=query, repeatable=True)
+
+
+def get(memory_id: uuid.UUID | str) -> Call[Memory]:
+    return Call("GET", _memory_path(memory_id), Memory, repeatable=True)
+
+
+def update(
+    memory_id: uuid.UUID | str, *, text: str | None = None, metadata: Mapping[str, Any] | None = None
+) -> Call[None]:
+    if text is None and metadata is None:
+        raise ValueError("update needs a new text, new metadata or both")
+    body = _json(text=text, metadata=metadata)
+    return Call("PUT", _memory_path(memory_id), None, body=body, repeatable=True)
+
+
+def delete(memory_id: uuid.UUID | str) -> Call[None]:
+    return Call("DELETE", _memory_path(memory_id), None, repeatable=True, gone_is_done=True)
+
+
+def delete_all(*, scope: Scope) -> Call[None]:
+    if not scope.given():
+        raise ValueError("delete_all needs at least one of user_id, agent_id, app_id, run_id")
+    return Call("DELETE", "/memories", None, query=scope.given(), repeatable=True)
+
+
+def history(memory_id: uuid.UUID | str) -> Call[list[HistoryEntry]]:
+    return Call("GET", f"{_memory_path(memory_id)}/history", _MEMORIES, repeatable=True)
+
+
+def create_key(
+    name: str,
+    *,
+    projects: Sequence[str],
+    default_project: str | None = None,
+    rights: Sequence[str] = ("read", "write"),
+    user_id: str | None = None,
+    agent_id: str | None = None,
+    expires_at: datetime | None = None,
+) -> Call[NewKey]:
+    """Not repeatable: a second attempt would make a second key."""
+    body = _json(
+        name=name,
+        projects=list(projects),
+        default_project=default_project,
+        rights=list(rights),
+        user_id=user_id,
+        agent_id=agent_id,
+        expires_at=expires_at,
+    )
+    return Call("POST", "/keys", NewKey, body=body)
+
+
+def list_keys() -> Call[list[Key]]:
+    return Call("GET", "/keys", _KEYS, repeatable=True)
+
+
+def delete_key(key_id: str) -> Call[None]:
+    return Call("DELETE", f"/keys/{quote(key_id, safe='')}", None, repeatable=True, gone_is_done=True)
+
+
+def sync_graph(memory_id: uuid.UUID | str | None = None) -> Call[SyncReport]:
+    query = {} if memory_id is None else {"memory_id": str(memory_id)}
+    return Call("POST", "/graph/sync", SyncReport, query=query, repeatable=True)
+
+
+def graph_status() -> Call[GraphStatus]:
+    return Call("GET", "/graph/status", GraphStatus, repeatable=True)
+
+
+def info() -> Call[Info]:
+    return Call("GET", "/info", Info, repeatable=True)
+
+
+def ready() -> Call[None]:
+    return Call("GET", "/readyz", None, repeatable=True)

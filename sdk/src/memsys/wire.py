@@ -1,0 +1,59 @@
+"""From a call and its options to an HTTP request; shared by both clients. No I/O."""
+
+from __future__ import annotations
+
+import uuid
+from importlib.metadata import version
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from memsys.exchange import Options
+from memsys.operations import Call
+
+USER_AGENT = f"memsys-python/{version('memsys')}"
+
+
+def base_url(url: str) -> str:
+    """Check a service address; give it without a trailing slash. :class:`ValueError` names the remedy."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(
+            f"base_url {url!r} is not an address of the service; give one like http://127.0.0.1:8000"
+        )
+    return url.rstrip("/")
+
+
+def limits(max_connections: int) -> httpx.Limits:
+    return httpx.Limits(
+        max_connections=max_connections, max_keepalive_connections=max_connections, keepalive_expiry=30.0
+    )
+
+
+def request_arguments(call: Call[Any], options: Options) -> dict[str, Any]:
+    """The arguments of ``httpx.Client.request``; the request id is the same for all attempts of a call."""
+    headers = {
+        "Accept": "application/json",
+        "User-Agent": USER_AGENT,
+        "X-Request-ID": options.request_id or uuid.uuid4().hex,
+        **call.headers,
+    }
+    if options.key is not None:
+        headers["Authorization"] = f"Bearer {options.key}"
+    if options.project is not None:
+        headers["X-Memsys-Project"] = options.project
+    if call.body is not None:
+        headers["Content-Type"] = "application/json"
+    return {
+        "method": call.method,
+        "url": call.path,
+        "params": call.query or None,
+        "content": call.body,
+        "headers": headers,
+    }
+
+
+def attempt_timeout(seconds: float, connect: float) -> httpx.Timeout:
+    """A time-out for one attempt: connecting gets its own, shorter share."""
+    return httpx.Timeout(seconds, connect=min(seconds, connect))
