@@ -54,6 +54,14 @@ def make(*arguments: str, timeout: float = UP_SECONDS) -> str:
     return done.stdout
 
 
+def audit_log(cluster: str) -> Path:
+    """Return the apiserver's audit log, JSON lines."""
+    printed = subprocess.run(
+        [ROOT / "cluster" / "cluster", "audit-log", cluster], capture_output=True, text=True, check=True
+    ).stdout
+    return Path(printed.strip())
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
