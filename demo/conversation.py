@@ -61,7 +61,13 @@ def _conversation(number: int, document: dict[str, Any]) -> Conversation:
         for second, turn in enumerate(body[session]):
             caption = f" [shares a picture: {turn['blip_caption']}]" if turn.get("blip_caption") else ""
             turns.append(
-                Turn(turn["dia_id"], session, turn["speaker"], turn["text"] + caption, began + timedelta(seconds=second))
+                Turn(
+                    turn["dia_id"],
+                    session,
+                    turn["speaker"],
+                    turn["text"] + caption,
+                    began + timedelta(seconds=second),
+                )
             )
     known = {turn.id for turn in turns}
     questions = [

@@ -113,7 +113,10 @@ def main() -> int:
     try:
         url, key = os.environ["MEMSYS_MCP_URL"], os.environ["MEMSYS_API_KEY"]
     except KeyError as missing:
-        print(f"{missing.args[0]} is not set: run 'make demo', or eval \"$(make -s env)\" first", file=sys.stderr)
+        print(
+            f"{missing.args[0]} is not set: run 'make demo', or eval \"$(make -s env)\" first",
+            file=sys.stderr,
+        )
         return 2
     try:
         conversations = read(options.data)

@@ -48,7 +48,12 @@ class Installation:
 def make(*arguments: str, timeout: float = UP_SECONDS) -> str:
     """Run make at the root of the checkout and return its standard output; fail with all it said otherwise."""
     done = subprocess.run(
-        ["make", "--silent", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False
+        ["make", "--silent", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
     )
     assert done.returncode == 0, f"make {shlex.join(arguments)} failed:\n{done.stdout}\n{done.stderr}"
     return done.stdout

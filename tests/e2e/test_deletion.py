@@ -45,9 +45,7 @@ def test_a_recreated_system_has_all_its_memories(
     stored = remember(installation.mcp_url, installation.key, project, FACTS)
     questions = list(QUESTIONS)
     before = answers(installation.mcp_url, installation.key, project, questions)
-    eventually(
-        "fifty memories in Neo4j", lambda: set(graph_memories(system, project)) == set(stored), within=60
-    )
+    eventually("fifty memories in Neo4j", lambda: set(graph_memories(system, project)) == set(stored), within=60)
 
     system.kubectl("delete", "memsys", system.name, "--wait=true", namespace=system.namespace)
     wait_until_gone(system)

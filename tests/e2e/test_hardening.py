@@ -18,7 +18,9 @@ RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 def test_every_pod_passes_the_restricted_standard(system: System) -> None:
     """The apiserver itself judges: a dry run of the label warns about every pod that would be refused."""
     printed = system.kubectl.run(
-        "bash", "-c", f"kubectl label --dry-run=server --overwrite namespace {system.namespace} {RESTRICTED} 2>&1"
+        "bash",
+        "-c",
+        f"kubectl label --dry-run=server --overwrite namespace {system.namespace} {RESTRICTED} 2>&1",
     )
     assert "would violate" not in printed
     printed = system.kubectl.run(
@@ -58,7 +60,11 @@ def test_operator_exports_metrics(system: System) -> None:
 
 def test_logs_are_json_with_the_request_id_and_without_the_memory(system: System, installation: Installation) -> None:
     request_id = uuid.uuid4().hex
-    headers = {"Authorization": f"Bearer {installation.key}", "X-Request-ID": request_id, "X-Memsys-Project": "logs"}
+    headers = {
+        "Authorization": f"Bearer {installation.key}",
+        "X-Request-ID": request_id,
+        "X-Memsys-Project": "logs",
+    }
     marked = f"a private thought {uuid.uuid4().hex}"
     answer = httpx.post(f"{installation.api_url}/memories", headers=headers, json={"text": marked})
     assert answer.status_code == 200

@@ -33,7 +33,13 @@ class Kubectl:
     def run(self, *command: str, stdin: str | None = None, timeout: float = 180) -> str:
         """Return what the command printed. Raises Refused, with its error output, when it fails."""
         done = subprocess.run(
-            command, input=stdin, capture_output=True, text=True, timeout=timeout, env=self.environment, check=False
+            command,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env=self.environment,
+            check=False,
         )
         if done.returncode != 0:
             raise Refused(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")

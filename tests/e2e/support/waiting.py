@@ -11,7 +11,7 @@ T = TypeVar("T")
 POLL_SECONDS = 0.5
 
 
-def eventually(what: str, probe: Callable[[], T | None | bool], *, within: float) -> T:
+def eventually(what: str, probe: Callable[[], T | bool | None], *, within: float) -> T:
     """Return the first truthy answer of ``probe``.
 
     An exception of the probe counts as "not yet". Raises AssertionError after ``within`` seconds, naming what was
