@@ -1,0 +1,66 @@
+"""The words of retrieval: what a store hands in and what comes out. Plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+Source = Literal["vector", "text", "graph"]
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """A stretch of time, start included, end not; both aware."""
+
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One memory that may answer, with the raw scores of the stores. All candidates of one query are ranked together.
+
+    The store supplies the union of three sets: the best by vector, the best by text, those the graph named; and
+    around each of them its neighbours, the memories up to :data:`~memsys_api.retrieval.ranking.REACH` turns before
+    and after in the same run. A neighbour is a full candidate: it carries its own scores (a neighbour that no list
+    named still has a cosine similarity, and a text score of 0 when it shares no word).
+    """
+
+    id: UUID
+    text: str
+    event_time: datetime
+    vector_score: float | None
+    """Cosine similarity to the query, -1..1; ``None`` when the memory has no embedding (yet)."""
+    text_score: float = 0.0
+    """BM25 of the text against the query, 0 when no word matches; any scale, the same for all candidates."""
+    graph_score: float | None = None
+    """Weight of the memory in the graph around the query's entities, in (0, 1]; ``None`` when the graph did not name it."""
+    run: str | None = None
+    """Which conversation the memory is a turn of; ``None``: none, it has no neighbours."""
+    turn: int | None = None
+    """Its place in the run, in recorded order; consecutive numbers are consecutive turns."""
+    speaker: str | None = None
+    entity_keys: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a question asks for, as far as it can be read off its words."""
+
+    text: str
+    entities: tuple[str, ...] = ()
+    """Normalised keys of what it names, candidates for the graph; generous: unknown ones do no harm."""
+    time_range: TimeRange | None = None
+    """The time it speaks of ("last May"), or ``None``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A candidate with its final score. ``parts`` add up to the score, by the name of the signal."""
+
+    candidate: Candidate
+    score: float
+    parts: dict[str, float]
+    sources: tuple[Source, ...]
