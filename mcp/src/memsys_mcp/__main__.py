@@ -1,0 +1,73 @@
+"""``python -m memsys_mcp``: serve MCP over HTTP, or over standard input and output with ``--stdio``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+import uvicorn
+from pydantic import ValidationError
+
+from memsys_mcp import __version__, logs, server
+from memsys_mcp.metrics import Metrics
+from memsys_mcp.settings import Settings
+
+SHUTDOWN_SECONDS = 5
+
+
+def main() -> None:
+    """Entry point. Exits with 2 where a setting is wrong, and says which."""
+    parser = argparse.ArgumentParser(prog="memsys-mcp", description=__doc__)
+    parser.add_argument(
+        "--stdio",
+        action="store_true",
+        help="talk to one client over standard input and output (needs MEMSYS_API_URL and MEMSYS_API_KEY)",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    arguments = parser.parse_args()
+    try:
+        settings = Settings()  # every field has a default or an environment variable
+    except ValidationError as error:
+        for item in error.errors(include_url=False, include_input=False):
+            place = ".".join(str(part) for part in item["loc"])
+            print(f"memsys-mcp: {f'{place}: ' if place else ''}{item['msg']}", file=sys.stderr)
+        sys.exit(2)
+    if arguments.stdio:
+        asyncio.run(serve_stdio(settings))
+    else:
+        serve_http(settings)
+
+
+def serve_http(settings: Settings) -> None:
+    """Serve until told to stop."""
+    logs.configure(settings.log_level, sys.stdout)
+    uvicorn.run(
+        server.create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+
+
+async def serve_stdio(settings: Settings) -> None:
+    """Serve the one client that started this process. Logs go to standard error: standard output is the protocol."""
+    if settings.api_key is None:
+        print(
+            "memsys-mcp: MEMSYS_API_KEY is not set; on stdio the server needs the key to use for the API",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    logs.configure(settings.log_level, sys.stderr)
+    async with server.create_client(settings) as api:
+        mcp = server.create_server(
+            settings, api, Metrics(), stdio_key=settings.api_key.get_secret_value(), directory=Path.cwd()
+        )
+        await mcp.run_stdio_async(show_banner=False)
+
+
+if __name__ == "__main__":
+    main()

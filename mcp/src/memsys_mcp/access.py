@@ -1,0 +1,37 @@
+"""Whether a key is one the API knows, so that a wrong one fails on connecting and not on the first tool."""
+
+from __future__ import annotations
+
+import logging
+
+import memsys
+from memsys_mcp.caller import Caller
+from memsys_mcp.isolation import Recent
+
+GOOD_FOR_SECONDS = 60.0
+MAX_KEYS = 10_000
+CHECK_SECONDS = 1.0  # with the time-out of a tool still within five seconds
+
+logger = logging.getLogger(__name__)
+
+
+class Access:
+    """Asks the API once a minute per key. It is no wall: the API checks the key again with every call."""
+
+    def __init__(self, api: memsys.AsyncClient) -> None:
+        self._api = api.with_options(timeout=CHECK_SECONDS, budget=CHECK_SECONDS)
+        self._good: Recent[bool] = Recent(GOOD_FOR_SECONDS, MAX_KEYS)
+
+    async def admits(self, caller: Caller) -> bool:
+        """False only where the API says that the key is no good. While the API is away, tools say so better."""
+        if self._good.get(caller.fingerprint):
+            return True
+        try:
+            await self._api.with_options(key=caller.key, request_id=caller.request_id).info()
+        except memsys.Unauthorized:
+            return False
+        except memsys.MemsysError as error:
+            logger.warning("the key could not be checked: %s", type(error).__name__)
+            return True
+        self._good.put(caller.fingerprint, True)
+        return True

@@ -1,0 +1,158 @@
+"""Before every tool, resource and prompt: whose key, and which project."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import mcp_types
+from fastmcp.exceptions import ToolError, ValidationError
+from fastmcp.prompts.base import InputRequiredPromptResult, PromptResult
+from fastmcp.resources.base import InputRequiredResourceResult, ResourceResult
+from fastmcp.server.context import Context
+from fastmcp.server.dependencies import get_http_request
+from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
+from fastmcp.tools.base import InputRequiredToolResult, ToolResult
+from pydantic import ValidationError as PydanticValidationError
+
+import memsys
+from memsys_mcp import projects, remedies, workspace
+from memsys_mcp.caller import SCOPE_KEY, Caller
+from memsys_mcp.caller import request_id as current_request_id
+from memsys_mcp.projects import Ask, Isolation, ProjectError
+
+V = TypeVar("V")
+
+WORKSPACE_SECONDS = 300.0  # how long a client's answer about its roots is believed
+MAX_WORKSPACES = 10_000
+
+_client: ContextVar[memsys.AsyncClient] = ContextVar("client")
+
+
+def client() -> memsys.AsyncClient:
+    """The API as the current caller may use it: bound to its key, its project and its request id."""
+    return _client.get()
+
+
+class Recent(Generic[V]):
+    """Values remembered for a while; the least recently stored goes first when there are too many."""
+
+    def __init__(self, seconds: float, size: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._size = size
+        self._clock = clock
+        self._values: OrderedDict[str, tuple[float, V]] = OrderedDict()
+
+    def get(self, key: str) -> V | None:
+        entry = self._values.get(key)
+        if entry is None or entry[0] <= self._clock():
+            return None
+        return entry[1]
+
+    def put(self, key: str, value: V) -> None:
+        self._values[key] = (self._clock() + self._seconds, value)
+        self._values.move_to_end(key)
+        while len(self._values) > self._size:
+            self._values.popitem(last=False)
+
+
+class IsolationMiddleware(Middleware):
+    """Binds :func:`client` to the caller, or refuses with the remedy."""
+
+    def __init__(
+        self,
+        api: memsys.AsyncClient,
+        isolation: Isolation,
+        fixed: str | None,
+        *,
+        stdio_key: str | None = None,
+        directory: Path | None = None,
+    ) -> None:
+        self._api = api
+        self._isolation = isolation
+        self._fixed = fixed
+        self._stdio_key = stdio_key
+        self._directory = directory
+        self._workspaces: Recent[str] = Recent(WORKSPACE_SECONDS, MAX_WORKSPACES)
+
+    async def on_call_tool(
+        self,
+        context: MiddlewareContext[mcp_types.CallToolRequestParams],
+        call_next: CallNext[mcp_types.CallToolRequestParams, ToolResult],
+    ) -> ToolResult:
+        try:
+            question = await self._bind(context)
+            return InputRequiredToolResult(question) if question else await call_next(context)
+        except ProjectError as error:
+            raise ToolError(str(error), log_level=logging.INFO) from error
+        except ValidationError as error:
+            if isinstance(error.__cause__, PydanticValidationError):
+                raise ToolError(remedies.explain_arguments(error.__cause__)) from None
+            raise
+
+    async def on_read_resource(
+        self,
+        context: MiddlewareContext[mcp_types.ReadResourceRequestParams],
+        call_next: CallNext[mcp_types.ReadResourceRequestParams, ResourceResult],
+    ) -> ResourceResult:
+        try:
+            question = await self._bind(context)
+            return InputRequiredResourceResult(question) if question else await call_next(context)
+        except ProjectError as error:
+            raise ValidationError(str(error), log_level=logging.INFO) from error
+
+    async def on_get_prompt(
+        self,
+        context: MiddlewareContext[mcp_types.GetPromptRequestParams],
+        call_next: CallNext[mcp_types.GetPromptRequestParams, PromptResult],
+    ) -> PromptResult:
+        try:
+            question = await self._bind(context)
+            return InputRequiredPromptResult(question) if question else await call_next(context)
+        except ProjectError as error:
+            raise ValidationError(str(error), log_level=logging.INFO) from error
+
+    async def _bind(self, context: MiddlewareContext[Any]) -> mcp_types.InputRequiredResult | None:
+        """Bind the client; or return the question whose answer is needed first."""
+        assert context.fastmcp_context is not None, "requests have a context"
+        caller = self._caller()
+        current_request_id.set(caller.request_id)
+        choice = projects.choose(self._isolation, self._fixed, path=caller.path_project, header=caller.header_project)
+        if choice is Ask.WORKSPACE:
+            answer = await self._workspace(context.fastmcp_context)
+            if isinstance(answer, mcp_types.InputRequiredResult):
+                return answer
+            choice = answer
+        _client.set(self._api.with_options(key=caller.key, project=choice, request_id=caller.request_id))
+        return None
+
+    def _caller(self) -> Caller:
+        try:
+            scope = get_http_request().scope
+        except RuntimeError:  # stdio has no request
+            assert self._stdio_key is not None, "stdio is started with a key"
+            return Caller(self._stdio_key)
+        caller: Caller = scope[SCOPE_KEY]
+        return caller
+
+    async def _workspace(self, context: Context) -> str | mcp_types.InputRequiredResult:
+        is_stdio = context.transport == "stdio"
+        # One process serves one client on stdio, and one SSE session is one client; stateless HTTP has no such thing.
+        session = "stdio" if is_stdio else context.session_id
+        if known := self._workspaces.get(session):
+            return known
+        answer = await workspace.roots(context)
+        if isinstance(answer, mcp_types.InputRequiredResult):
+            return answer
+        names = await workspace.projects_of(answer, local=is_stdio)
+        if not names and self._directory is not None:
+            here = await workspace.repository_project(self._directory)
+            names = [here] if here else []
+        project = projects.from_workspace(names)
+        self._workspaces.put(session, project)
+        return project

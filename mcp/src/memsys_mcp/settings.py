@@ -1,0 +1,122 @@
+"""The settings of the MCP server: environment variables, files of the same lower-case names, or a YAML file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from memsys_mcp import projects
+from memsys_mcp.projects import Isolation
+
+SECRETS_DIR = "/run/secrets/memsys"
+
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """Precedence: environment, then files in ``MEMSYS_SECRETS_DIR``, then the YAML file ``MEMSYS_CONFIG``."""
+
+    model_config = SettingsConfigDict(env_prefix="", extra="ignore", populate_by_name=True)
+
+    api_url: str = Field("http://127.0.0.1:8000", alias="MEMSYS_API_URL", description="Address of the memory API.")
+    host: str = Field("127.0.0.1", alias="MEMSYS_HOST", description="Address to listen on.")
+    port: int = Field(8080, ge=0, le=65535, alias="MEMSYS_PORT", description="Port to listen on.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", alias="MEMSYS_LOG_LEVEL", description="Least severe level that is logged."
+    )
+    isolation: Isolation = Field(
+        Isolation.AUTO,
+        alias="MEMSYS_MCP_ISOLATION",
+        description="auto: the project follows the client. manual: one named project. global: shared by all.",
+    )
+    project: str | None = Field(
+        None,
+        alias="MEMSYS_MCP_PROJECT",
+        description="The project of `manual` (unset: each connection names its own) and of `global` "
+        "(unset: the default project of the caller's key).",
+    )
+    api_key: SecretStr | None = Field(
+        None, alias="MEMSYS_API_KEY", description="Key to use on stdio. Over HTTP each caller brings its own."
+    )
+    allowed_hosts: Names = Field(
+        (),
+        alias="MEMSYS_MCP_ALLOWED_HOSTS",
+        description="Host names the server may be called by, comma-separated, `*` as wildcard. Loopback, "
+        "addresses, single-label names and `*.svc[.cluster.local]` are always allowed.",
+    )
+    allowed_origins: Names = Field(
+        (),
+        alias="MEMSYS_MCP_ALLOWED_ORIGINS",
+        description="Web origins whose pages may call the server, comma-separated.",
+    )
+    timeout_seconds: float = Field(
+        3.5,
+        gt=0,
+        alias="MEMSYS_MCP_TIMEOUT_SECONDS",
+        description="Longest a tool waits for the API, retries included.",
+    )
+    add_timeout_seconds: float | None = Field(
+        None,
+        gt=0,
+        alias="MEMSYS_MCP_ADD_TIMEOUT_SECONDS",
+        description="The same for add_memory, where the API asks a language model. Unset: as the others.",
+    )
+
+    @field_validator("allowed_hosts", "allowed_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(name.strip() for name in value.split(",") if name.strip())
+        return value
+
+    @field_validator("project", mode="before")
+    @classmethod
+    def _project(cls, value: object) -> object:
+        if value is None or value == "":
+            return None
+        try:
+            return projects.validate(str(value), "MEMSYS_MCP_PROJECT")
+        except projects.ProjectError as error:
+            raise ValueError(str(error)) from error
+
+    @model_validator(mode="after")
+    def _fixed_project_needs_a_mode_that_uses_it(self) -> Settings:
+        if self.isolation is Isolation.AUTO and self.project is not None:
+            raise ValueError(
+                "MEMSYS_MCP_PROJECT is set, but MEMSYS_MCP_ISOLATION is auto, which takes the project from the "
+                "client; set MEMSYS_MCP_ISOLATION=manual, or unset MEMSYS_MCP_PROJECT"
+            )
+        return self
+
+    @property
+    def add_budget(self) -> float:
+        """Longest ``add_memory`` waits for the API, in seconds."""
+        return self.timeout_seconds if self.add_timeout_seconds is None else self.add_timeout_seconds
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        sources = [init_settings, env_settings]
+        secrets = Path(os.environ.get("MEMSYS_SECRETS_DIR", SECRETS_DIR))
+        if secrets.is_dir():
+            sources.append(SecretsSettingsSource(settings_cls, secrets_dir=secrets))
+        if config := os.environ.get("MEMSYS_CONFIG"):
+            sources.append(YamlConfigSettingsSource(settings_cls, yaml_file=config))
+        return tuple(sources)

@@ -1,0 +1,194 @@
+"""The five tools. Each is a thin line from typed arguments to one or two API calls to a compact answer."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastmcp import FastMCP
+from fastmcp.exceptions import ToolError
+from fastmcp.tools.base import ToolResult
+from mcp_types import ToolAnnotations
+from pydantic import BaseModel, Field
+
+from memsys_mcp import views
+from memsys_mcp.isolation import client
+from memsys_mcp.wording import worded
+
+MAX_TEXT = 100_000
+UserId = Annotated[str | None, Field(description="Only memories of this user.", min_length=1, max_length=256)]
+AgentId = Annotated[str | None, Field(description="Only memories of this agent.", min_length=1, max_length=256)]
+AppId = Annotated[str | None, Field(description="Only memories of this app.", min_length=1, max_length=256)]
+RunId = Annotated[str | None, Field(description="Only memories of this session or run.", min_length=1, max_length=256)]
+MemoryId = Annotated[UUID, Field(description="The id as given by search_memories, list_memories or add_memory.")]
+TokenBudget = Annotated[
+    int,
+    Field(description="About how many tokens the answer may take. Lower it to save context.", ge=100, le=50_000),
+]
+Metadata = Annotated[
+    dict[str, Any] | None, Field(description="Facts about the memory for programs, for example {'source': 'PR 12'}.")
+]
+
+ADD = """Remember something for later sessions.
+
+Use it when you learn something that will still matter: a preference, a decision and its reason, a fact about the
+project, how a problem was solved. One fact per call, in words that make sense on their own, with names instead of
+"he" or "it". Not for secrets, and not for what the code or its documentation already says."""
+SEARCH = """Recall what is remembered about a question, by meaning, words and relations; best first.
+
+Use it before you answer or begin work, when earlier sessions may have settled something. Ask in plain language and
+name the people and things meant. To see everything rather than what fits a question, use list_memories."""
+LIST = """Page through everything that is remembered, without a question.
+
+Use it for an overview, or to find what to clean up. To answer a question, search_memories is better and shorter."""
+UPDATE = """Correct a memory that is wrong or out of date. It keeps its id, and its history keeps the old text.
+
+Find the id with search_memories first. For something new, use add_memory."""
+DELETE = """Forget one memory.
+
+Use it when the user asks to forget something, or when a memory is wrong and there is nothing to correct it to; if
+there is, use update_memory. Find the id with search_memories first."""
+
+
+def register(server: FastMCP[Any], *, add_budget: float) -> None:
+    """Add the tools to a server. ``add_budget`` is the longest an add may take, in seconds."""
+
+    @server.tool(
+        description=ADD,
+        annotations=_hints("Add a memory", read_only=False, destructive=False, idempotent=False),
+        output_schema=_schema(views.AddAnswer),
+    )
+    @worded(ToolError)
+    async def add_memory(
+        text: Annotated[str, Field(description="What to remember.", min_length=1, max_length=MAX_TEXT)],
+        speaker: Annotated[
+            str | None, Field(description="Who said it, where that matters.", min_length=1, max_length=256)
+        ] = None,
+        timestamp: Annotated[datetime | None, Field(description="When it happened, ISO 8601; now if left out.")] = None,
+        user_id: Annotated[str | None, Field(description="The user it is about.", min_length=1, max_length=256)] = None,
+        agent_id: Annotated[
+            str | None, Field(description="The agent it belongs to.", min_length=1, max_length=256)
+        ] = None,
+        app_id: Annotated[str | None, Field(description="The app it belongs to.", min_length=1, max_length=256)] = None,
+        run_id: Annotated[
+            str | None, Field(description="The session or run it comes from.", min_length=1, max_length=256)
+        ] = None,
+        metadata: Metadata = None,
+        infer: Annotated[
+            bool | None,
+            Field(description="True: let a language model pick out the facts. False: store the exact words."),
+        ] = None,
+    ) -> ToolResult:
+        said_by = {} if speaker is None else {"name": speaker}
+        stored = (
+            await client()
+            .with_options(timeout=add_budget, budget=add_budget)
+            .add(
+                [{"role": "user", "content": text, **said_by}],
+                user_id=user_id,
+                agent_id=agent_id,
+                app_id=app_id,
+                run_id=run_id,
+                metadata=metadata,
+                infer=infer,
+                timestamp=timestamp,
+            )
+        )
+        answer = views.AddAnswer(results=[views.added(result, text) for result in stored.results])
+        return _result(views.add_text(answer), answer)
+
+    @server.tool(
+        description=SEARCH,
+        annotations=_hints("Search memories", read_only=True),
+        output_schema=_schema(views.SearchAnswer),
+    )
+    @worded(ToolError)
+    async def search_memories(
+        query: Annotated[
+            str, Field(description="A question or topic in plain language.", min_length=1, max_length=4000)
+        ],
+        limit: Annotated[int, Field(description="At most this many memories.", ge=1, le=100)] = 10,
+        token_budget: TokenBudget = 2000,
+        user_id: UserId = None,
+        agent_id: AgentId = None,
+        app_id: AppId = None,
+        run_id: RunId = None,
+    ) -> ToolResult:
+        found = await client().search(
+            query, user_id=user_id, agent_id=agent_id, app_id=app_id, run_id=run_id, top_k=limit
+        )
+        hits = views.fit([views.hit(result) for result in found.results], token_budget)
+        answer = views.SearchAnswer(results=hits, left_off=len(found.results) - len(hits))
+        return _result(views.search_text(answer), answer)
+
+    @server.tool(
+        description=LIST,
+        annotations=_hints("List memories", read_only=True),
+        output_schema=_schema(views.ListAnswer),
+    )
+    @worded(ToolError)
+    async def list_memories(
+        limit: Annotated[int, Field(description="At most this many memories.", ge=1, le=100)] = 20,
+        cursor: Annotated[
+            str | None, Field(description="next_cursor of the page before.", min_length=1, max_length=1000)
+        ] = None,
+        token_budget: TokenBudget = 4000,
+        user_id: UserId = None,
+        agent_id: AgentId = None,
+        app_id: AppId = None,
+        run_id: RunId = None,
+    ) -> ToolResult:
+        scope = {"user_id": user_id, "agent_id": agent_id, "app_id": app_id, "run_id": run_id}
+        page = await client().list(**scope, limit=limit, cursor=cursor)
+        kept = views.fit([views.remembered(memory) for memory in page.results], token_budget)
+        next_cursor = page.next_cursor
+        if len(kept) < len(page.results):
+            # The next page must begin where this one was cut, and only the API can make a cursor.
+            next_cursor = (await client().list(**scope, limit=len(kept), cursor=cursor)).next_cursor
+        answer = views.ListAnswer(results=kept, next_cursor=next_cursor)
+        return _result(views.list_text(answer), answer)
+
+    @server.tool(
+        description=UPDATE,
+        annotations=_hints("Update a memory", read_only=False, destructive=True, idempotent=True),
+        output_schema=_schema(views.Changed),
+    )
+    @worded(ToolError)
+    async def update_memory(
+        memory_id: MemoryId,
+        text: Annotated[
+            str, Field(description="The whole new text, not a change to it.", min_length=1, max_length=MAX_TEXT)
+        ],
+        metadata: Metadata = None,
+    ) -> ToolResult:
+        await client().update(memory_id, text=text, metadata=metadata)
+        return _result(f"Updated [id {memory_id}]", views.Changed(id=str(memory_id), event="UPDATE"))
+
+    @server.tool(
+        description=DELETE,
+        annotations=_hints("Delete a memory", read_only=False, destructive=True, idempotent=True),
+        output_schema=_schema(views.Changed),
+    )
+    @worded(ToolError)
+    async def delete_memory(memory_id: MemoryId) -> ToolResult:
+        await client().delete(memory_id)
+        return _result(f"Deleted [id {memory_id}]", views.Changed(id=str(memory_id), event="DELETE"))
+
+
+def _hints(title: str, *, read_only: bool, destructive: bool = False, idempotent: bool = True) -> ToolAnnotations:
+    return ToolAnnotations(
+        title=title,
+        read_only_hint=read_only,
+        destructive_hint=destructive,
+        idempotent_hint=idempotent,
+        open_world_hint=False,
+    )
+
+
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema(mode="serialization")
+
+
+def _result(text: str, answer: BaseModel) -> ToolResult:
+    return ToolResult(content=text, structured_content=answer.model_dump(mode="json", exclude_none=True))

@@ -1,0 +1,190 @@
+"""What a model gets to see: typed, compact, and within a budget of tokens. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, Field
+
+from memsys import Added, Found, Memory
+
+CHARACTERS_PER_TOKEN = 4
+OVERHEAD_TOKENS = 40  # the envelope around the results
+ELLIPSIS = "…"
+
+
+class Remembered(BaseModel):
+    """One memory, without what is empty."""
+
+    id: str = Field(description="Use it with update_memory, delete_memory or memory://{id}.")
+    memory: str
+    event_time: datetime | None = Field(None, description="When it happened.")
+    user_id: str | None = None
+    agent_id: str | None = None
+    app_id: str | None = None
+    run_id: str | None = None
+    metadata: dict[str, Any] | None = None
+    cut: bool | None = Field(None, description="True: shortened to the token budget; memory://{id} has all of it.")
+
+
+class Hit(Remembered):
+    """A memory that answers a search."""
+
+    score: float = Field(description="Higher is better; comparable within one answer only.")
+    source: list[str] = Field(default_factory=list, description="What found it: vector, text, graph.")
+
+
+class SearchAnswer(BaseModel):
+    """Best first. ``left_off`` were found too, but did not fit the token budget."""
+
+    results: list[Hit]
+    left_off: int = 0
+
+
+class ListAnswer(BaseModel):
+    """One page. Pass ``next_cursor`` as ``cursor`` for the next; ``null`` means that this was the last."""
+
+    results: list[Remembered]
+    next_cursor: str | None = None
+
+
+class AddedView(BaseModel):
+    """What became of the text."""
+
+    id: str
+    event: Literal["ADD", "UPDATE", "DELETE", "NONE"] = Field(
+        description="ADD: stored. NONE: known already; id is the memory that holds it."
+    )
+    memory: str | None = Field(None, description="What was stored, where it is not the text as given.")
+    version: int
+    project: str | None = None
+
+
+class AddAnswer(BaseModel):
+    """One entry per memory."""
+
+    results: list[AddedView]
+
+
+class Changed(BaseModel):
+    """A memory that was updated or deleted."""
+
+    id: str
+    event: Literal["UPDATE", "DELETE"]
+
+
+R = TypeVar("R", bound=Remembered)
+
+
+def tokens(text: str) -> int:
+    """An estimate of the tokens in ``text``: one per four bytes of UTF-8, rounded up."""
+    return math.ceil(len(text.encode()) / CHARACTERS_PER_TOKEN)
+
+
+def cost(item: BaseModel) -> int:
+    """An estimate of the tokens of one result as the JSON the client receives."""
+    return tokens(item.model_dump_json(exclude_none=True)) + 1
+
+
+def remembered(memory: Memory) -> Remembered:
+    return Remembered(**_common(memory))
+
+
+def hit(found: Found) -> Hit:
+    return Hit(**_common(found), score=round(found.score, 4), source=list(found.source))
+
+
+def added(result: Added, given: str) -> AddedView:
+    return AddedView(
+        id=str(result.id),
+        event=result.event,
+        memory=None if result.memory.strip() == given.strip() else result.memory,
+        version=result.version,
+        project=result.project,
+    )
+
+
+def fit(items: Sequence[R], budget: int) -> list[R]:
+    """The first items that fit ``budget`` tokens together. At least one, shortened where it alone is too long."""
+    left = budget - OVERHEAD_TOKENS
+    kept: list[R] = []
+    for item in items:
+        left -= cost(item)
+        if left < 0:
+            if not kept:
+                kept.append(shorten(item, budget - OVERHEAD_TOKENS))
+            break
+        kept.append(item)
+    return kept
+
+
+def shorten(item: R, budget: int) -> R:
+    """The item with its text (and, where that is not enough, without its metadata) cut to ``budget`` tokens."""
+    cut = item.model_copy(update={"cut": True})
+    if cost(cut.model_copy(update={"memory": ELLIPSIS})) > budget:
+        cut = cut.model_copy(update={"metadata": None})
+    low, high = 0, len(item.memory)
+    while low < high:  # the longest prefix that fits: escaping makes the JSON length no simple function of it
+        middle = (low + high + 1) // 2
+        if cost(cut.model_copy(update={"memory": item.memory[:middle] + ELLIPSIS})) <= budget:
+            low = middle
+        else:
+            high = middle - 1
+    return cut.model_copy(update={"memory": item.memory[:low] + ELLIPSIS})
+
+
+def search_text(answer: SearchAnswer) -> str:
+    """The answer to a search as lines of text."""
+    if not answer.results:
+        return "Nothing is remembered about this. Try other words, or list_memories to see what there is."
+    lines = [f"{number}. {_line(result)}" for number, result in enumerate(answer.results, start=1)]
+    if answer.left_off:
+        lines.append(f"({answer.left_off} more did not fit: raise token_budget or ask more narrowly.)")
+    return "\n".join(lines)
+
+
+def list_text(answer: ListAnswer) -> str:
+    """A page as lines of text."""
+    if not answer.results:
+        return "Nothing is remembered here yet. Use add_memory to store something."
+    lines = [f"- {_line(result)}" for result in answer.results]
+    if answer.next_cursor:
+        lines.append(f"(More: call list_memories again with cursor={answer.next_cursor!r}.)")
+    return "\n".join(lines)
+
+
+def add_text(answer: AddAnswer) -> str:
+    """What was stored, as lines of text."""
+    if not answer.results:
+        return "Nothing worth remembering was found in this text, so nothing was stored."
+    words = {
+        "ADD": "Stored",
+        "UPDATE": "Updated what was known",
+        "DELETE": "Removed what no longer holds",
+        "NONE": "Known already",
+    }
+    return "\n".join(
+        f"{words[result.event]}{f': {result.memory}' if result.memory else ''} [id {result.id}]"
+        for result in answer.results
+    )
+
+
+def _line(item: Remembered) -> str:
+    when = f" ({item.event_time:%Y-%m-%d})" if item.event_time else ""
+    return f"{item.memory}{when} [id {item.id}]"
+
+
+def _common(memory: Memory) -> dict[str, Any]:
+    return {
+        "id": str(memory.id),
+        "memory": memory.memory,
+        "event_time": memory.event_time,
+        "user_id": memory.user_id,
+        "agent_id": memory.agent_id,
+        "app_id": memory.app_id,
+        "run_id": memory.run_id,
+        "metadata": memory.metadata or None,
+    }
