@@ -168,5 +168,8 @@ def _remove_links(paths: ClusterPaths) -> None:
     for link in Path("/var/log/containers").glob("*.log"):
         if link.is_symlink() and str(link.readlink()).startswith(str(paths.root)):
             link.unlink()
+    # Each pod has a note of this cluster's network and one of its loopback: NETWORK-SANDBOX-INTERFACE.
     for note in Path("/var/lib/cni/results").glob(f"{paths.identity}-*"):
+        sandbox = note.name.removeprefix(f"{paths.identity}-").rpartition("-")[0]
+        note.with_name(f"cni-loopback-{sandbox}-lo").unlink(missing_ok=True)
         note.unlink()

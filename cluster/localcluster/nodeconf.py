@@ -75,6 +75,7 @@ state = {json.dumps(str(node.paths.run / "containerd"))}
   address = {json.dumps(str(node.paths.containerd_socket))}
 [plugins."io.containerd.grpc.v1.cri"]
   restrict_oom_score_adj = true
+  netns_mounts_under_state_dir = true
   sandbox_image = "{PAUSE_IMAGE}"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "{CNI_BIN_DIR}"

@@ -1,0 +1,69 @@
+"""buildah with a store of its own in the cache, so that the user's images are neither seen nor touched."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from localcluster.commands import run, run_logged, succeeds
+from localcluster.paths import RUN_DIR, cache_dir
+
+POLICY = Path(__file__).resolve().parent / "policy.json"
+
+
+def _command() -> list[str]:
+    store = cache_dir() / "images" / "storage"
+    return ["buildah", "--root", str(store), "--runroot", str(RUN_DIR / "buildah"), "--storage-driver", _driver()]
+
+
+def _driver() -> str:
+    """overlay where the kernel has it (root only), else plain copies."""
+    return "overlay" if os.geteuid() == 0 and "overlay" in Path("/proc/filesystems").read_text() else "vfs"
+
+
+def exists(reference: str) -> bool:
+    """Whether the store has the image."""
+    return succeeds([*_command(), "inspect", "--type=image", reference])
+
+
+def build(
+    reference: str,
+    containerfile: Path,
+    context: Path,
+    *,
+    arguments: Sequence[str],
+    secrets: Mapping[str, Path],
+    ignore: Path,
+    log: Path,
+) -> None:
+    """Builds one image, reusing the layers of earlier builds.
+
+    Raises:
+        ClusterError: the build failed; carries the end of its log.
+    """
+    flags = ["--layers", "--isolation=chroot", "--format=oci", f"--signature-policy={POLICY}", f"--ignorefile={ignore}"]
+    flags += [f"--secret=id={name},src={path}" for name, path in sorted(secrets.items())]
+    # The same input gives the same layers whenever it is built.
+    flags += ["--timestamp=0", *arguments]
+    run_logged([*_command(), "build", *flags, "-t", reference, "-f", containerfile, context], log)
+
+
+def export(reference: str, layout: Path, name: str) -> None:
+    """Puts an image of the store into an OCI layout under the given name; layers that are there are not written again."""
+    layout.mkdir(parents=True, exist_ok=True)
+    run(
+        [*_command(), "push", "--quiet", "--disable-compression", f"--signature-policy={POLICY}"]
+        + [reference, f"oci:{layout}:{name}"]
+    )
+
+
+def push(reference: str, destination: str, log: Path) -> None:
+    """Pushes an image of the store to a registry, with the credentials of `buildah login`."""
+    run_logged([*_command(), "push", f"--signature-policy={POLICY}", reference, f"docker://{destination}"], log)
+
+
+def remove_old(names: Sequence[str], keep: Sequence[str]) -> None:
+    """Drops tags of `names` that are not in `keep`, and the layers nobody uses any more."""
+    listed = run([*_command(), "images", "--noheading", "--format", "{{.Name}}:{{.Tag}}"]).split()
+    outdated = [each for each in listed if each.rpartition(":")[0] in names and each not in keep]
+    for each in outdated:
+        run([*_command(), "rmi", each])
