@@ -1,0 +1,184 @@
+"""Both clients over real connections to a server on loopback that answers what a test tells it to."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+import memsys
+
+FAST = memsys.RetryPolicy(attempts=4, base=0.001, cap=0.01)
+Answer = tuple[int, Any, dict[str, str]]
+INFO: Answer = (200, {"version": "1"}, {})
+
+
+@dataclass
+class Script:
+    """What to answer, in turn (the last one for ever), and what was asked."""
+
+    answers: list[Answer] = field(default_factory=lambda: [INFO])
+    asked: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
+    peers: set[tuple[str, int]] = field(default_factory=set)
+    silent: threading.Event = field(default_factory=threading.Event)
+    url: str = ""
+
+
+@pytest.fixture
+def script() -> Iterator[Script]:
+    script = Script()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            script.asked.append((self.command, self.path, headers, body))
+            script.peers.add(self.client_address)
+            if script.silent.is_set():
+                time.sleep(1.0)
+            status, document, extra = script.answers.pop(0) if len(script.answers) > 1 else script.answers[0]
+            content = json.dumps(document).encode()
+            self.send_response(status)
+            for name, value in {**extra, "Content-Length": str(len(content))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    script.url = f"http://127.0.0.1:{server.server_address[1]}"
+    yield script
+    server.shutdown()
+    server.server_close()
+    thread.join(timeout=5)
+
+
+Do = Callable[..., Any]
+
+
+@pytest.fixture(params=["sync", "async"])
+def do(request: pytest.FixtureRequest, script: Script) -> Do:
+    """Make one client and call methods of it: ``await do(("info",), key="k")`` gives the results."""
+
+    async def run(*calls: tuple[Any, ...], options: dict[str, Any] | None = None, **arguments: Any) -> list[Any]:
+        arguments = {"key": "k", "retry": FAST, **arguments}
+        url = arguments.pop("url", script.url)
+        if request.param == "sync":
+            with memsys.Client(url, **arguments) as client:
+                used = client.with_options(**(options or {}))
+                return [getattr(used, name)(*rest) for name, *rest in calls]
+        async with memsys.AsyncClient(url, **arguments) as client:
+            used = client.with_options(**(options or {}))
+            return [await getattr(used, name)(*rest) for name, *rest in calls]
+
+    return run
+
+
+async def test_a_call_carries_key_project_and_request_id(do: Do, script: Script):
+    await do(("info",), key="msk_1", project="shop", options={"request_id": "req-1"})
+    method, path, headers, _ = script.asked[0]
+    assert (method, path) == ("GET", "/info")
+    assert headers["authorization"] == "Bearer msk_1"
+    assert headers["x-memsys-project"] == "shop"
+    assert headers["x-request-id"] == "req-1"
+    assert headers["user-agent"] == f"memsys-python/{memsys.__version__}"
+
+
+async def test_a_caller_s_own_key_replaces_the_client_s_for_its_calls_only(do: Do, script: Script):
+    await do(("info",), key="mine", options={"key": "theirs", "project": "p"})
+    await do(("info",), key="mine")
+    assert [asked[2]["authorization"] for asked in script.asked] == ["Bearer theirs", "Bearer mine"]
+    assert "x-memsys-project" not in script.asked[1][2]
+
+
+async def test_connections_are_pooled(do: Do, script: Script):
+    await do(*[("info",)] * 10)
+    assert len(script.asked) == 10
+    assert len(script.peers) == 1
+
+
+async def test_an_add_is_repeated_under_one_idempotency_key_and_request_id(do: Do, script: Script):
+    script.answers = [(503, {}, {}), (429, {}, {}), (200, {"results": []}, {})]
+    await do(("add", "hello"))
+    assert [asked[:2] for asked in script.asked] == [("POST", "/memories")] * 3
+    for header in ("idempotency-key", "x-request-id"):
+        values = {asked[2][header] for asked in script.asked}
+        assert len(values) == 1
+        assert re.fullmatch("[0-9a-f]{32}", values.pop())
+    assert len({asked[3] for asked in script.asked}) == 1
+
+
+async def test_a_problem_arrives_as_its_exception(do: Do, script: Script):
+    document = {"title": "Invalid request", "errors": [{"field": "query", "message": "must not be empty"}]}
+    script.answers = [(422, document, {"X-Request-ID": "r7"})]
+    with pytest.raises(memsys.Invalid) as caught:
+        await do(("search", ""))
+    assert caught.value.errors[0].field == "query"
+    assert caught.value.request_id == "r7"
+
+
+async def test_a_service_that_does_not_answer_is_given_up_in_time(do: Do, script: Script):
+    script.silent.set()
+    began = time.monotonic()
+    with pytest.raises(memsys.Unreachable, match="no answer in time"):
+        await do(("info",), timeout=0.2, budget=0.3)
+    assert time.monotonic() - began < 1.0
+
+
+async def test_a_service_that_is_not_there_is_unreachable(do: Do, script: Script):
+    with pytest.raises(memsys.Unreachable, match="GET /info"):
+        await do(("info",), url="http://127.0.0.1:9")
+
+
+async def test_answers_become_typed_values(do: Do, script: Script):
+    found = {
+        "id": "6f1c8b1e-0000-4000-8000-000000000000",
+        "memory": "Ana prefers tabs",
+        "metadata": {},
+        "event_time": "2026-05-03T10:00:00Z",
+        "version": 2,
+        "score": 0.8,
+        "source": ["vector", "graph"],
+        "something_new": True,
+    }
+    script.answers = [(200, {"results": [found]}, {})]
+    [answer] = await do(("search", "tabs"))
+    assert answer.results[0].memory == "Ana prefers tabs"
+    assert answer.results[0].source == ("vector", "graph")
+    assert answer.results[0].event_time.year == 2026
+
+
+@pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://x", "http://"])
+def test_an_address_that_is_none_is_refused_with_an_example(url: str):
+    with pytest.raises(ValueError, match=r"give one like http://127\.0\.0\.1:8000"):
+        memsys.Client(url)
+
+
+def test_a_key_just_made_does_not_show_its_secret():
+    assert "secret" not in repr(memsys.NewKey(id="i", key="msk_secret"))
+
+
+def test_both_clients_offer_the_same():
+    def methods(kind: type) -> dict[str, inspect.Signature]:
+        functions = inspect.getmembers(kind, inspect.isfunction)
+        return {name: inspect.signature(function) for name, function in functions if not name.startswith("_")}
+
+    assert methods(memsys.Client) == methods(memsys.AsyncClient)
+    assert len(methods(memsys.Client)) == 17
