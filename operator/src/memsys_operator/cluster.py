@@ -1,0 +1,257 @@
+"""The only Kubernetes I/O: observe, server-side apply, delete, status, events. No decisions are made here."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio import client, config
+from kubernetes.aio.client.exceptions import ApiException
+
+from memsys_operator import __version__, metrics, names
+from memsys_operator.errors import OperatorError, Rejected, Waiting
+from memsys_operator.observed import Key, Manifest, Observed, key_of
+from memsys_operator.plan import Action, Apply, Create
+from memsys_operator.spec import Ref
+
+#: kind -> path prefix of its API and plural.
+KINDS: dict[str, tuple[str, str]] = {
+    "Secret": ("/api/v1", "secrets"),
+    "Service": ("/api/v1", "services"),
+    "ServiceAccount": ("/api/v1", "serviceaccounts"),
+    "PersistentVolumeClaim": ("/api/v1", "persistentvolumeclaims"),
+    "Pod": ("/api/v1", "pods"),
+    "StatefulSet": ("/apis/apps/v1", "statefulsets"),
+    "Deployment": ("/apis/apps/v1", "deployments"),
+    "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
+    "PodDisruptionBudget": ("/apis/policy/v1", "poddisruptionbudgets"),
+    names.KIND: (f"/apis/{names.API_VERSION}", names.PLURAL),
+}
+#: What belongs to a system, in no order. Their plurals are also what is watched.
+CHILD_KINDS = tuple(kind for kind in KINDS if kind != names.KIND)
+
+_TIMEOUT_SECONDS = 30.0
+_CONFLICT, _NOT_FOUND = 409, 404
+
+
+class ClusterError(OperatorError):
+    """The apiserver answered with an error. ``status`` is its HTTP status; 0 when it did not answer."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__("APIServerError", message)
+        self.status = status
+
+
+class Cluster:
+    """One connection pool to one apiserver."""
+
+    def __init__(self, api: client.ApiClient) -> None:
+        self._api = api
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(cls) -> AsyncIterator[Cluster]:
+        """Connect as ``KUBECONFIG`` says, or as the pod's ServiceAccount when that is not set."""
+        configuration = client.Configuration()
+        in_cluster = "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ
+        if in_cluster:
+            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        else:
+            await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        async with client.ApiClient(configuration) as api:
+            api.user_agent = f"memsys-operator/{__version__}"
+            yield cls(api)
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    async def systems(self, namespaces: Iterable[str]) -> list[Manifest]:
+        """All MemorySystems of the given namespaces; of the whole cluster when none is given."""
+        prefix, plural = KINDS[names.KIND]
+        paths = [f"{prefix}/namespaces/{ns}/{plural}" for ns in namespaces] or [f"{prefix}/{plural}"]
+        answers = await asyncio.gather(*(self._request("GET", path) for path in paths))
+        return [item for answer in answers for item in answer["items"]]
+
+    async def system(self, ref: Ref) -> Manifest | None:
+        return await self._get(names.KIND, ref.namespace, ref.name)
+
+    async def observe(self, ref: Ref, references: Iterable[str] = ()) -> Observed:
+        """Everything labelled as belonging to the system, what it must not lose (Secrets and claims) by name even
+        without the label, and the referenced Secrets."""
+        listed = await asyncio.gather(*(self._list(kind, ref) for kind in CHILD_KINDS))
+        everything = [item for items in listed for item in items]
+        objects = {key_of(item): item for item in everything if item["kind"] != "Pod"}
+        pods = tuple(item for item in everything if item["kind"] == "Pod")
+        precious: list[Key] = [
+            ("Secret", names.component(ref.name, names.POSTGRES)),
+            ("Secret", names.component(ref.name, names.NEO4J)),
+            ("Secret", names.admin_key_secret(ref.name)),
+            ("PersistentVolumeClaim", names.data_claim(ref.name, names.POSTGRES)),
+            ("PersistentVolumeClaim", names.data_claim(ref.name, names.NEO4J)),
+        ]
+        unseen = [key for key in precious if key not in objects]
+        wanted = sorted(set(references))
+        found = await asyncio.gather(
+            *(self._get(kind, ref.namespace, name) for kind, name in unseen),
+            *(self._get("Secret", ref.namespace, name) for name in wanted),
+        )
+        objects |= {key: obj for key, obj in zip(unseen, found, strict=False) if obj is not None}
+        return Observed(objects, pods, dict(zip(wanted, found[len(unseen) :], strict=True)))
+
+    async def expandable(self, storage_classes: Iterable[str]) -> frozenset[str]:
+        """Those StorageClasses that let their volumes grow."""
+        wanted = sorted({name for name in storage_classes if name})
+        found = await asyncio.gather(*(self._get_path(f"/apis/storage.k8s.io/v1/storageclasses/{n}") for n in wanted))
+        return frozenset(n for n, sc in zip(wanted, found, strict=True) if sc and sc.get("allowVolumeExpansion"))
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    async def execute(self, namespace: str, action: Action) -> None:
+        """Carry out one action.
+
+        Raises :class:`Rejected` when the name is taken by an object of somebody else's, :class:`Waiting` when
+        another writer was quicker, :class:`ClusterError` for everything else the apiserver refuses.
+        """
+        if isinstance(action, Create):
+            await self._create(namespace, action.manifest)
+        elif isinstance(action, Apply):
+            await self._apply(namespace, action)
+        else:
+            kind, name = action.key
+            body = {"preconditions": {"uid": action.uid}, "propagationPolicy": "Background"}
+            try:
+                await self._request("DELETE", _path(kind, namespace, name), body=body, kind=kind)
+            except ClusterError as error:
+                if error.status not in (_NOT_FOUND, _CONFLICT):
+                    raise
+
+    async def _create(self, namespace: str, manifest: Manifest) -> None:
+        kind = manifest["kind"]
+        query = {"fieldManager": names.FIELD_MANAGER}
+        try:
+            await self._request("POST", _path(kind, namespace), body=manifest, query=query, kind=kind)
+        except ClusterError as error:
+            if error.status == _CONFLICT:
+                raise Waiting("Conflict", f"{kind} {manifest['metadata']['name']} appeared meanwhile") from error
+            raise
+
+    async def _apply(self, namespace: str, action: Apply) -> None:
+        kind, name = key_of(action.manifest)
+        if action.new and kind != "Secret":
+            existing = await self._get(kind, namespace, name)
+            # One of ours that lost its labels still carries the hash.
+            if existing and names.APPLIED_ANNOTATION not in (existing["metadata"].get("annotations") or {}):
+                raise Rejected(
+                    f"metadata.name: {kind} {name} already exists in namespace {namespace} and does not belong to "
+                    "this system; delete or rename it, or give the system another name",
+                    reason="NameTaken",
+                )
+        query = {"fieldManager": names.FIELD_MANAGER, "force": "true"}
+        await self._request("PATCH", _path(kind, namespace, name), body=action.manifest, query=query, kind=kind)
+
+    async def write_status(self, ref: Ref, status: Manifest) -> None:
+        """Replace what this operator says in ``status``; there is no other writer."""
+        body = {
+            "apiVersion": names.API_VERSION,
+            "kind": names.KIND,
+            "metadata": {"name": ref.name, "namespace": ref.namespace},
+            "status": status,
+        }
+        path = _path(names.KIND, ref.namespace, ref.name) + "/status"
+        query = {"fieldManager": names.FIELD_MANAGER, "force": "true"}
+        await self._request("PATCH", path, body=body, query=query, kind=names.KIND)
+
+    async def drop_annotation(self, ref: Ref, annotation: str) -> None:
+        body = {"metadata": {"annotations": {annotation: None}}}
+        path = _path(names.KIND, ref.namespace, ref.name)
+        await self._request("PATCH", path, body=body, content="application/merge-patch+json", kind=names.KIND)
+
+    async def post_event(self, regarding: Manifest, kind: str, reason: str, note: str) -> None:
+        """Record an Event (``kind``: Normal or Warning) about a MemorySystem."""
+        meta = regarding["metadata"]
+        now = datetime.now(UTC)
+        body = {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"generateName": f"{meta['name']}.", "namespace": meta["namespace"]},
+            "eventTime": now.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "type": kind,
+            "reason": reason,
+            "action": "Reconcile",
+            "note": note[:1000],
+            "reportingController": f"{names.GROUP}/operator",
+            "reportingInstance": os.environ.get("HOSTNAME", names.FIELD_MANAGER)[:128],
+            "regarding": {
+                "apiVersion": names.API_VERSION,
+                "kind": names.KIND,
+                "name": meta["name"],
+                "namespace": meta["namespace"],
+                "uid": meta["uid"],
+            },
+        }
+        path = f"/apis/events.k8s.io/v1/namespaces/{meta['namespace']}/events"
+        await self._request("POST", path, body=body, kind="Event")
+
+    # -- the wire -----------------------------------------------------------------------------------------------
+
+    async def _list(self, kind: str, ref: Ref) -> list[Manifest]:
+        query = {"labelSelector": f"{names.SYSTEM_LABEL}={ref.name}"}
+        answer = await self._request("GET", _path(kind, ref.namespace), query=query)
+        # Items of a list name neither their kind nor their version.
+        return [{"kind": kind, **item} for item in answer["items"]]
+
+    async def _get(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        return await self._get_path(_path(kind, namespace, name))
+
+    async def _get_path(self, path: str) -> Manifest | None:
+        try:
+            return await self._request("GET", path)
+        except ClusterError as error:
+            if error.status == _NOT_FOUND:
+                return None
+            raise
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Manifest | None = None,
+        query: dict[str, str] | None = None,
+        content: str = "application/apply-patch+yaml",
+        kind: str = "",
+    ) -> Manifest:
+        headers = {"Accept": "application/json"}
+        headers["Content-Type"] = content if method == "PATCH" else "application/json"
+        target = f"{path}?{urlencode(query)}" if query else path
+        request = await self._api.param_serialize(
+            method, target, header_params=headers, body=body, auth_settings=["BearerToken"]
+        )
+        try:
+            answer = await self._api.call_api(*request, _request_timeout=_TIMEOUT_SECONDS)
+            if not 200 <= answer.status <= 299:
+                raise ClusterError(answer.status, await _refusal(method, path, answer.response))
+            result: Manifest = await answer.response.json()
+        except (aiohttp.ClientError, TimeoutError, ApiException) as error:
+            raise ClusterError(0, f"{method} {path}: the apiserver does not answer: {error!r}") from error
+        if method != "GET":
+            metrics.API_WRITES.labels(method.lower(), kind).inc()
+        return result
+
+
+async def _refusal(method: str, path: str, response: aiohttp.ClientResponse) -> str:
+    try:
+        said = (await response.json(content_type=None)).get("message", "")
+    except (ValueError, AttributeError):
+        said = await response.text()
+    return f"{method} {path}: {response.status} {said}"
+
+
+def _path(kind: str, namespace: str, name: str = "") -> str:
+    prefix, plural = KINDS[kind]
+    path = f"{prefix}/namespaces/{namespace}/{plural}"
+    return f"{path}/{name}" if name else path

@@ -1,0 +1,272 @@
+"""Observed -> status. Pure.
+
+Conditions follow the Kubernetes conventions and kstatus: ``Ready`` is True while everything the spec asks for
+serves, ``Reconciling`` while the operator still changes or waits for something, ``Stalled`` when a person must
+act. ``lastTransitionTime`` changes with the status of a condition alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from memsys_operator import names, problems
+from memsys_operator.errors import Broken, OperatorError, Rejected
+from memsys_operator.observed import Manifest, Observed
+from memsys_operator.spec import System
+from memsys_operator.sync import GRACE_SECONDS, SyncReport
+
+Truth = Literal["True", "False", "Unknown"]
+
+#: Condition type of each part, its label and the kind of its workload, in the order in which they start.
+PARTS: tuple[tuple[str, str, str], ...] = (
+    ("PostgresReady", names.POSTGRES, "StatefulSet"),
+    ("GraphReady", names.NEO4J, "StatefulSet"),
+    ("APIReady", names.API, "Deployment"),
+    ("MCPReady", names.MCP, "Deployment"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    type: str
+    status: Truth
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What one pass found out beside the observed objects.
+
+    ``problem`` stopped the pass; ``obstacles`` need a person but stop only a part; ``waiting`` holds why a part
+    is not created yet; ``changes`` counts the writes of this pass.
+    """
+
+    problem: OperatorError | None = None
+    obstacles: Sequence[OperatorError] = ()
+    graph_problem: Broken | None = None
+    waiting: Mapping[str, OperatorError] = field(default_factory=dict)
+    changes: int = 0
+    sync: SyncReport | None = None
+
+
+def serving(workload: Manifest | None) -> bool:
+    """Whether all replicas of a workload are ready."""
+    if workload is None:
+        return False
+    ready: int = workload.get("status", {}).get("readyReplicas") or 0
+    wanted: int = workload["spec"].get("replicas", 1)
+    return ready >= wanted
+
+
+def rolling(workload: Manifest | None) -> bool:
+    """Whether a workload has yet to reach its newest template."""
+    if workload is None:
+        return False
+    status = workload.get("status", {})
+    wanted = workload["spec"].get("replicas", 1)
+    return (
+        (status.get("observedGeneration") or 0) < workload["metadata"].get("generation", 0)
+        or (status.get("updatedReplicas") or 0) < wanted
+        or (workload["kind"] == "Deployment" and (status.get("replicas") or 0) > wanted)
+    )
+
+
+def part_condition(kind: str, part: str, workload_kind: str, system: str, seen: Observed, found: Findings) -> Condition:
+    workload = seen.get(workload_kind, names.component(system, part))
+    if workload is None:
+        if reason := found.waiting.get(part) or (found.problem if not isinstance(found.problem, Rejected) else None):
+            return Condition(kind, "False", reason.reason, reason.message)
+        return Condition(kind, "False", "NotCreated", f"{workload_kind} {names.component(system, part)} does not exist")
+    wanted = workload["spec"].get("replicas", 1)
+    ready = workload.get("status", {}).get("readyReplicas") or 0
+    if ready >= wanted:
+        return Condition(kind, "True", "Available", f"{ready} of {wanted} pods are ready")
+    problem = problems.worst(seen.pods_of(names.COMPONENT_LABEL, part))
+    if problem is None:
+        return Condition(kind, "False", "NotReady", f"{ready} of {wanted} pods are ready")
+    return Condition(kind, "False", problem.reason, problem.message)
+
+
+def graph_synced(
+    api_ready: bool, sync: SyncReport | None, interval: int, last: Mapping[str, Any] | None = None
+) -> Condition:
+    """``last`` is the condition as it stands: it holds until the first look after a start of the operator."""
+    kind = "GraphSynced"
+    if sync is None and api_ready and last:
+        return Condition(kind, last["status"], last["reason"], last["message"])
+    if sync is None or not api_ready:
+        return Condition(kind, "Unknown", "NotChecked", "the API has not been asked yet, or is not ready to answer")
+    if sync.error is not None:
+        return Condition(kind, "Unknown", "APIUnreachable", sync.error)
+    if sync.parked:
+        because = f": {sync.last_error}" if sync.last_error else ""
+        return Condition(kind, "False", "Parked", f"{sync.parked} memories are parked{because}")
+    if not sync.available and sync.pending:
+        return Condition(
+            kind, "False", "GraphUnavailable", "memories wait for the graph; they are stored and follow when it is back"
+        )
+    if sync.lag_seconds > max(GRACE_SECONDS, 2 * interval):
+        return Condition(kind, "False", "Behind", "the graph is behind by more than a minute and is catching up")
+    return Condition(kind, "True", "Synced", "the graph holds every acknowledged memory")
+
+
+def conditions(
+    name: str,
+    seen: Observed,
+    found: Findings,
+    *,
+    graph: bool = True,
+    interval: int = GRACE_SECONDS,
+    paused: bool = False,
+    last_synced: Mapping[str, Any] | None = None,
+) -> list[Condition]:
+    """All conditions of the system ``name``, ``Ready`` first."""
+    parts = [part_condition(*part, name, seen, found) for part in PARTS]
+    api_ready = parts[2].status == "True"
+    synced = graph_synced(api_ready, found.sync, interval, last_synced)
+    if not graph:
+        off = "spec.graph.provider is none"
+        parts[1] = Condition("GraphReady", "True", "Disabled", off)
+        synced = Condition("GraphSynced", "True", "Disabled", off)
+    elif found.graph_problem is not None:
+        parts[1] = Condition("GraphReady", "False", found.graph_problem.reason, found.graph_problem.message)
+    workloads = [seen.get(kind, names.component(name, part)) for _, part, kind in PARTS]
+    return [
+        _ready(parts, found),
+        *parts,
+        synced,
+        _reconciling(parts, any(rolling(w) for w in workloads), found, paused),
+        _stalled(found),
+    ]
+
+
+def _ready(parts: Sequence[Condition], found: Findings) -> Condition:
+    if found.problem is not None:
+        return Condition("Ready", "False", found.problem.reason, found.problem.message)
+    # A part that waits for another says less than the other itself, which stands before it.
+    for part in sorted(parts, key=lambda part: part.type == "GraphReady"):
+        if part.status != "True":
+            subject = part.type.removesuffix("Ready")
+            return Condition("Ready", "False", part.reason, f"{subject}: {part.message}")
+    return Condition("Ready", "True", "Available", "memories can be written, searched and reached through MCP")
+
+
+def _obstacles(found: Findings) -> list[OperatorError]:
+    stopping = (found.problem, found.graph_problem, *found.obstacles)
+    return [problem for problem in stopping if isinstance(problem, Rejected | Broken)]
+
+
+def _reconciling(parts: Sequence[Condition], is_rolling: bool, found: Findings, paused: bool) -> Condition:
+    kind = "Reconciling"
+    if paused:
+        return Condition(kind, "False", "Paused", "spec.paused is true: nothing is changed until it is false")
+    if found.problem is not None or found.graph_problem is not None:
+        return Condition(kind, "False", "Stalled", "see the condition Stalled")
+    if found.waiting:
+        first = next(iter(found.waiting.values()))
+        return Condition(kind, "True", first.reason, first.message)
+    unready = [part.type.removesuffix("Ready") for part in parts if part.status != "True"]
+    if unready:
+        return Condition(kind, "True", "WaitingForReadiness", f"waiting for {', '.join(unready)}")
+    if found.changes or is_rolling:
+        return Condition(kind, "True", "RollingOut", "changes are being rolled out")
+    return Condition(kind, "False", "UpToDate", "everything is as the spec asks")
+
+
+def _stalled(found: Findings) -> Condition:
+    if stopping := _obstacles(found):
+        return Condition("Stalled", "True", stopping[0].reason, "; ".join(str(s.message) for s in stopping))
+    return Condition("Stalled", "False", "NotStalled", "nothing needs a person")
+
+
+def status(obj: Mapping[str, Any], system: System | None, seen: Observed, found: Findings, now: str) -> dict[str, Any]:
+    """The whole new ``status`` of ``obj``; ``system`` is None when its spec could not be read.
+
+    ``now`` (RFC 3339) is used only where something changed, so that an unchanged system has an unchanged status.
+    """
+    name = obj["metadata"]["name"]
+    generation = obj["metadata"].get("generation", 0)
+    before: Mapping[str, Any] = obj.get("status") or {}
+    graph = system.graph_enabled if system else seen.get("StatefulSet", names.component(name, names.NEO4J)) is not None
+    interval = system.spec.sync.interval_seconds if system else GRACE_SECONDS
+    result: dict[str, Any] = {
+        key: before[key] for key in ("adminKeySecret", "embedding", "endpoints", "sync") if key in before
+    }
+    result["observedGeneration"] = generation
+    old = before.get("conditions") or ()
+    new = conditions(
+        name,
+        seen,
+        found,
+        graph=graph,
+        interval=interval,
+        paused=system.spec.paused if system else False,
+        last_synced=next((c for c in old if c["type"] == "GraphSynced"), None),
+    )
+    result["conditions"] = _dated(new, old, generation, now)
+    if system is not None and not isinstance(found.problem, Rejected):
+        result |= _facts(system, found, before)
+    if found.sync is not None and found.sync.error is None and graph:
+        result["sync"] = _sync(found.sync, before.get("sync") or {}, now)
+    elif not graph:
+        result.pop("sync", None)
+    return result
+
+
+def _dated(
+    new: Sequence[Condition], old: Sequence[Mapping[str, Any]], generation: int, now: str
+) -> list[dict[str, Any]]:
+    previous = {condition["type"]: condition for condition in old}
+    dated = []
+    for condition in new:
+        last = previous.get(condition.type, {})
+        since = last.get("lastTransitionTime") if last.get("status") == condition.status else None
+        dated.append(
+            {
+                "type": condition.type,
+                "status": condition.status,
+                "reason": condition.reason,
+                "message": condition.message,
+                "observedGeneration": generation,
+                "lastTransitionTime": since or now,
+            }
+        )
+    return dated
+
+
+def _facts(system: System, found: Findings, before: Mapping[str, Any]) -> dict[str, Any]:
+    spec, embedding = system.spec, system.embedding
+
+    def host(service: str) -> str:
+        return f"{service}.{system.namespace}.svc"
+
+    endpoints = {
+        "api": f"http://{host(names.component(system.name, names.API))}:{spec.api.port}",
+        "mcp": f"http://{host(names.component(system.name, names.MCP))}:{spec.mcp.port}/mcp",
+        "postgres": f"{host(names.postgres_service(system.name))}:{spec.postgres.port}",
+    }
+    if system.graph_enabled:
+        endpoints["neo4j"] = f"bolt://{host(names.component(system.name, names.NEO4J))}:{spec.graph.ports.bolt}"
+    facts: dict[str, Any] = {
+        "endpoints": endpoints,
+        "embedding": {
+            "provider": embedding.provider,
+            "model": embedding.model,
+            "dimensions": embedding.dimensions,
+            "precision": embedding.precision,
+            "index": embedding.index,
+            "reason": embedding.reason,
+        },
+    }
+    if found.problem is None or "adminKeySecret" in before:
+        facts["adminKeySecret"] = {"name": names.admin_key_secret(system.name), "key": "key"}
+    return facts
+
+
+def _sync(sync: SyncReport, before: Mapping[str, Any], now: str) -> dict[str, Any]:
+    numbers = {"pending": sync.pending, "parked": sync.parked, "lagSeconds": sync.lag_seconds}
+    unchanged = all(before.get(name) == value for name, value in numbers.items())
+    return {**numbers, "lastChecked": before["lastChecked"] if unchanged and "lastChecked" in before else now}

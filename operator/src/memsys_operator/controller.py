@@ -1,0 +1,162 @@
+"""Who is reconciled when: one worker per system, woken by events, by the resync of all systems, and by itself.
+
+One system is never in two passes at once; all systems together are in at most ``workers`` passes. A pass that
+fails is tried again after a growing, jittered wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from dataclasses import dataclass, field
+
+from memsys_operator import metrics
+from memsys_operator.api_client import MemoryAPI
+from memsys_operator.cluster import Cluster
+from memsys_operator.errors import OperatorError
+from memsys_operator.reconcile import GraphTarget, Outcome, Reconciler
+from memsys_operator.settings import Settings
+from memsys_operator.spec import Ref
+from memsys_operator.sync import SyncReport
+
+logger = logging.getLogger(__name__)
+
+#: Events come in bursts; one pass answers a burst.
+_COALESCE_SECONDS = 0.1
+#: A look at what a change has led to, should no event tell.
+_AGAIN_SECONDS = 2.0
+_PASS_TIMEOUT_SECONDS = 120.0
+_LONGEST_BACKOFF_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class _State:
+    due: asyncio.Event = field(default_factory=asyncio.Event)
+    worker: asyncio.Task[None] | None = None
+    target: GraphTarget | None = None
+    watcher: asyncio.Task[None] | None = None
+    sync: SyncReport | None = None
+
+
+class Controller:
+    def __init__(self, cluster: Cluster, reconciler: Reconciler, api: MemoryAPI, settings: Settings) -> None:
+        self._cluster = cluster
+        self._reconciler = reconciler
+        self._api = api
+        self._settings = settings
+        self._states: dict[Ref, _State] = {}
+        self._slots = asyncio.Semaphore(settings.workers)
+        self._resynced = 0.0
+        self._started = time.monotonic()
+
+    def wake(self, ref: Ref) -> None:
+        """Have a system looked at soon; cheap, may be called for any event."""
+        state = self._states.get(ref)
+        if state is None:
+            state = self._states[ref] = _State()
+            state.worker = asyncio.create_task(self._work(ref, state), name=f"reconcile {ref}")
+        state.due.set()
+
+    async def run(self) -> None:
+        """Resync all systems again and again, until cancelled."""
+        try:
+            while True:
+                try:
+                    await self._resync()
+                except OperatorError as error:
+                    logger.warning("resync: %s; next try in %g s", error, self._settings.resync_seconds)
+                await asyncio.sleep(self._settings.resync_seconds * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
+        finally:
+            for state in self._states.values():
+                for task in (state.worker, state.watcher):
+                    if task is not None:
+                        task.cancel()
+
+    async def _resync(self) -> None:
+        found = await self._cluster.systems(self._settings.watch_namespaces)
+        refs = {Ref(obj["metadata"]["namespace"], obj["metadata"]["name"]) for obj in found}
+        for ref in refs | set(self._states):
+            self.wake(ref)
+        self._resynced = time.monotonic()
+        metrics.RESYNCED.set_to_current_time()
+        metrics.SYSTEMS.set(len(refs))
+
+    def trouble(self) -> str | None:
+        """Why the operator is not doing its work; None while it does."""
+        allowed = 3 * self._settings.resync_seconds + 30
+        if not self._resynced:
+            return "no resync has succeeded yet: the systems could not be listed"
+        late = time.monotonic() - self._resynced
+        return f"the last resync was {late:.0f} s ago, expected every {allowed:.0f} s" if late > allowed else None
+
+    def stuck(self) -> str | None:
+        """Why the process should be replaced; None while there is hope. An apiserver that is away is none."""
+        dead = [str(ref) for ref, state in self._states.items() if state.worker is None or state.worker.done()]
+        return f"the workers of {', '.join(sorted(dead))} have ended" if dead else None
+
+    async def _work(self, ref: Ref, state: _State) -> None:
+        failures = 0
+        while True:
+            await state.due.wait()
+            await asyncio.sleep(_COALESCE_SECONDS)
+            state.due.clear()
+            try:
+                outcome = await self._pass(ref, state)
+            except Exception as error:
+                failures += 1
+                wait = min(_LONGEST_BACKOFF_SECONDS, 2.0 ** min(failures, 10)) * random.uniform(0.5, 1)  # noqa: S311
+                if isinstance(error, OperatorError):
+                    logger.warning("%s: %s; next try in %.1f s", ref, error, wait)
+                else:
+                    logger.exception("%s: the pass failed; next try in %.1f s", ref, wait)
+                await asyncio.sleep(wait)
+                state.due.set()
+                continue
+            failures = 0
+            if outcome.gone:
+                if state.due.is_set():
+                    continue  # a system of the same name may have come meanwhile
+                self._forget(ref, state)
+                return
+            self._watch_graph(ref, state, outcome.graph)
+            if outcome.again:
+                asyncio.get_running_loop().call_later(_AGAIN_SECONDS, state.due.set)
+
+    async def _pass(self, ref: Ref, state: _State) -> Outcome:
+        result = "error"
+        try:
+            async with self._slots, asyncio.timeout(_PASS_TIMEOUT_SECONDS):
+                with metrics.RECONCILE_SECONDS.time():
+                    outcome = await self._reconciler.run(ref, state.sync)
+            result = "gone" if outcome.gone else "changed" if outcome.again else "unchanged"
+        finally:
+            metrics.RECONCILES.labels(result).inc()
+        return outcome
+
+    def _forget(self, ref: Ref, state: _State) -> None:
+        if state.watcher is not None:
+            state.watcher.cancel()
+        del self._states[ref]
+        metrics.forget(ref.namespace, ref.name)
+        logger.info("%s: gone", ref)
+
+    def _watch_graph(self, ref: Ref, state: _State, target: GraphTarget | None) -> None:
+        """Start, change or stop the regular look at a system's graph."""
+        if target == state.target and (target is None or (state.watcher is not None and not state.watcher.done())):
+            return
+        if state.watcher is not None:
+            state.watcher.cancel()
+        state.target = target
+        state.watcher = None
+        if target is not None:
+            state.watcher = asyncio.create_task(self._check_graph(ref, state, target), name=f"graph of {ref}")
+
+    async def _check_graph(self, ref: Ref, state: _State, target: GraphTarget) -> None:
+        while True:
+            report = await self._api.check_graph(target.url, target.admin_key)
+            if report != state.sync:
+                state.sync = report
+                state.due.set()
+            await asyncio.sleep(target.interval_seconds * random.uniform(0.9, 1.1))  # noqa: S311 - jitter

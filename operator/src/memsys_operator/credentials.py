@@ -1,0 +1,108 @@
+"""The passwords and keys of one system: which exist, which are due, which are lost. Pure.
+
+A password is made only while no volume depends on it. A volume whose Secret is gone is never given a new one
+without being told to: the way out is in the message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from memsys_operator import names
+from memsys_operator.errors import Broken, Rejected
+from memsys_operator.observed import Observed, secret_values
+from memsys_operator.spec import System
+
+POSTGRES_KEYS = ("superuser-password", "owner-password", "app-password")
+NEO4J_KEYS = ("password",)
+ADMIN_KEYS = ("key",)
+
+
+@dataclass(frozen=True, slots=True)
+class Generators:
+    """Where new secrets come from; tests pass their own."""
+
+    password: Callable[[], str]
+    admin_key: Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The values that the Secrets shall hold. ``neo4j`` is None when there is no graph or its password is lost.
+
+    ``reset`` says that new PostgreSQL passwords were asked for by annotation and made just now.
+    """
+
+    postgres: Mapping[str, str]
+    neo4j: Mapping[str, str] | None
+    admin: Mapping[str, str]
+    reset: bool = False
+    graph_problem: Broken | None = None
+
+
+def settle(system: System, observed: Observed, make: Generators) -> Credentials:
+    """Keep what exists, make what is missing.
+
+    Raises :class:`Broken` when the PostgreSQL volume exists without its Secret, and :class:`Rejected` when the
+    Secret belongs to data of another embedder. A lost Neo4j password only takes the graph out
+    (``graph_problem``): memories are still accepted, because PostgreSQL holds the truth.
+    """
+    _check_embedder(system, observed)
+    postgres, lost = _values(system, observed, names.POSTGRES, POSTGRES_KEYS, make.password)
+    reset = lost and system.annotations.get(names.RESET_ANNOTATION) == names.POSTGRES
+    if lost and not reset:
+        raise _postgres_lost(system)
+    neo4j: Mapping[str, str] | None = None
+    graph_problem: Broken | None = None
+    # A graph that was switched off keeps its Secret, because its volume is kept too.
+    if system.graph_enabled or observed.get("Secret", names.component(system.name, names.NEO4J)):
+        neo4j, graph_lost = _values(system, observed, names.NEO4J, NEO4J_KEYS, make.password)
+        if graph_lost:
+            neo4j, graph_problem = None, _neo4j_lost(system) if system.graph_enabled else None
+    admin, _ = _values(system, observed, "admin-key", ADMIN_KEYS, make.admin_key)
+    return Credentials(postgres, neo4j, admin, reset, graph_problem)
+
+
+def _values(
+    system: System, observed: Observed, part: str, keys: tuple[str, ...], make: Callable[[], str]
+) -> tuple[dict[str, str], bool]:
+    """The values of one Secret, new ones filled in, and whether a volume depends on one that is gone."""
+    secret = observed.get("Secret", names.component(system.name, part))
+    found = secret_values(secret) if secret else {}
+    missing = [key for key in keys if not found.get(key)]
+    lost = bool(missing) and observed.get("PersistentVolumeClaim", names.data_claim(system.name, part)) is not None
+    return {key: found.get(key) or make() for key in keys}, lost
+
+
+def _check_embedder(system: System, observed: Observed) -> None:
+    secret = observed.get("Secret", names.component(system.name, names.POSTGRES))
+    recorded = ((secret or {}).get("metadata", {}).get("annotations") or {}).get(names.EMBEDDER_ANNOTATION)
+    if recorded and recorded != system.embedding.identity:
+        raise Rejected(
+            f"spec.embedder: the stored memories were embedded with {recorded}, the spec asks for "
+            f"{system.embedding.identity}; set spec.embedder back to {recorded}, or give the system another name"
+        )
+
+
+def _postgres_lost(system: System) -> Broken:
+    secret = names.component(system.name, names.POSTGRES)
+    claim = names.data_claim(system.name, names.POSTGRES)
+    return Broken(
+        "CredentialsLost",
+        f"PersistentVolumeClaim {claim} holds data but Secret {secret} (keys {', '.join(POSTGRES_KEYS)}) is gone. "
+        f"Nothing is re-initialised. Restore the Secret from a backup; or let new passwords be set on the "
+        f"existing data: kubectl annotate memsys {system.name} -n {system.namespace} "
+        f"{names.RESET_ANNOTATION}={names.POSTGRES}",
+    )
+
+
+def _neo4j_lost(system: System) -> Broken:
+    workload = names.component(system.name, names.NEO4J)
+    claim = names.data_claim(system.name, names.NEO4J)
+    return Broken(
+        "CredentialsLost",
+        f"PersistentVolumeClaim {claim} holds data but Secret {workload} (key password) is gone. Restore the Secret "
+        f"from a backup; or delete the graph, which is rebuilt from PostgreSQL: kubectl delete "
+        f"statefulset/{workload} pvc/{claim} -n {system.namespace} --ignore-not-found",
+    )

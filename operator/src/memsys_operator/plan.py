@@ -1,0 +1,185 @@
+"""(desired, observed) -> actions: only what differs is applied. Pure.
+
+A server-side apply that changes nothing is still a write, so ``desired ⊆ observed`` is decided here: what the
+server adds by defaulting is ignored, and a hash of the manifest last applied tells the fields that a newer
+manifest no longer has, which a subset test cannot see.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from memsys_operator import names, quantity
+from memsys_operator.observed import Key, Manifest, Observed, key_of
+
+#: Lists that server-side apply merges by key: entries of others may stand beside ours.
+MERGE_KEYS: Mapping[str, tuple[str, ...]] = {
+    "containers": ("name",),
+    "env": ("name",),
+    "imagePullSecrets": ("name",),
+    "ownerReferences": ("uid",),
+    "ports": ("containerPort", "port", "protocol"),
+    "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
+    "volumeMounts": ("mountPath",),
+    "volumes": ("name",),
+}
+#: Parents of values, and values, that the server may answer in another notation of the same quantity.
+QUANTITY_PARENTS = frozenset({"requests", "limits"})
+QUANTITY_FIELDS = frozenset({"sizeLimit"})
+#: What is deleted when it is no longer desired. Secrets that open a volume and claims are never among them.
+PRUNED_KINDS = frozenset(
+    {"Deployment", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount", "StatefulSet"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Create the object, failing when one of that name exists: new passwords never replace old ones."""
+
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Server-side apply. ``because`` holds the paths that differ; ``new`` says that nothing was there."""
+
+    manifest: Manifest
+    because: tuple[str, ...]
+    new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    key: Key
+    uid: str
+
+
+Action = Create | Apply | Delete
+
+
+def plan(
+    desired: Sequence[Manifest],
+    observed: Observed,
+    *,
+    generated: Collection[str] = (),
+    held: Collection[Key] = (),
+    spared: Collection[Key] = (),
+) -> list[Action]:
+    """The actions that make ``observed`` hold ``desired``, in the order of ``desired``, deletions last.
+
+    ``generated`` names Secrets whose values cannot be made twice; ``held`` are objects to leave as they are
+    for now, ``spared`` ones that are not desired but must not be deleted.
+    """
+    actions: list[Action] = []
+    for wanted in desired:
+        key = key_of(wanted)
+        if key in held:
+            continue
+        existing = observed.objects.get(key)
+        if existing is None and wanted["kind"] == "Secret" and wanted["metadata"]["name"] in generated:
+            actions.append(Create(_bare(wanted)))
+        if existing is not None and existing["metadata"].get("deletionTimestamp"):
+            continue  # its deletion is under way and will be heard of; then it is made again
+        manifest = stamped(carried(wanted, existing))
+        because = tuple(drift(manifest, existing)) if existing is not None else ("missing",)
+        if because:
+            actions.append(Apply(manifest, because, existing is None))
+    kept = {key_of(wanted) for wanted in desired} | set(spared)
+    actions += [
+        Delete(key, obj["metadata"]["uid"])
+        for key, obj in observed.objects.items()
+        if key[0] in PRUNED_KINDS
+        and key not in kept
+        and not obj["metadata"].get("deletionTimestamp")
+        and (obj["metadata"].get("labels") or {}).get(names.MANAGED_BY_LABEL) == names.FIELD_MANAGER
+    ]
+    return actions
+
+
+def _bare(secret: Manifest) -> Manifest:
+    """Name and data alone: what is created is never taken back, all else belongs to server-side apply."""
+    meta = secret["metadata"]
+    return {
+        **{field: secret[field] for field in ("apiVersion", "kind", "type", "data")},
+        "metadata": {"name": meta["name"], "namespace": meta["namespace"]},
+    }
+
+
+def carried(wanted: Manifest, existing: Manifest | None) -> Manifest:
+    """``wanted`` with what an existing StatefulSet cannot change: its claim templates (the claims grow instead)."""
+    if wanted["kind"] != "StatefulSet" or existing is None:
+        return wanted
+    templates = existing["spec"].get("volumeClaimTemplates", [])
+    return {**wanted, "spec": {**wanted["spec"], "volumeClaimTemplates": templates}}
+
+
+def stamped(manifest: Manifest) -> Manifest:
+    """A copy that carries the hash of its own content, claim templates aside."""
+    content = manifest
+    if manifest["kind"] == "StatefulSet":
+        spec = {k: v for k, v in manifest["spec"].items() if k != "volumeClaimTemplates"}
+        content = {**manifest, "spec": spec}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    result = copy.deepcopy(manifest)
+    result["metadata"].setdefault("annotations", {})[names.APPLIED_ANNOTATION] = digest
+    return result
+
+
+def drift(desired: Manifest, observed: Manifest) -> Iterator[str]:
+    """Paths at which an existing object has to be changed. A NetworkPolicy must be equal, not just contain what is
+    desired: anything added to it opens a door."""
+    yield from differences(desired, observed)
+    if desired["kind"] == "NetworkPolicy":
+        said = {field: value for field, value in observed.get("spec", {}).items() if value}
+        if said != {field: value for field, value in desired["spec"].items() if value}:
+            yield "spec"
+
+
+def differences(desired: Any, observed: Any, path: str = "") -> Iterator[str]:
+    """Paths at which ``observed`` does not hold what ``desired`` says; fields it has beyond that are fine."""
+    name = path.rsplit(".", 1)[-1].split("[", 1)[0]
+    if isinstance(desired, Mapping):
+        if not desired and not observed:
+            return
+        if not isinstance(observed, Mapping):
+            yield path
+            return
+        for field, value in desired.items():
+            below = f"{path}.{field}" if path else str(field)
+            if name in QUANTITY_PARENTS or field in QUANTITY_FIELDS:
+                if not quantity.equal(value, observed.get(field)):
+                    yield below
+            else:
+                yield from differences(value, observed.get(field), below)
+    elif isinstance(desired, Sequence) and not isinstance(desired, str):
+        yield from _list_differences(desired, observed or [], path, MERGE_KEYS.get(name))
+    elif desired != observed:
+        yield path
+
+
+def _list_differences(
+    desired: Sequence[Any], observed: Sequence[Any], path: str, keys: tuple[str, ...] | None
+) -> Iterator[str]:
+    if keys is None or not all(isinstance(item, Mapping) for item in desired):
+        if len(desired) != len(observed):
+            yield path
+            return
+        for index, (left, right) in enumerate(zip(desired, observed, strict=True)):
+            yield from differences(left, right, f"{path}[{index}]")
+        return
+
+    def identity(item: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(item.get(key) for key in keys)
+
+    present = {identity(item): item for item in observed}
+    for item in desired:
+        label = "/".join(str(part) for part in identity(item) if part is not None)
+        if identity(item) not in present:
+            yield f"{path}[{label}]"
+        else:
+            yield from differences(item, present[identity(item)], f"{path}[{label}]")

@@ -1,0 +1,77 @@
+"""Why a pod is not ready, in words that say what to look at. Pure.
+
+The texts are kept free of what changes from second to second (back-off times, restart counts), because every
+new text is a write to the status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_IMAGE_REASONS = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
+)
+_LONGEST = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    reason: str
+    message: str
+
+
+def is_ready(pod: Mapping[str, Any]) -> bool:
+    return not pod["metadata"].get("deletionTimestamp") and _condition(pod, "Ready").get("status") == "True"
+
+
+def worst(pods: Sequence[Mapping[str, Any]]) -> Problem | None:
+    """The most telling problem among pods that are not ready: a stated cause before mere starting."""
+    found = [_problem(pod) for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["name"])) if not is_ready(pod)]
+    return min(found, key=lambda problem: problem.reason in ("Starting", "Terminating"), default=None)
+
+
+def _problem(pod: Mapping[str, Any]) -> Problem:
+    name = pod["metadata"]["name"]
+    status = pod.get("status", {})
+    if pod["metadata"].get("deletionTimestamp"):
+        return Problem("Terminating", f"pod {name} is stopping")
+    scheduled = _condition(pod, "PodScheduled")
+    if scheduled.get("status") == "False":
+        return Problem(scheduled.get("reason", "Unschedulable"), _cut(f"pod {name}: {scheduled.get('message', '')}"))
+    for container in status.get("containerStatuses", ()):
+        if problem := _container_problem(name, container):
+            return problem
+    if status.get("phase") == "Failed":
+        return Problem(status.get("reason", "Failed"), _cut(f"pod {name}: {status.get('message', 'has failed')}"))
+    return Problem("Starting", f"pod {name} is starting")
+
+
+def _container_problem(pod: str, container: Mapping[str, Any]) -> Problem | None:
+    waiting = container.get("state", {}).get("waiting") or {}
+    reason, message = waiting.get("reason", ""), waiting.get("message", "")
+    if reason in _IMAGE_REASONS:
+        detail = message.split("ErrImagePull: ", 1)[-1] or reason
+        # The kubelet alternates between ErrImagePull and ImagePullBackOff; one word for both.
+        settled = "ImagePullBackOff" if reason == "ErrImagePull" else reason
+        return Problem(settled, _cut(f"pod {pod}: image {container.get('image')} cannot be pulled: {detail}"))
+    ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated")
+    if ended and not container.get("ready"):
+        said = " ".join((ended.get("message") or "").split())[-_LONGEST // 2 :]
+        text = f"pod {pod}: container {container['name']} ended with exit code {ended.get('exitCode')}"
+        if ended.get("reason") not in (None, "Error", "Completed"):
+            text += f" ({ended['reason']})"
+        return Problem(reason or "Restarting", _cut(f"{text}: {said}" if said else text))
+    if reason and reason not in ("ContainerCreating", "PodInitializing"):
+        return Problem(reason, _cut(f"pod {pod}: {message or reason}"))
+    return None
+
+
+def _condition(pod: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    conditions: Sequence[Mapping[str, Any]] = pod.get("status", {}).get("conditions") or ()
+    return next((c for c in conditions if c.get("type") == kind), {})
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -1,0 +1,151 @@
+"""One pass over one system: observe -> plan -> act -> report."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import secrets
+import string
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from memsys_operator import conditions, credentials, events, metrics, names, resources, startup
+from memsys_operator.cluster import Cluster, ClusterError
+from memsys_operator.conditions import Findings
+from memsys_operator.credentials import Generators
+from memsys_operator.errors import OperatorError, Rejected
+from memsys_operator.observed import Manifest, Observed, secret_values
+from memsys_operator.plan import Create, Delete, plan
+from memsys_operator.resources import api, storage
+from memsys_operator.settings import Settings
+from memsys_operator.spec import Ref, System, parse
+from memsys_operator.sync import SyncReport
+
+logger = logging.getLogger(__name__)
+
+_BASE62 = string.ascii_letters + string.digits
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(_BASE62) for _ in range(length))
+
+
+#: 32 base62 characters (190 bits) for passwords; the admin key has the format of every API key.
+RANDOM = Generators(password=lambda: _random(32), admin_key=lambda: f"msk_{_random(12)}_{_random(32)}")
+
+
+@dataclass(frozen=True, slots=True)
+class GraphTarget:
+    """Where and how often to ask a system's API about its graph."""
+
+    url: str
+    admin_key: str
+    interval_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What follows from a pass: nothing more for a system that is ``gone``; ``again`` when objects were changed and
+    the result shall be looked at; ``graph`` while its API can be asked."""
+
+    gone: bool = False
+    again: bool = False
+    graph: GraphTarget | None = None
+
+
+class Reconciler:
+    """Holds nothing between passes: all it knows of a system is in the cluster."""
+
+    def __init__(self, cluster: Cluster, settings: Settings, make: Generators = RANDOM) -> None:
+        self._cluster = cluster
+        self._settings = settings
+        self._make = make
+
+    async def run(self, ref: Ref, sync: SyncReport | None) -> Outcome:
+        """Bring one system nearer to its spec and report. ``sync`` is the newest report of its graph.
+
+        Raises :class:`ClusterError` after reporting, when the apiserver refused something: try again later.
+        """
+        obj = await self._cluster.system(ref)
+        if obj is None or obj["metadata"].get("deletionTimestamp"):
+            return Outcome(gone=True)
+        try:
+            system = parse(obj)
+        except Rejected as error:
+            await self._report(obj, None, await self._cluster.observe(ref), Findings(problem=error, sync=sync))
+            return Outcome()
+        wanted = (reference.name for reference in api.references(system).values())
+        observed = await self._cluster.observe(ref, wanted)
+        due = storage.growth(system, observed)
+        if due:
+            classes = (storage_class for _, _, storage_class in due.values())
+            observed = dataclasses.replace(observed, expandable=await self._cluster.expandable(classes))
+        findings, refused = await self._act(system, observed)
+        await self._report(obj, system, observed, dataclasses.replace(findings, sync=sync))
+        if refused is not None:
+            raise refused
+        return Outcome(again=findings.changes > 0, graph=self._graph_target(system, observed))
+
+    async def _act(self, system: System, observed: Observed) -> tuple[Findings, ClusterError | None]:
+        waiting = startup.holds(system, observed)
+        obstacles = storage.obstacles(system, observed)
+        if system.spec.paused:
+            return Findings(obstacles=obstacles), None
+        changes = 0
+        try:
+            settled = credentials.settle(system, observed, self._make)
+            graph = names.component(system.name, names.NEO4J)
+            actions = plan(
+                resources.desired(system, self._settings, settled, observed),
+                observed,
+                generated={names.component(system.name, part) for part in (names.POSTGRES, names.NEO4J, "admin-key")},
+                held={startup.workload(system, part) for part in waiting},
+                spared={("StatefulSet", graph)} if settled.graph_problem else (),
+            )
+            for action in actions:
+                _log(system.ref, action)
+                await self._cluster.execute(system.namespace, action)
+                changes += 1
+            if settled.reset:
+                await self._cluster.drop_annotation(system.ref, names.RESET_ANNOTATION)
+        except ClusterError as error:
+            return Findings(obstacles=obstacles, waiting={"apiserver": error, **waiting}, changes=changes), error
+        except OperatorError as error:
+            return Findings(problem=error, obstacles=obstacles, waiting=waiting, changes=changes), None
+        return Findings(None, obstacles, settled.graph_problem, waiting, changes), None
+
+    async def _report(self, obj: Manifest, system: System | None, observed: Observed, findings: Findings) -> None:
+        ref = Ref(obj["metadata"]["namespace"], obj["metadata"]["name"])
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        before = obj.get("status") or {}
+        status = conditions.status(obj, system, observed, findings, now)
+        metrics.record_status(ref.namespace, ref.name, status)
+        if status == before:
+            return
+        await self._cluster.write_status(ref, status)
+        for notice in events.transitions(before.get("conditions") or (), status["conditions"]):
+            logger.info("%s: %s: %s", ref, notice.reason, notice.note)
+            await self._cluster.post_event(obj, notice.kind, notice.reason, notice.note)
+
+    def _graph_target(self, system: System, observed: Observed) -> GraphTarget | None:
+        workload = observed.objects.get(startup.workload(system, names.API))
+        secret = observed.get("Secret", names.admin_key_secret(system.name))
+        if not system.graph_enabled or not conditions.serving(workload) or secret is None:
+            return None
+        url = self._settings.api_url_template.format(
+            service=names.component(system.name, names.API),
+            namespace=system.namespace,
+            port=system.spec.api.port,
+        )
+        return GraphTarget(url, secret_values(secret).get("key", ""), system.spec.sync.interval_seconds)
+
+
+def _log(ref: Ref, action: object) -> None:
+    if isinstance(action, Delete):
+        logger.info("%s: delete %s %s", ref, *action.key)
+    elif isinstance(action, Create):
+        logger.info("%s: create Secret %s", ref, action.manifest["metadata"]["name"])
+    else:
+        manifest = action.manifest  # type: ignore[attr-defined]
+        because = ", ".join(action.because[:5])  # type: ignore[attr-defined]
+        logger.info("%s: apply %s %s: %s", ref, manifest["kind"], manifest["metadata"]["name"], because)

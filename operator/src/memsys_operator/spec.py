@@ -1,0 +1,195 @@
+"""The typed spec of a MemorySystem, as the CRD admits it. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from memsys_operator import models
+from memsys_operator.errors import Rejected
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+class SecretKeyRef(_Model):
+    name: str
+    key: str = "api-key"
+
+
+class LocalObjectRef(_Model):
+    name: str
+
+
+class Resources(_Model):
+    """Compute resources of one container, passed on as they are."""
+
+    requests: dict[str, str | int] = {}
+    limits: dict[str, str | int] = {}
+
+    def manifest(self) -> dict[str, dict[str, str]]:
+        both = {"requests": self.requests, "limits": self.limits}
+        return {kind: {k: str(v) for k, v in values.items()} for kind, values in both.items() if values}
+
+
+def _resources(cpu: str, memory: str, limit: str) -> Any:
+    return Field(default_factory=lambda: Resources(requests={"cpu": cpu, "memory": memory}, limits={"memory": limit}))
+
+
+class Storage(_Model):
+    size: str = "10Gi"
+    storage_class_name: str | None = None
+
+
+class Images(_Model):
+    postgres: str | None = None
+    neo4j: str | None = None
+    api: str | None = None
+    mcp: str | None = None
+    pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
+    pull_secrets: tuple[LocalObjectRef, ...] = ()
+
+
+class Embedder(_Model):
+    provider: Literal["builtin", "openai", "ollama"] = "builtin"
+    model: str | None = None
+    dimensions: int | None = None
+    base_url: str | None = Field(default=None, alias="baseURL")
+    api_key_secret_ref: SecretKeyRef | None = None
+
+
+class LLM(_Model):
+    provider: Literal["none"] = "none"
+
+
+class VectorStore(_Model):
+    provider: Literal["pgvector"] = "pgvector"
+    precision: models.Precision = "halfvec"
+    index: models.Index = "auto"
+
+
+class Postgres(_Model):
+    port: int = 5432
+    storage: Storage = Storage()
+    resources: Resources = _resources("100m", "256Mi", "1Gi")
+    parameters: dict[str, str] = {}
+
+
+class GraphPorts(_Model):
+    http: int = 7474
+    bolt: int = 7687
+
+
+class Graph(_Model):
+    provider: Literal["neo4j", "none"] = "neo4j"
+    ports: GraphPorts = GraphPorts()
+    storage: Storage = Storage()
+    resources: Resources = _resources("200m", "1Gi", "1536Mi")
+    heap: str = "512m"
+    page_cache: str = "256m"
+
+
+class API(_Model):
+    replicas: int = 1
+    port: int = 8000
+    resources: Resources = _resources("100m", "384Mi", "1Gi")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class MCP(_Model):
+    replicas: int = 1
+    port: int = 8080
+    resources: Resources = _resources("50m", "128Mi", "512Mi")
+    isolation: Literal["auto", "manual", "global"] = "auto"
+    project: str | None = None
+
+
+class Sync(_Model):
+    interval_seconds: int = 30
+
+
+class Spec(_Model):
+    deletion_policy: Literal["Retain", "Delete"] = "Retain"
+    paused: bool = False
+    images: Images = Images()
+    embedder: Embedder = Embedder()
+    llm: LLM = LLM()
+    vector_store: VectorStore = VectorStore()
+    graph: Graph = Graph()
+    postgres: Postgres = Field(default_factory=Postgres)
+    api: API = Field(default_factory=API)
+    mcp: MCP = Field(default_factory=MCP)
+    sync: Sync = Sync()
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """Where a system lives; the key of everything the operator remembers."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One MemorySystem: identity, typed spec and the settled embedding."""
+
+    ref: Ref
+    uid: str
+    generation: int
+    spec: Spec
+    embedding: models.Embedding
+    annotations: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        return self.ref.name
+
+    @property
+    def namespace(self) -> str:
+        return self.ref.namespace
+
+    @property
+    def graph_enabled(self) -> bool:
+        return self.spec.graph.provider != "none"
+
+    @property
+    def retains(self) -> bool:
+        return self.spec.deletion_policy == "Retain"
+
+
+def parse(obj: Mapping[str, Any]) -> System:
+    """The typed system of a MemorySystem object.
+
+    Raises :class:`Rejected` naming the field when the object holds what this operator cannot carry out
+    (the CRD refuses most of it earlier; a newer CRD may admit more than this operator knows).
+    """
+    try:
+        spec = Spec.model_validate(obj.get("spec") or {})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(["spec", *(str(part) for part in first["loc"])])
+        raise Rejected(f"{field}: {first['msg']}; remove or correct the field") from error
+    meta = obj["metadata"]
+    return System(
+        ref=Ref(meta["namespace"], meta["name"]),
+        uid=meta["uid"],
+        generation=meta.get("generation", 0),
+        spec=spec,
+        embedding=models.choose(
+            provider=spec.embedder.provider,
+            model=spec.embedder.model,
+            dimensions=spec.embedder.dimensions,
+            precision=spec.vector_store.precision,
+            index=spec.vector_store.index,
+        ),
+        annotations=meta.get("annotations") or {},
+    )
