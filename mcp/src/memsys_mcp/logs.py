@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from memsys_mcp.caller import request_id
 
-QUIET = ("mcp", "fastmcp", "httpx", "httpcore", "sse_starlette", "uvicorn", "asyncio")
+QUIET = ("mcp", "fastmcp", "httpx", "httpx2", "httpcore", "httpcore2", "sse_starlette", "uvicorn", "asyncio")
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "color_message"}
 
 
@@ -29,7 +29,9 @@ class JsonFormatter(logging.Formatter):
         entry.update({name: value for name, value in record.__dict__.items() if name not in _STANDARD})
         if record.exc_info and record.exc_info[0] is not None:
             entry["error"] = record.exc_info[0].__name__
-            entry["trace"] = [line.strip() for line in traceback.format_tb(record.exc_info[2])]
+            entry["trace"] = [
+                f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(record.exc_info[2])
+            ]
         return json.dumps(entry, ensure_ascii=False, default=str)
 
 

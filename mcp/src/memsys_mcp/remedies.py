@@ -8,6 +8,9 @@ from pydantic import ValidationError
 
 import memsys
 
+ARGUMENTS = {"messages.0.content": "text", "messages.0.name": "speaker", "messages": "text", "top_k": "limit"}
+"""What the tools call the fields of the API."""
+
 
 def explain(error: memsys.MemsysError) -> str:
     """What went wrong and the remedy, in one or two sentences. Never contains the text of a memory or a key."""
@@ -18,7 +21,7 @@ def explain(error: memsys.MemsysError) -> str:
                 "Use search_memories or list_memories to find the right id."
             )
         case memsys.Invalid() if error.errors:
-            fields = "; ".join(f"{field.field}: {field.message}" for field in error.errors)
+            fields = "; ".join(f"{ARGUMENTS.get(item.field, item.field)}: {item.message}" for item in error.errors)
             return f"Not accepted. {fields}. Correct it and call again."
         case memsys.Unauthorized():
             return (

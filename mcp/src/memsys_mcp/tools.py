@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,21 +10,26 @@ from fastmcp import FastMCP
 from fastmcp.exceptions import ToolError
 from fastmcp.tools.base import ToolResult
 from mcp_types import ToolAnnotations
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 
 from memsys_mcp import views
 from memsys_mcp.isolation import client
 from memsys_mcp.wording import worded
 
-MAX_TEXT = 100_000
-UserId = Annotated[str | None, Field(description="Only memories of this user.", min_length=1, max_length=256)]
-AgentId = Annotated[str | None, Field(description="Only memories of this agent.", min_length=1, max_length=256)]
-AppId = Annotated[str | None, Field(description="Only memories of this app.", min_length=1, max_length=256)]
-RunId = Annotated[str | None, Field(description="Only memories of this session or run.", min_length=1, max_length=256)]
+MAX_TEXT = 32_000
+ScopeId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+UserId = Annotated[ScopeId | None, Field(description="The user it is about.")]
+AgentId = Annotated[ScopeId | None, Field(description="The agent it belongs to.")]
+AppId = Annotated[ScopeId | None, Field(description="The app it belongs to.")]
+RunId = Annotated[ScopeId | None, Field(description="The session or run it comes from.")]
 MemoryId = Annotated[UUID, Field(description="The id as given by search_memories, list_memories or add_memory.")]
 TokenBudget = Annotated[
     int,
     Field(description="About how many tokens the answer may take. Lower it to save context.", ge=100, le=50_000),
+]
+Timestamp = Annotated[
+    datetime | None,
+    Field(description="When it happened, ISO 8601; UTC if it has no offset; now if left out."),
 ]
 Metadata = Annotated[
     dict[str, Any] | None, Field(description="Facts about the memory for programs, for example {'source': 'PR 12'}.")
@@ -62,18 +67,12 @@ def register(server: FastMCP[Any], *, add_budget: float) -> None:
     @worded(ToolError)
     async def add_memory(
         text: Annotated[str, Field(description="What to remember.", min_length=1, max_length=MAX_TEXT)],
-        speaker: Annotated[
-            str | None, Field(description="Who said it, where that matters.", min_length=1, max_length=256)
-        ] = None,
-        timestamp: Annotated[datetime | None, Field(description="When it happened, ISO 8601; now if left out.")] = None,
-        user_id: Annotated[str | None, Field(description="The user it is about.", min_length=1, max_length=256)] = None,
-        agent_id: Annotated[
-            str | None, Field(description="The agent it belongs to.", min_length=1, max_length=256)
-        ] = None,
-        app_id: Annotated[str | None, Field(description="The app it belongs to.", min_length=1, max_length=256)] = None,
-        run_id: Annotated[
-            str | None, Field(description="The session or run it comes from.", min_length=1, max_length=256)
-        ] = None,
+        speaker: Annotated[ScopeId | None, Field(description="Who said it, where that matters.")] = None,
+        timestamp: Timestamp = None,
+        user_id: UserId = None,
+        agent_id: AgentId = None,
+        app_id: AppId = None,
+        run_id: RunId = None,
         metadata: Metadata = None,
         infer: Annotated[
             bool | None,
@@ -92,7 +91,7 @@ def register(server: FastMCP[Any], *, add_budget: float) -> None:
                 run_id=run_id,
                 metadata=metadata,
                 infer=infer,
-                timestamp=timestamp,
+                timestamp=_aware(timestamp),
             )
         )
         answer = views.AddAnswer(results=[views.added(result, text) for result in stored.results])
@@ -174,6 +173,10 @@ def register(server: FastMCP[Any], *, add_budget: float) -> None:
     async def delete_memory(memory_id: MemoryId) -> ToolResult:
         await client().delete(memory_id)
         return _result(f"Deleted [id {memory_id}]", views.Changed(id=str(memory_id), event="DELETE"))
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
 def _hints(title: str, *, read_only: bool, destructive: bool = False, idempotent: bool = True) -> ToolAnnotations:

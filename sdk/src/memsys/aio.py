@@ -18,7 +18,7 @@ from memsys.models import (
     GraphStatus,
     HistoryEntry,
     Info,
-    Key,
+    KeyList,
     Memory,
     NewKey,
     Page,
@@ -160,9 +160,13 @@ class AsyncClient:
         *,
         text: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        version: int | None = None,
     ) -> None:
-        """Replace the text, the metadata or both; the old version stays in the history."""
-        return await self._send(operations.update(memory_id, text=text, metadata=metadata))
+        """Replace the text, the metadata or both; the old version stays in the history.
+
+        With ``version``, only if the memory is still at it; else :class:`~memsys.errors.Conflict`.
+        """
+        return await self._send(operations.update(memory_id, text=text, metadata=metadata, version=version))
 
     async def delete(self, memory_id: uuid.UUID | str) -> None:
         """Delete one memory. Raises :class:`~memsys.errors.NotFound`."""
@@ -207,7 +211,7 @@ class AsyncClient:
             )
         )
 
-    async def keys(self) -> Sequence[Key]:
+    async def keys(self) -> KeyList:
         """All keys, without their secrets; needs an admin key."""
         return await self._send(operations.list_keys())
 

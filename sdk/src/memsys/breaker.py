@@ -13,9 +13,7 @@ class CircuitBreaker:
     Safe to share between threads and tasks. ``clock`` gives monotonic seconds.
     """
 
-    def __init__(
-        self, threshold: int = 5, cooldown: float = 5.0, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, threshold: int = 5, cooldown: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
         if threshold < 1 or cooldown <= 0:
             raise ValueError("threshold must be at least 1 and cooldown a positive number of seconds")
         self._threshold = threshold

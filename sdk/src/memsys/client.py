@@ -18,7 +18,7 @@ from memsys.models import (
     GraphStatus,
     HistoryEntry,
     Info,
-    Key,
+    KeyList,
     Memory,
     NewKey,
     Page,
@@ -162,9 +162,13 @@ class Client:
         *,
         text: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        version: int | None = None,
     ) -> None:
-        """Replace the text, the metadata or both; the old version stays in the history."""
-        return self._send(operations.update(memory_id, text=text, metadata=metadata))
+        """Replace the text, the metadata or both; the old version stays in the history.
+
+        With ``version``, only if the memory is still at it; else :class:`~memsys.errors.Conflict`.
+        """
+        return self._send(operations.update(memory_id, text=text, metadata=metadata, version=version))
 
     def delete(self, memory_id: uuid.UUID | str) -> None:
         """Delete one memory. Raises :class:`~memsys.errors.NotFound`."""
@@ -209,7 +213,7 @@ class Client:
             )
         )
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> KeyList:
         """All keys, without their secrets; needs an admin key."""
         return self._send(operations.list_keys())
 

@@ -1,7 +1,5 @@
 """What a call can raise: one base, one class per kind of answer, one family for "nobody answered"."""
 
-# ruff: noqa: N818 - named after what happened, as HTTP names it
-
 from __future__ import annotations
 
 import json

@@ -23,7 +23,8 @@ T = TypeVar("T")
 
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _HOPELESS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
-_GATEWAY_ALONE = frozenset({502, 504})  # a proxy answered for a service that did not
+_GATEWAY = frozenset({502, 504})
+_OWN_PROBLEM = b"https://memsys.dev/problems/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,7 @@ def exchange(
     while True:
         wait = breaker.acquire()
         if wait > 0:
-            raise error or CircuitOpen(
-                f"not asked: the last calls went unanswered; next try in {wait:.1f} s", wait
-            )
+            raise error or CircuitOpen(f"not asked: the last calls went unanswered; next try in {wait:.1f} s", wait)
         outcome = yield from _attempt(min(options.timeout, max(0.001, deadline - clock())), breaker)
         if isinstance(outcome, httpx.Response):
             if outcome.is_success or (call.gone_is_done and failures and outcome.status_code == 404):
@@ -95,19 +94,17 @@ def exchange(
                 request_id=outcome.headers.get("X-Request-ID"),
                 retry_after=retry_after,
             )
-            again = call.repeatable and outcome.status_code in RETRYABLE_STATUSES
+            # 502 in the service's own words: what stands behind it refused, and will again.
+            lost = outcome.status_code != 502 or _gateway_alone(outcome)
+            again = call.repeatable and outcome.status_code in RETRYABLE_STATUSES and lost
         else:
             retry_after = None
             error = Unreachable(f"{call.method} {call.path}: {_reason(outcome)}")
-            again = (call.repeatable or isinstance(outcome, _NEVER_SENT)) and not isinstance(
-                outcome, _HOPELESS
-            )
+            again = (call.repeatable or isinstance(outcome, _NEVER_SENT)) and not isinstance(outcome, _HOPELESS)
         failures += 1
         pause = None
         if again:
-            pause = policy.pause(
-                failures, remaining=deadline - clock(), retry_after=retry_after, uniform=uniform
-            )
+            pause = policy.pause(failures, remaining=deadline - clock(), retry_after=retry_after, uniform=uniform)
         if pause is None:
             raise error from (outcome if isinstance(outcome, Exception) else None)
         yield Pause(pause)
@@ -124,7 +121,7 @@ def _attempt(
         raise
     assert outcome is not None, "an attempt has an outcome"
     if isinstance(outcome, httpx.Response):
-        answered = outcome.status_code not in _GATEWAY_ALONE
+        answered = not _gateway_alone(outcome)
     elif isinstance(outcome, (httpx.PoolTimeout, *_HOPELESS)):  # our own doing
         breaker.abandoned()
         return outcome
@@ -135,6 +132,11 @@ def _attempt(
     else:
         breaker.failed()
     return outcome
+
+
+def _gateway_alone(response: httpx.Response) -> bool:
+    """Whether a proxy answered for a service that did not."""
+    return response.status_code in _GATEWAY and _OWN_PROBLEM not in response.content
 
 
 def _reason(error: Exception | None) -> str:

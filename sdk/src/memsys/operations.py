@@ -21,7 +21,7 @@ from memsys.models import (
     GraphStatus,
     HistoryEntry,
     Info,
-    Key,
+    KeyList,
     Memory,
     NewKey,
     Page,
@@ -83,8 +83,7 @@ class Scope:
         return {name: value for name, value in ids.items() if value is not None}
 
 
-_MEMORIES = TypeAdapter(list[HistoryEntry])
-_KEYS = TypeAdapter(list[Key])
+_HISTORY = TypeAdapter(list[HistoryEntry])
 
 
 def _json(**fields: Any) -> bytes:
@@ -154,12 +153,17 @@ def get(memory_id: uuid.UUID | str) -> Call[Memory]:
 
 
 def update(
-    memory_id: uuid.UUID | str, *, text: str | None = None, metadata: Mapping[str, Any] | None = None
+    memory_id: uuid.UUID | str,
+    *,
+    text: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    version: int | None = None,
 ) -> Call[None]:
     if text is None and metadata is None:
         raise ValueError("update needs a new text, new metadata or both")
-    body = _json(text=text, metadata=metadata)
-    return Call("PUT", _memory_path(memory_id), None, body=body, repeatable=True)
+    body = _json(text=text, metadata=metadata, version=version)
+    # Tied to a version, a repetition would meet its own first attempt as a conflict.
+    return Call("PUT", _memory_path(memory_id), None, body=body, repeatable=version is None)
 
 
 def delete(memory_id: uuid.UUID | str) -> Call[None]:
@@ -173,7 +177,7 @@ def delete_all(*, scope: Scope) -> Call[None]:
 
 
 def history(memory_id: uuid.UUID | str) -> Call[list[HistoryEntry]]:
-    return Call("GET", f"{_memory_path(memory_id)}/history", _MEMORIES, repeatable=True)
+    return Call("GET", f"{_memory_path(memory_id)}/history", _HISTORY, repeatable=True)
 
 
 def create_key(
@@ -199,8 +203,8 @@ def create_key(
     return Call("POST", "/keys", NewKey, body=body)
 
 
-def list_keys() -> Call[list[Key]]:
-    return Call("GET", "/keys", _KEYS, repeatable=True)
+def list_keys() -> Call[KeyList]:
+    return Call("GET", "/keys", KeyList, repeatable=True)
 
 
 def delete_key(key_id: str) -> Call[None]:

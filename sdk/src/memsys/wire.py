@@ -19,9 +19,7 @@ def base_url(url: str) -> str:
     """Check a service address; give it without a trailing slash. :class:`ValueError` names the remedy."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(
-            f"base_url {url!r} is not an address of the service; give one like http://127.0.0.1:8000"
-        )
+        raise ValueError(f"base_url {url!r} is not an address of the service; give one like http://127.0.0.1:8000")
     return url.rstrip("/")
 
 

@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from memsys_mcp.projects import Isolation
+from memsys_mcp.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    for field in Settings.model_fields.values():
+        monkeypatch.delenv(str(field.alias), raising=False)
+    monkeypatch.delenv("MEMSYS_CONFIG", raising=False)
+    monkeypatch.setenv("MEMSYS_SECRETS_DIR", str(tmp_path / "none"))
+
+
+def test_the_defaults_serve_this_machine_alone_and_ask_for_a_project():
+    settings = Settings()
+    assert (settings.host, settings.port, settings.isolation) == ("127.0.0.1", 8080, Isolation.AUTO)
+    assert settings.api_key is None
+
+
+def test_environment_beats_secret_file_beats_yaml(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / "memsys_api_key").write_text("from-file\n")
+    (tmp_path / "memsys_api_url").write_text("http://from-file:8000")
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "MEMSYS_API_URL: http://from-yaml:8000\nMEMSYS_PORT: 9000\nMEMSYS_MCP_ALLOWED_HOSTS: a.org,b.org\n"
+    )
+    monkeypatch.setenv("MEMSYS_SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("MEMSYS_CONFIG", str(config))
+    monkeypatch.setenv("MEMSYS_API_URL", "http://from-env:8000")
+    settings = Settings()
+    assert settings.api_url == "http://from-env:8000"
+    assert settings.api_key is not None
+    assert settings.api_key.get_secret_value() == "from-file"
+    assert settings.port == 9000
+    assert settings.allowed_hosts == ("a.org", "b.org")
+    assert "from-file" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("MEMSYS_MCP_ISOLATION", "perhaps", "'auto', 'manual' or 'global'"),
+        ("MEMSYS_MCP_PROJECT", "No Name", "use 1 to 100 of a-z"),
+        ("MEMSYS_PORT", "99999", "less than or equal to 65535"),
+        ("MEMSYS_MCP_TIMEOUT_SECONDS", "0", "greater than 0"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_would_be_right(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert name in str(caught.value)
+    assert says in str(caught.value)
+
+
+def test_a_fixed_project_in_a_mode_that_would_ignore_it_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MEMSYS_MCP_PROJECT", "shop")
+    with pytest.raises(ValidationError, match="set MEMSYS_MCP_ISOLATION=manual"):
+        Settings()
+    monkeypatch.setenv("MEMSYS_MCP_ISOLATION", "manual")
+    assert Settings().project == "shop"

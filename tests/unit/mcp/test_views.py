@@ -1,0 +1,85 @@
+from datetime import UTC, datetime
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memsys import Added, Found, Memory
+from memsys_mcp import views
+from memsys_mcp.views import Remembered
+
+ID = UUID("6f1c8b1e-0000-4000-8000-000000000000")
+texts = st.text(min_size=1, max_size=400)
+items = st.lists(
+    st.builds(
+        Remembered,
+        id=st.just(str(ID)),
+        memory=texts,
+        metadata=st.none() | st.dictionaries(st.text(max_size=20), st.text(max_size=200), min_size=1, max_size=3),
+    ),
+    max_size=20,
+)
+
+
+@given(items, st.integers(100, 3000))
+def test_what_is_kept_fits_the_budget_and_is_the_beginning(found: list[Remembered], budget: int):
+    kept = views.fit(found, budget)
+    assert sum(views.cost(item) for item in kept) <= budget - views.OVERHEAD_TOKENS
+    assert bool(kept) == bool(found)
+    assert [item.id for item in kept] == [item.id for item in found[: len(kept)]]
+    whole = [item for item in kept if not item.cut]
+    assert whole == found[: len(whole)]
+
+
+@given(items)
+def test_nothing_is_left_off_where_all_fits(found: list[Remembered]):
+    assert views.fit(found, 1_000_000) == found
+
+
+def test_one_that_is_too_long_alone_is_cut_and_says_so():
+    [cut] = views.fit([Remembered(id=str(ID), memory="word " * 5000)], 200)
+    assert cut.cut
+    assert cut.memory.endswith("…")
+    assert views.cost(cut) > 100, "the budget is used, not wasted"
+
+
+def test_a_hit_carries_what_a_client_needs_and_leaves_out_what_is_empty():
+    found = Found(
+        id=ID,
+        memory="Ana prefers tabs",
+        score=0.123456,
+        source=("vector", "graph"),
+        event_time=datetime(2026, 5, 3, tzinfo=UTC),
+        run_id="s1",
+    )
+    assert views.hit(found).model_dump(mode="json", exclude_none=True) == {
+        "id": str(ID),
+        "memory": "Ana prefers tabs",
+        "event_time": "2026-05-03T00:00:00Z",
+        "run_id": "s1",
+        "score": 0.1235,
+        "source": ["vector", "graph"],
+    }
+
+
+def test_search_as_text():
+    hit = views.hit(Found(id=ID, memory="Ana prefers tabs", score=0.5, event_time=datetime(2026, 5, 3, tzinfo=UTC)))
+    text = views.search_text(views.SearchAnswer(results=[hit], left_off=2))
+    assert text == (
+        f"1. Ana prefers tabs (2026-05-03) [id {ID}]\n(2 more did not fit: raise token_budget or ask more narrowly.)"
+    )
+    assert "list_memories" in views.search_text(views.SearchAnswer(results=[]))
+
+
+def test_list_as_text_says_how_to_go_on():
+    item = views.remembered(Memory(id=ID, memory="x"))
+    assert "cursor='c1'" in views.list_text(views.ListAnswer(results=[item], next_cursor="c1"))
+    assert "add_memory" in views.list_text(views.ListAnswer(results=[]))
+
+
+def test_what_was_stored_word_for_word_is_not_repeated():
+    stored = Added(id=ID, memory="x", event="ADD")
+    assert views.added(stored, " x ").memory is None
+    inferred = views.added(Added(id=ID, memory="Ana likes tabs", event="NONE"), "I like tabs")
+    assert inferred.memory == "Ana likes tabs"
+    assert views.add_text(views.AddAnswer(results=[inferred])) == f"Known already: Ana likes tabs [id {ID}]"
