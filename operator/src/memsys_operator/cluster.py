@@ -201,8 +201,8 @@ class Cluster:
     async def _list(self, kind: str, ref: Ref) -> list[Manifest]:
         query = {"labelSelector": f"{names.SYSTEM_LABEL}={ref.name}"}
         answer = await self._request("GET", _path(kind, ref.namespace), query=query)
-        # Items of a list name neither their kind nor their version.
-        return [{"kind": kind, **item} for item in answer["items"]]
+        # Items of a list name neither their kind nor their version; the list does.
+        return [{"apiVersion": answer["apiVersion"], "kind": kind, **item} for item in answer["items"]]
 
     async def _get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         return await self._get_path(_path(kind, namespace, name))

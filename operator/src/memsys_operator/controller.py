@@ -28,6 +28,8 @@ _COALESCE_SECONDS = 0.1
 #: A look at what a change has led to, should no event tell.
 _AGAIN_SECONDS = 2.0
 _PASS_TIMEOUT_SECONDS = 120.0
+#: So many passes in a row may change something before the operator suspects that somebody changes it back.
+_PATIENCE = 10
 _LONGEST_BACKOFF_SECONDS = 60.0
 
 
@@ -97,7 +99,7 @@ class Controller:
         return f"the workers of {', '.join(sorted(dead))} have ended" if dead else None
 
     async def _work(self, ref: Ref, state: _State) -> None:
-        failures = 0
+        failures = changes = 0
         while True:
             await state.due.wait()
             await asyncio.sleep(_COALESCE_SECONDS)
@@ -106,7 +108,7 @@ class Controller:
                 outcome = await self._pass(ref, state)
             except Exception as error:
                 failures += 1
-                wait = min(_LONGEST_BACKOFF_SECONDS, 2.0 ** min(failures, 10)) * random.uniform(0.5, 1)  # noqa: S311
+                wait = _backoff(failures)
                 if isinstance(error, OperatorError):
                     logger.warning("%s: %s; next try in %.1f s", ref, error, wait)
                 else:
@@ -121,6 +123,12 @@ class Controller:
                 self._forget(ref, state)
                 return
             self._watch_graph(ref, state, outcome.graph)
+            changes = changes + 1 if outcome.again else 0
+            if changes > _PATIENCE:
+                wait = _backoff(changes - _PATIENCE)
+                logger.warning("%s: %d passes in a row had to change something; is another controller changing it "
+                               "back? Next look in %.1f s", ref, changes, wait)  # fmt: skip
+                await asyncio.sleep(wait)
             if outcome.again:
                 asyncio.get_running_loop().call_later(_AGAIN_SECONDS, state.due.set)
 
@@ -160,3 +168,8 @@ class Controller:
                 state.sync = report
                 state.due.set()
             await asyncio.sleep(target.interval_seconds * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
+
+
+def _backoff(failures: int) -> float:
+    """Seconds to wait after so many failures in a row, jittered."""
+    return min(_LONGEST_BACKOFF_SECONDS, 2.0 ** min(failures, 10)) * random.uniform(0.5, 1)  # noqa: S311 - jitter
