@@ -1,0 +1,170 @@
+"""One question to a language model through mem0's provider classes, which are synchronous: a few threads of its own.
+
+A thread is never lost to a provider that drips its answer: the time that a call may take bounds it as a whole, not only
+each wait for the next byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from memsys_api.inference.mem0_import import llm_factory
+from memsys_api.inference.provider_errors import refused_parameter, translate
+from memsys_api.inference.provider_settings import ProviderSettings, mem0_config, ollama_options
+from memsys_api.inference.types import InferenceRejected, InferenceUnavailable, Usage
+from memsys_api.inference.usage import estimate, read_usage, was_cut_off
+
+JSON_MODE = {"type": "json_object"}
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    text: str
+    usage: Usage
+    cut_off: bool
+
+
+class _Call(threading.local):
+    """What a thread's present call is allowed, and what its response told beside the text."""
+
+    deadline: float = float("inf")  # by time.monotonic()
+    response: Any = None
+
+
+class Chat:
+    """One of mem0's language models. Make it with :meth:`create`."""
+
+    def __init__(self, settings: ProviderSettings, llm: Any) -> None:
+        self.provider = settings.provider
+        self.model = str(llm.config.model)
+        self._llm = llm
+        self._call = _Call()
+        self._json_mode = True
+        self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix=f"llm-{settings.provider}")
+        _watch_response(llm, self._call)
+        _limit_time(llm, self._call, settings.timeout_seconds)
+
+    @classmethod
+    async def create(cls, settings: ProviderSettings) -> Chat:
+        """Make the provider's client, without calling the provider. Raises :class:`InferenceRejected`."""
+        return cls(settings, await asyncio.to_thread(_make_llm, settings))
+
+    async def complete(self, prompt: list[dict[str, str]], seconds: float) -> Completion:
+        """Return the model's answer to ``prompt`` (role and content each), within ``seconds``.
+
+        Raises :class:`InferenceUnavailable` or :class:`InferenceRejected`.
+        """
+        deadline = time.monotonic() + seconds
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(seconds):
+                return await loop.run_in_executor(self._threads, self._complete, prompt, deadline)
+        except TimeoutError:
+            raise InferenceUnavailable(
+                f"{self.provider} model {self.model} did not answer within {seconds:.3g} s (LLM_TIMEOUT_SECONDS)"
+            ) from None
+        except Exception as error:  # mem0's classes and the vendors' libraries raise whatever they like
+            raise translate(error, self.provider, self.model, now=datetime.now(UTC)) from error
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _complete(self, prompt: list[dict[str, str]], deadline: float) -> Completion:
+        self._call.deadline, self._call.response = deadline, None
+        while True:
+            try:
+                text = self._llm.generate_response(prompt, response_format=JSON_MODE if self._json_mode else None)
+                break
+            except Exception as error:
+                if not self._adapt(error):
+                    raise
+        response, self._call.response = self._call.response, None
+        text = text if isinstance(text, str) else ""  # some providers answer None for an empty answer
+        usage = read_usage(response) or estimate([message["content"] for message in prompt], text)
+        return Completion(text, usage, was_cut_off(response))
+
+    def _adapt(self, error: Exception) -> bool:
+        """Leave out for good what this model refuses: JSON mode, or temperature and the like (as mem0 names it)."""
+        refused = refused_parameter(error)
+        if refused == "response_format" and self._json_mode:
+            self._json_mode = False
+            return True
+        if refused == "sampling" and getattr(self._llm.config, "is_reasoning_model", True) is not True:
+            self._llm.config.is_reasoning_model = True
+            return True
+        return False
+
+
+def _make_llm(settings: ProviderSettings) -> Any:
+    factory = llm_factory()
+    try:
+        _, config_class = factory.provider_to_class[settings.provider]
+    except KeyError:
+        known = ", ".join(sorted(factory.provider_to_class))
+        raise InferenceRejected(
+            f"LLM_PROVIDER={settings.provider} is unknown; expected none or one of {known}"
+        ) from None
+    config = mem0_config(settings, config_class, os.environ)
+    try:
+        llm = factory.create(settings.provider, config)
+    except Exception as error:  # a client that cannot even be made: a missing package, key or region
+        if isinstance(error, ImportError):
+            raise translate(error, settings.provider, str(settings.model), now=datetime.now(UTC)) from error
+        raise InferenceRejected(f"LLM_PROVIDER={settings.provider} cannot be set up: {error}") from error
+    if settings.provider == "ollama":
+        _set_ollama_options(llm.client, ollama_options(settings.options))
+    return llm
+
+
+def _set_ollama_options(client: Any, options: dict[str, Any]) -> None:
+    chat = client.chat
+
+    def chat_with_options(**parameters: Any) -> Any:
+        return chat(**{**parameters, "options": {**parameters.get("options", {}), **options}})
+
+    client.chat = chat_with_options
+
+
+def _watch_response(llm: Any, call: _Call) -> None:
+    """mem0 answers the text alone; usage and the reason for stopping are in the response that it parses."""
+    parse = getattr(llm, "_parse_response", None)
+    if parse is None:
+        return
+
+    def parse_and_keep(response: Any, *arguments: Any, **named: Any) -> Any:
+        call.response = response
+        return parse(response, *arguments, **named)
+
+    llm._parse_response = parse_and_keep
+
+
+def _limit_time(llm: Any, call: _Call, seconds: float) -> None:
+    """The vendors' clients wait for minutes by default and retry on their own; here the caller decides both."""
+    client: Any = getattr(llm, "client", None)
+    if hasattr(client, "with_options"):  # OpenAI's and Anthropic's, and those made of them
+        client = llm.client = client.with_options(timeout=seconds, max_retries=0)
+    http: Any = getattr(client, "_client", None)
+    if not hasattr(http, "event_hooks"):  # every one of them keeps an httpx client
+        return
+    http.timeout = seconds
+
+    def bound_body(response: Any) -> None:
+        chunks, deadline = response.iter_raw, call.deadline
+
+        def bounded(chunk_size: int | None = None) -> Iterator[bytes]:
+            for chunk in chunks(chunk_size):
+                if time.monotonic() > deadline:
+                    raise TimeoutError("the answer took too long")
+                yield chunk
+
+        response.iter_raw = bounded
+
+    http.event_hooks = {**http.event_hooks, "response": [*http.event_hooks["response"], bound_body]}

@@ -1,0 +1,165 @@
+"""The flow of one inference: trivia, prompt, call, parse, perhaps once more, decide; and a breaker before every call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+from memsys_api.inference.answers import WrongForm
+from memsys_api.inference.breaker import Breaker, Rules
+from memsys_api.inference.chat import Completion
+from memsys_api.inference.decisions import Conversation, decide
+from memsys_api.inference.prompt import correction, user_prompt
+from memsys_api.inference.tolerant_json import NotJson, loads
+from memsys_api.inference.trivia import holds_no_fact
+from memsys_api.inference.types import (
+    Inference,
+    InferenceError,
+    InferenceMalformed,
+    InferenceRejected,
+    InferenceUnavailable,
+    Message,
+    State,
+    Usage,
+)
+from memsys_api.model import Memory
+
+MOST_EXISTING = 20
+LONGEST_INPUT = 200_000  # characters of all messages together
+SHOWN_OF_A_BAD_ANSWER = 2_000  # characters, when the model is asked again
+
+
+class Model(Protocol):
+    """What is asked: :class:`memsys_api.inference.chat.Chat`, or one that plays it."""
+
+    provider: str
+    model: str
+
+    async def complete(self, prompt: list[dict[str, str]], seconds: float) -> Completion: ...
+
+    async def close(self) -> None: ...
+
+
+class LlmInferrer:
+    """Implements :class:`~memsys_api.inference.types.Inferrer`."""
+
+    def __init__(
+        self,
+        model: Model,
+        system_prompt: str,
+        *,
+        normalise: Callable[[str], str],
+        timeout_seconds: float,
+        rules: Rules | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._model = model
+        self._system_prompt = system_prompt
+        self._normalise = normalise
+        self._timeout = timeout_seconds
+        self._clock = clock
+        self._breaker = Breaker(rules or Rules())
+        self._last_error: str | None = None
+
+    async def infer(
+        self,
+        messages: Sequence[Message],
+        existing: Sequence[Memory] = (),
+        *,
+        observed_at: datetime,
+        user: str | None = None,
+        agent: str | None = None,
+        context: Sequence[Message] = (),
+        instructions: str | None = None,
+        includes: str | None = None,
+        excludes: str | None = None,
+    ) -> Inference:
+        if holds_no_fact(messages, answers_something=any(message.role != "system" for message in context)):
+            return Inference()
+        if (length := sum(len(message.content) for message in messages)) > LONGEST_INPUT:
+            raise InferenceRejected(
+                f"the messages have {length} characters, at most {LONGEST_INPUT} can be inferred at once: send fewer",
+                subject="input",
+            )
+        conversation = Conversation(
+            messages=messages,
+            existing=existing[:MOST_EXISTING],
+            observed_at=observed_at,
+            now=datetime.now(UTC),
+            normalise=self._normalise,
+            names={"user": user, "assistant": agent},
+            context=context,
+        )
+        question = user_prompt(
+            messages,
+            conversation.existing,
+            observed_at=observed_at,
+            context=context,
+            instructions=instructions,
+            includes=includes,
+            excludes=excludes,
+        )
+        prompt = [{"role": "system", "content": self._system_prompt}, {"role": "user", "content": question}]
+        deadline = self._clock() + self._timeout
+        first = await self._ask(prompt, deadline)
+        try:
+            return _read(first, conversation, first.usage)
+        except (NotJson, WrongForm) as error:
+            problem = str(error)
+        prompt += [
+            {"role": "assistant", "content": first.text[:SHOWN_OF_A_BAD_ANSWER] or "(nothing)"},
+            {"role": "user", "content": correction(problem)},
+        ]
+        second = await self._ask(prompt, deadline)
+        try:
+            return _read(second, conversation, first.usage + second.usage)
+        except (NotJson, WrongForm) as error:
+            raise InferenceMalformed(
+                f"{self._model.provider} model {self._model.model} answered twice with something unreadable: {error}"
+            ) from error
+
+    def state(self) -> State:
+        left = self._breaker.seconds_left(self._clock())
+        available = self._breaker.state == "closed"
+        return State(self._model.provider, self._model.model, available, None if available else left, self._last_error)
+
+    async def close(self) -> None:
+        await self._model.close()
+
+    async def _ask(self, prompt: list[dict[str, str]], deadline: float) -> Completion:
+        """One call, through the breaker: whatever the provider answers about this request, it is alive."""
+        now = self._clock()
+        self._breaker, ticket = self._breaker.acquire(now)
+        if ticket is None:
+            left = self._breaker.seconds_left(now)
+            raise InferenceUnavailable(
+                f"{self._model.provider} model {self._model.model} is left alone for {left:.0f} s after failures; "
+                f"the last one: {self._last_error}",
+                retry_after=left,
+            )
+        reported = False
+        try:
+            completion = await self._model.complete(prompt, max(deadline - now, 0.001))
+            self._breaker, reported = self._breaker.succeeded(ticket), True
+            self._last_error = None
+            return completion
+        except InferenceError as error:
+            if isinstance(error, InferenceRejected) and error.subject == "input":
+                self._breaker = self._breaker.succeeded(ticket)
+            else:
+                self._last_error = str(error)
+                wait = error.retry_after if isinstance(error, InferenceUnavailable) else None
+                self._breaker = self._breaker.failed(ticket, self._clock(), retry_after=wait)
+            reported = True
+            raise
+        finally:
+            if not reported:
+                self._breaker = self._breaker.abandoned(ticket, self._clock())
+
+
+def _read(completion: Completion, conversation: Conversation, usage: Usage) -> Inference:
+    parsed = loads(completion.text)
+    decisions, dropped = decide(parsed.value, conversation)
+    return Inference(decisions, usage, parsed.truncated or completion.cut_off, dropped)

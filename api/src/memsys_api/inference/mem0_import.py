@@ -1,0 +1,29 @@
+"""The only door to mem0 for inference: it phones home and makes folders at import unless told otherwise before."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+
+def llm_factory() -> Any:
+    """Return mem0's ``LlmFactory``, imported with telemetry off and its folder under the temporary directory."""
+    _silence()
+    from mem0.utils.factory import LlmFactory  # type: ignore[import-untyped]
+
+    return LlmFactory
+
+
+def extraction_prompt() -> str:
+    """Return mem0's system prompt for extraction."""
+    _silence()
+    from mem0.configs.prompts import ADDITIVE_EXTRACTION_PROMPT  # type: ignore[import-untyped]
+
+    return str(ADDITIVE_EXTRACTION_PROMPT)
+
+
+def _silence() -> None:
+    os.environ["MEM0_TELEMETRY"] = "False"
+    os.environ.setdefault("MEM0_DIR", str(Path(tempfile.gettempdir()) / "memsys-mem0"))
