@@ -81,3 +81,10 @@ class GraphSink(Sink, Protocol):
         The project is enforced inside the query. Raises :class:`SinkUnavailable`.
         """
         ...
+
+    async def read(self, project: str, after: UUID | None, limit: int) -> list[tuple[UUID, int, str]]:
+        """Ids, versions and content hashes of what the graph really holds, in order of id, from ``after`` on.
+
+        Raises :class:`SinkUnavailable`.
+        """
+        ...

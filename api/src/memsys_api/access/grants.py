@@ -1,0 +1,93 @@
+"""What a caller may reach: pure rules from a key to a scope."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from memsys_api.model import Scope
+from memsys_api.problems import FORBIDDEN, FieldError, ProblemError, invalid
+
+Right = Literal["read", "write", "admin"]
+
+DEFAULT_PROJECT = "default"
+PROJECT_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,98}[a-z0-9])?")
+PROJECT_FORM = "1 to 100 of a-z, 0-9, '.', '_', '-', beginning and ending with a letter or digit"
+PROJECT_HEADER = "X-Memsys-Project"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who makes a request. ``projects`` is ``None`` for the admin key of the settings: all of them."""
+
+    name: str
+    key_id: str
+    projects: frozenset[str] | None
+    default_project: str
+    rights: frozenset[str]
+    user_id: str | None = None
+    agent_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Access:
+    """A caller within one project: the only way to a scope."""
+
+    caller: Caller
+    project: str
+    named: bool
+    """Whether the request named the project itself."""
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether system-wide questions are about all projects: asked by the admin key without naming one."""
+        return self.caller.projects is None and not self.named
+
+    def scope(
+        self,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+    ) -> Scope:
+        """The asked-for scope, narrowed to what the key grants. Raises a ``forbidden`` problem outside of it."""
+        return Scope(
+            self.project,
+            _narrow("user_id", user_id, self.caller.user_id),
+            _narrow("agent_id", agent_id, self.caller.agent_id),
+            app_id,
+            run_id,
+        )
+
+
+def _narrow(field: str, asked: str | None, granted: str | None) -> str | None:
+    if granted is None or asked == granted:
+        return asked
+    if asked is None:
+        return granted
+    raise ProblemError(
+        FORBIDDEN,
+        f"{field}: the key is granted for another {field}",
+        errors=[FieldError(field, "is outside the key's scope; leave it out or use the granted one")],
+    )
+
+
+def enter(caller: Caller, asked: str | None, right: Right) -> Access:
+    """Let a caller into a project with a right.
+
+    Raises ``invalid-request`` for a name no project can have, ``forbidden`` without the right, and for any other
+    project than the key's the same ``forbidden``, whether or not it exists.
+    """
+    if asked is not None and not PROJECT_NAME.fullmatch(asked):
+        raise invalid(PROJECT_HEADER, f"is not a project name: {PROJECT_FORM}")
+    project = asked or caller.default_project
+    if caller.projects is not None and project not in caller.projects:
+        raise ProblemError(
+            FORBIDDEN,
+            f"{PROJECT_HEADER}: the key does not grant this project",
+            errors=[FieldError(PROJECT_HEADER, "is not among the key's projects")],
+        )
+    if right not in caller.rights:
+        raise ProblemError(FORBIDDEN, f"the key has no {right} right")
+    return Access(caller, project, named=asked is not None)

@@ -1,0 +1,118 @@
+"""The web application: routes, errors and the life of what serves them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from memsys_api import __version__, openapi, problems
+from memsys_api.middleware import Envelope
+from memsys_api.ports import EmbedderRejected, EmbedderUnavailable
+from memsys_api.problems import FieldError, ProblemError, render
+from memsys_api.routes import graph, keys, memories, search, system
+from memsys_api.runtime import Runtime
+from memsys_api.settings import Settings
+from memsys_api.store.database import DatabaseUnavailable, StatementTimeout
+
+log = logging.getLogger(__name__)
+
+_RETRY_AFTER = 1
+
+
+def create(settings: Settings) -> FastAPI:
+    """The application for these settings. It answers /healthz at once and everything else when it can."""
+    runtime = Runtime(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        runtime.start()
+        yield
+        await runtime.stop()
+
+    app = FastAPI(
+        title="memsys",
+        version=__version__,
+        summary="Long-term memory for AI agents.",
+        lifespan=lifespan,
+        redirect_slashes=False,
+        redoc_url=None,
+    )
+    app.state.runtime = runtime
+    for module in (memories, search, keys, graph, system):
+        app.include_router(module.router)
+    app.add_middleware(Envelope, runtime=runtime, max_body_bytes=settings.max_body_bytes)
+    for exception, handler in _HANDLERS.items():
+        app.add_exception_handler(exception, handler)
+    openapi.install(app)
+    return app
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)
+    return render(error, request.url.path)
+
+
+async def _validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = [FieldError(_field(problem["loc"]), _message(problem)) for problem in error.errors()]
+    detail = "; ".join(f"{e.field}: {e.message}" for e in errors[:5])
+    return render(ProblemError(problems.INVALID_REQUEST, detail, errors=errors), request.url.path)
+
+
+def _field(location: tuple[Any, ...]) -> str:
+    """The field's name, without where in the request it stood and without the tags of unions, which are in <>."""
+    return ".".join(str(part) for part in location[1:] if not str(part).startswith("<")) or "body"
+
+
+def _message(problem: dict[str, Any]) -> str:
+    if problem["type"] == "extra_forbidden":
+        return "is not a field of this request"
+    if problem["type"] == "missing":
+        return "is required"
+    if problem["type"] in ("model_attributes_type", "json_invalid"):
+        return "must be a JSON object, sent with Content-Type: application/json"
+    return str(problem["msg"]).removeprefix("Value error, ")
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    kind = {404: problems.NOT_FOUND, 405: problems.METHOD_NOT_ALLOWED}.get(error.status_code, problems.INVALID_REQUEST)
+    answer = render(ProblemError(kind, str(error.detail)), request.url.path)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _database(request: Request, error: Exception) -> Response:
+    log.warning("database unavailable", extra={"reason": " ".join(str(error).split())})
+    detail = "the database does not answer in time; try again"
+    return render(ProblemError(problems.UNAVAILABLE, detail, retry_after=_RETRY_AFTER), request.url.path)
+
+
+async def _embedder_away(request: Request, error: Exception) -> Response:
+    log.warning("embedder unavailable", extra={"reason": " ".join(str(error).split())})
+    detail = "the embedding provider does not answer; try again"
+    return render(ProblemError(problems.UNAVAILABLE, detail, retry_after=_RETRY_AFTER), request.url.path)
+
+
+async def _embedder_refused(request: Request, error: Exception) -> Response:
+    log.error("embedder refused", extra={"reason": " ".join(str(error).split())})
+    detail = "the embedding provider refused the call; the server's EMBEDDER_ settings need a look"
+    return render(ProblemError(problems.EMBEDDER_REJECTED, detail), request.url.path)
+
+
+_HANDLERS: dict[type[Exception], Any] = {
+    ProblemError: _problem,
+    RequestValidationError: _validation,
+    HTTPException: _http,
+    DatabaseUnavailable: _database,
+    StatementTimeout: _database,
+    EmbedderUnavailable: _embedder_away,
+    EmbedderRejected: _embedder_refused,
+}

@@ -1,0 +1,45 @@
+"""What the API tells Prometheus. Labels have few values: routes, methods, statuses; never ids or projects."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.gc_collector import GCCollector
+
+REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
+GCCollector(registry=REGISTRY)
+
+_LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+REQUESTS = Counter("memsys_api_requests_total", "Requests answered.", ["route", "method", "status"], registry=REGISTRY)
+REQUEST_SECONDS = Histogram(
+    "memsys_api_request_seconds", "Time to answer a request.", ["route", "method"], buckets=_LATENCY, registry=REGISTRY
+)
+EMBED_SECONDS = Histogram(
+    "memsys_api_embed_seconds", "Time of one embedding call.", buckets=_LATENCY, registry=REGISTRY
+)
+EMBED_TEXTS = Counter("memsys_api_embed_texts_total", "Texts given to the embedder.", registry=REGISTRY)
+EMBED_ERRORS = Counter("memsys_api_embed_errors_total", "Embedding calls that failed.", registry=REGISTRY)
+GRAPH_SEARCHES = Counter(
+    "memsys_api_graph_searches_total",
+    "Searches by what the graph did for them: answered, failed, skipped (known to be away).",
+    ["outcome"],
+    registry=REGISTRY,
+)
+READY = Gauge("memsys_api_ready", "1 when requests are served.", registry=REGISTRY)
+POOL = Gauge("memsys_api_database_pool", "Connections and callers of the pool.", ["state"], registry=REGISTRY)
+SINK_PENDING = Gauge("memsys_sink_pending", "Deliveries that wait.", ["sink"], registry=REGISTRY)
+SINK_PARKED = Gauge("memsys_sink_parked", "Deliveries that gave up.", ["sink"], registry=REGISTRY)
+SINK_LAG = Gauge("memsys_sink_lag_seconds", "Age of the oldest delivery not applied.", ["sink"], registry=REGISTRY)
+SINK_AVAILABLE = Gauge("memsys_sink_available", "1 while the sink answers.", ["sink"], registry=REGISTRY)
+SINK_DELIVERIES = Counter(
+    "memsys_sink_deliveries_total",
+    "Attempts to apply a delivery, by what came of them: applied, away, record.",
+    ["sink", "outcome"],
+    registry=REGISTRY,
+)
+
+
+def render() -> bytes:
+    """All metrics in Prometheus' text format."""
+    return generate_latest(REGISTRY)

@@ -1,0 +1,116 @@
+"""What surrounds every request: its id, its size, its time, and whether there is anything to serve it yet."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from uuid import uuid4
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from memsys_api import logs, metrics
+from memsys_api.problems import INTERNAL, NOT_READY, TOO_LARGE, Kind, ProblemError, render
+from memsys_api.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+ALWAYS_SERVED = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"})
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Envelope:
+    """The outermost layer; the only one that sees everything, so that nothing leaves without an id and a count."""
+
+    def __init__(self, app: ASGIApp, runtime: Runtime, max_body_bytes: int) -> None:
+        self._app = app
+        self._runtime = runtime
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+        token = logs.request_id.set(request_id)
+        begun = time.perf_counter()
+        status = 0
+
+        async def observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            await send(message)
+
+        try:
+            await self._serve(scope, headers, receive, observed)
+        except Exception:
+            log.exception("request failed", extra={"path": scope["path"]})
+            if status:
+                raise  # the answer has begun: the connection can only be broken off
+            await self._refuse(INTERNAL, "the log has the details under this request's id", scope, receive, observed)
+        finally:
+            seconds = time.perf_counter() - begun
+            route = getattr(scope.get("route"), "path", "unmatched")
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            metrics.REQUESTS.labels(route, method, str(status)).inc()
+            metrics.REQUEST_SECONDS.labels(route, method).observe(seconds)
+            if route not in ALWAYS_SERVED:
+                log.info(
+                    "request",
+                    extra={"route": route, "method": method, "status": status, "ms": round(seconds * 1000, 2)},
+                )
+            logs.request_id.reset(token)
+
+    async def _serve(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
+        if self._runtime.service is None and scope["path"] not in ALWAYS_SERVED:
+            detail = f"waiting for {self._runtime.waiting_for}"
+            await self._refuse(NOT_READY, detail, scope, receive, send, retry_after=1)
+            return
+        length = headers.get("content-length")
+        if length is not None:
+            fits = length.isdecimal() and int(length) <= self._max_body_bytes
+            body = receive
+        else:
+            fits, body = await self._buffer(receive)
+        if not fits:
+            detail = f"the body is larger than {self._max_body_bytes} bytes; send less at once"
+            await self._refuse(TOO_LARGE, detail, scope, receive, send)
+            return
+        await self._app(scope, body, send)
+
+    async def _buffer(self, receive: Receive) -> tuple[bool, Receive]:
+        """Read a body of unannounced length as far as it is allowed to go, and hand it on whole."""
+        chunks: list[bytes] = []
+        total = 0
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return True, receive
+            chunks.append(message.get("body", b""))
+            total += len(chunks[-1])
+            if total > self._max_body_bytes:
+                return False, receive
+            if not message.get("more_body"):
+                break
+        pending: Message | None = {"type": "http.request", "body": b"".join(chunks), "more_body": False}
+
+        async def replay() -> Message:
+            nonlocal pending
+            if pending is not None:
+                message, pending = pending, None
+                return message
+            return await receive()
+
+        return True, replay
+
+    async def _refuse(
+        self, kind: Kind, detail: str, scope: Scope, receive: Receive, send: Send, retry_after: int | None = None
+    ) -> None:
+        answer = render(ProblemError(kind, detail, retry_after=retry_after), scope["path"])
+        await answer(scope, receive, send)

@@ -1,0 +1,1 @@
+"""HTTP in, flows, HTTP out. No logic of its own."""

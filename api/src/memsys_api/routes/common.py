@@ -1,0 +1,99 @@
+"""What the routes share: who asks and within what, and answers as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+import orjson
+from fastapi import Depends, Header, Request
+from starlette.responses import Response
+
+from memsys_api import problems
+from memsys_api.access.grants import Access, Right, enter
+from memsys_api.model import Memory
+from memsys_api.problems import ProblemError, invalid
+from memsys_api.runtime import Runtime, Service
+
+
+class Json(Response):
+    """An answer written by orjson."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return orjson.dumps(content)
+
+
+def service(request: Request) -> Service:
+    """What serves the request. The middleware lets none through before it exists."""
+    runtime: Runtime = request.app.state.runtime
+    if runtime.service is None:
+        raise ProblemError(problems.NOT_READY, f"waiting for {runtime.waiting_for}", retry_after=1)
+    return runtime.service
+
+
+def _allowed(right: Right) -> Callable[..., Awaitable[Access]]:
+    async def dependency(
+        request: Request,
+        serving: Annotated[Service, Depends(service)],
+        project: Annotated[
+            str | None,
+            Header(alias="X-Memsys-Project", description="Which of the key's projects; by default the key's own."),
+        ] = None,
+    ) -> Access:
+        return enter(await serving.guard.caller(request), project, right)
+
+    return dependency
+
+
+Serving = Annotated[Service, Depends(service)]
+Reader = Annotated[Access, Depends(_allowed("read"))]
+Writer = Annotated[Access, Depends(_allowed("write"))]
+Admin = Annotated[Access, Depends(_allowed("admin"))]
+
+Problems = dict[int | str, dict[str, Any]]
+
+
+def may_answer(*kinds: problems.Kind) -> Problems:
+    """The problems of one route beyond those that any route may answer, for OpenAPI."""
+    return {kind.status: {"description": kind.title} for kind in kinds}
+
+
+def memory_out(memory: Memory) -> dict[str, Any]:
+    """A memory on the wire, as schemas.MemoryOut."""
+    scope = memory.scope
+    return {
+        "id": memory.id,
+        "memory": memory.text,
+        "hash": memory.hash,
+        "metadata": memory.metadata,
+        "user_id": scope.user_id,
+        "agent_id": scope.agent_id,
+        "app_id": scope.app_id,
+        "run_id": scope.run_id,
+        "project": scope.project,
+        "version": memory.version,
+        "event_time": memory.event_time,
+        "created_at": memory.created_at,
+        "updated_at": memory.updated_at,
+        "expires_at": memory.expires_at,
+    }
+
+
+def write_cursor(position: int | None) -> str | None:
+    """A place in a listing, opaque to its reader."""
+    return None if position is None else f"c{position:x}"
+
+
+def read_cursor(cursor: str | None) -> int | None:
+    """The place a cursor names. Raises an ``invalid-request`` problem for anything else."""
+    if cursor is None:
+        return None
+    try:
+        position = int(cursor.removeprefix("c"), 16) if cursor.startswith("c") and len(cursor) <= 17 else -1
+    except ValueError:
+        position = -1
+    if not 0 <= position < 2**63:
+        raise invalid("cursor", "is not a cursor of this API; use next_cursor of the page before")
+    return position

@@ -1,0 +1,125 @@
+"""Memories: add, list, read, change, delete."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query
+from pydantic import Field
+from starlette.responses import Response
+
+from memsys_api import problems, schemas
+from memsys_api.routes.common import (
+    Json,
+    Reader,
+    Serving,
+    Writer,
+    may_answer,
+    memory_out,
+    read_cursor,
+    write_cursor,
+)
+
+router = APIRouter(tags=["memories"])
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x20-\x7e]+$",
+        description="A request repeated under the same key is answered as the first time and stores nothing.",
+    ),
+]
+
+
+class ListQuery(schemas.Scoped):
+    """Which memories to list."""
+
+    limit: int = Field(100, ge=1, le=schemas.MAX_RESULTS, description="How many at most.")
+    cursor: str | None = Field(None, max_length=64, description="`next_cursor` of the page before.")
+
+
+@router.post("/memories", response_model=schemas.AddResults, responses=may_answer(problems.IDEMPOTENCY_CONFLICT))
+async def add(
+    serving: Serving, access: Writer, request: schemas.AddRequest, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Remember messages. All of them or, on any error, none."""
+    scope = access.scope(request.user_id, request.agent_id, request.app_id, request.run_id)
+    outcomes = await serving.memories.add(scope, request, actor=access.caller.key_id, idempotency_key=idempotency_key)
+    return Json(
+        {
+            "results": [
+                {"id": o.id, "memory": o.text, "event": o.event, "project": scope.project, "version": o.version}
+                for o in outcomes
+            ]
+        }
+    )
+
+
+@router.get("/memories", response_model=schemas.MemoryPage)
+async def page(serving: Serving, access: Reader, query: Annotated[ListQuery, Query()]) -> Response:
+    """Memories of a scope, newest first."""
+    scope = access.scope(query.user_id, query.agent_id, query.app_id, query.run_id)
+    memories, following = await serving.memories.page(scope, limit=query.limit, before=read_cursor(query.cursor))
+    return Json({"results": [memory_out(m) for m in memories], "next_cursor": write_cursor(following)})
+
+
+@router.delete("/memories", response_model=schemas.Deleted)
+async def delete_all(serving: Serving, access: Writer, query: Annotated[schemas.Scoped, Query()]) -> Response:
+    """Delete every memory of a scope, which must name at least one id."""
+    scope = access.scope(query.user_id, query.agent_id, query.app_id, query.run_id)
+    deleted = await serving.memories.delete_all(scope, actor=access.caller.key_id)
+    return Json({"message": "Memories deleted successfully!", "deleted": deleted})
+
+
+@router.get("/memories/{memory_id}", response_model=schemas.MemoryOut, responses=may_answer(problems.NOT_FOUND))
+async def get(serving: Serving, access: Reader, memory_id: UUID) -> Response:
+    """One memory."""
+    return Json(memory_out(await serving.memories.get(access.scope(), memory_id)))
+
+
+@router.put(
+    "/memories/{memory_id}",
+    response_model=schemas.MemoryOut,
+    responses=may_answer(problems.NOT_FOUND, problems.CONFLICT),
+)
+async def update(serving: Serving, access: Writer, memory_id: UUID, request: schemas.UpdateRequest) -> Response:
+    """Write a memory's next version; the one before stays in its history."""
+    memory = await serving.memories.update(access.scope(), memory_id, request, actor=access.caller.key_id)
+    return Json(memory_out(memory))
+
+
+@router.delete("/memories/{memory_id}", response_model=schemas.Deleted, responses=may_answer(problems.NOT_FOUND))
+async def delete(serving: Serving, access: Writer, memory_id: UUID) -> Response:
+    """Delete one memory; its history stays."""
+    await serving.memories.delete(access.scope(), memory_id, actor=access.caller.key_id)
+    return Json({"message": "Memory deleted successfully!", "deleted": 1})
+
+
+@router.get(
+    "/memories/{memory_id}/history",
+    response_model=list[schemas.HistoryItem],
+    responses=may_answer(problems.NOT_FOUND),
+)
+async def history(serving: Serving, access: Reader, memory_id: UUID) -> Response:
+    """Every change of a memory, oldest first; also of a deleted one."""
+    entries = await serving.memories.history(access.scope(), memory_id)
+    return Json(
+        [
+            {
+                "id": f"{e.memory_id}:{e.version}",
+                "memory_id": e.memory_id,
+                "version": e.version,
+                "event": e.event,
+                "old_memory": e.old_text,
+                "new_memory": e.new_text,
+                "created_at": e.created_at,
+                "updated_at": e.recorded_from,
+                "is_deleted": e.event == "DELETE",
+            }
+            for e in entries
+        ]
+    )

@@ -1,0 +1,210 @@
+"""Puts the running API together, and waits for what it needs, saying for what."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+from memsys_api import embedding, metrics
+from memsys_api.access.guard import Guard
+from memsys_api.memories import Memories
+from memsys_api.ports import Embedder, EmbedderError, EmbedderUnavailable, GraphSink, Vectors
+from memsys_api.searching import Searcher
+from memsys_api.settings import Settings
+from memsys_api.sinks import graph as graph_sink
+from memsys_api.sinks.breaker import Breaker
+from memsys_api.sinks.dispatcher import Dispatcher
+from memsys_api.store import generations, migrate
+from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
+
+log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 1.0
+_STUCK_SECONDS = 10.0
+
+
+class MeasuredEmbedder:
+    """An embedder whose calls are counted and timed."""
+
+    def __init__(self, inner: Embedder) -> None:
+        self._inner = inner
+        self.provider, self.model, self.dimensions = inner.provider, inner.model, inner.dimensions
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        """As the inner embedder does."""
+        begun = time.perf_counter()
+        try:
+            vectors = await self._inner.embed(texts)
+        except EmbedderError:
+            metrics.EMBED_ERRORS.inc()
+            raise
+        metrics.EMBED_SECONDS.observe(time.perf_counter() - begun)
+        metrics.EMBED_TEXTS.inc(len(texts))
+        return vectors
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The graph with what keeps it fed."""
+
+    sink: GraphSink
+    dispatcher: Dispatcher
+    breaker: Breaker
+
+
+@dataclass(frozen=True)
+class Service:
+    """Everything a request can use; exists only when all of it does."""
+
+    settings: Settings
+    database: Database
+    generation: generations.Generation
+    embedder: Embedder
+    guard: Guard
+    memories: Memories
+    searcher: Searcher
+    graph: Graph | None
+
+
+class Runtime:
+    """Begins before its databases are there and serves when they are."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._starting: asyncio.Task[None] | None = None
+        self._embedder: Embedder | None = None
+        self.service: Service | None = None
+        self.waiting_for = "the start"
+
+    def start(self) -> None:
+        """Begin to connect, migrate and load, in the background."""
+        self._starting = asyncio.create_task(self._start(), name="start")
+
+    async def stop(self) -> None:
+        """Let go of everything; requests have ended."""
+        if self._starting:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
+        service, self.service = self.service, None
+        if service:
+            if service.graph:
+                await service.graph.dispatcher.stop()
+                await service.graph.sink.close()
+            await service.database.close()
+        if self._embedder:
+            await self._embedder.close()
+
+    async def _start(self) -> None:
+        while True:
+            wait = _RETRY_SECONDS
+            try:
+                self.service = await self._assemble()
+            except (DatabaseUnavailable, StatementTimeout) as error:
+                self._say(f"PostgreSQL at {_address(self._settings.migration_url)} does not answer: {error}")
+            except EmbedderUnavailable as error:
+                self._say(f"the embedder {self._settings.embedder_provider} does not answer: {error}")
+            except (migrate.MigrationError, generations.EmbedderMismatch, EmbedderError) as error:
+                self._say(str(error))
+                wait = _STUCK_SECONDS
+            except Exception as error:
+                log.exception("start failed")
+                self._say(f"the start fails with {type(error).__name__}; the log has the details")
+                wait = _STUCK_SECONDS
+            else:
+                metrics.READY.set(1)
+                log.info("ready")
+                return
+            await asyncio.sleep(wait)
+
+    def _say(self, reason: str) -> None:
+        reason = " ".join(reason.split())
+        if reason != self.waiting_for:
+            log.warning("waiting", extra={"reason": reason})
+        self.waiting_for = reason
+
+    async def _assemble(self) -> Service:
+        settings = self._settings
+        role = _role_besides_owner(settings)
+        await migrate.migrate(settings.migration_url, role)
+        if self._embedder is None:
+            self._embedder = MeasuredEmbedder(await embedding.create(settings))
+        embedder = self._embedder
+        generation = await generations.ensure_active(
+            settings.migration_url,
+            role,
+            provider=embedder.provider,
+            model=embedder.model,
+            dimensions=embedder.dimensions,
+            precision=settings.vector_precision,
+        )
+        database = Database(
+            settings.serving_url,
+            size=settings.database_pool_size,
+            timeout=settings.database_timeout_seconds,
+            prepare=settings.database_prepared_statements,
+        )
+        await database.open()
+        try:
+            await database.ping(seconds=5)
+        except BaseException:
+            await database.close()
+            raise
+        assert settings.admin_key is not None  # held by Settings
+        breaker = Breaker()
+        graph = _graph(settings, database, breaker)
+        service = Service(
+            settings=settings,
+            database=database,
+            generation=generation,
+            embedder=embedder,
+            guard=Guard(database, settings.admin_key.get_secret_value()),
+            memories=Memories(
+                database,
+                generation,
+                embedder,
+                sinks=[graph.sink.name] if graph else [],
+                wake=graph.dispatcher.wake if graph else lambda: None,
+            ),
+            searcher=Searcher(
+                database,
+                generation,
+                embedder,
+                graph.sink if graph else None,
+                breaker,
+                index=settings.vector_index,
+                exact_rows=settings.vector_exact_rows,
+                graph_timeout=settings.graph_search_timeout_seconds,
+            ),
+            graph=graph,
+        )
+        if graph:
+            graph.dispatcher.start()
+        return service
+
+
+def _graph(settings: Settings, database: Database, breaker: Breaker) -> Graph | None:
+    sink = graph_sink.create(settings)
+    if sink is None:
+        return None
+    dispatcher = Dispatcher(database, sink, breaker, retry_base=settings.graph_retry_base_seconds)
+    return Graph(sink, dispatcher, breaker)
+
+
+def _role_besides_owner(settings: Settings) -> str | None:
+    """The serving role, where it is another than the one that runs migrations."""
+    if settings.serving_url == settings.migration_url:
+        return None
+    user = urlsplit(settings.serving_url).username
+    return unquote(user) if user else None
+
+
+def _address(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.hostname or 'the local socket'}:{parts.port or 5432}"

@@ -1,0 +1,135 @@
+"""The flow of a search: query embedding beside the graph, one SQL statement, ranking."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Literal
+from uuid import UUID
+
+from memsys_api import retrieval
+from memsys_api.metrics import GRAPH_SEARCHES
+from memsys_api.model import Memory, Scope
+from memsys_api.ports import Embedder, GraphSink, SinkUnavailable
+from memsys_api.sinks.breaker import Breaker
+from memsys_api.store.database import Database
+from memsys_api.store.generations import Generation
+from memsys_api.store.rows import Condition
+from memsys_api.store.search import Found, ScopeSize, candidates, measure
+
+IndexMode = Literal["auto", "exact", "hnsw"]
+
+_GRAPH_LIMIT = 50
+_SIZE_SECONDS = 30.0
+_SIZES = 20_000
+
+
+class Searcher:
+    """Answers queries. Remembers, for a while, how large scopes are."""
+
+    def __init__(
+        self,
+        database: Database,
+        generation: Generation,
+        embedder: Embedder,
+        graph: GraphSink | None,
+        breaker: Breaker,
+        *,
+        index: IndexMode,
+        exact_rows: int,
+        graph_timeout: float,
+    ) -> None:
+        self._database = database
+        self._generation = generation
+        self._embedder = embedder
+        self._graph = graph
+        self._breaker = breaker
+        self._index = index
+        self._exact_rows = exact_rows
+        self._graph_timeout = graph_timeout
+        self._sizes: OrderedDict[Scope, tuple[float, ScopeSize]] = OrderedDict()
+
+    async def search(
+        self,
+        scope: Scope,
+        query: str,
+        *,
+        top_k: int,
+        threshold: float | None = None,
+        filters: Sequence[Condition] = (),
+        as_of: datetime | None = None,
+    ) -> list[tuple[retrieval.Ranked, Memory]]:
+        """The memories of the scope that answer the query best, best first. Without the graph when it is away."""
+        asked = retrieval.analyse(query, now=as_of or datetime.now(UTC))
+        embeddings, weights, size = await asyncio.gather(
+            self._embedder.embed([asked.text]), self._neighbours(scope, asked.entities), self._size(scope)
+        )
+        found = await candidates(
+            self._database,
+            self._generation,
+            scope,
+            query=query,
+            embedding=embeddings[0],
+            entity_keys=asked.entities,
+            named=list(weights),
+            size=size,
+            approximate=self._approximate(size) and as_of is None,
+            filters=filters,
+            as_of=as_of,
+        )
+        pool = [_candidate(one, weights.get(one.id)) for one in found]
+        ranked = retrieval.rank(asked, pool, top_k=top_k, threshold=threshold)
+        by_id = {one.id: one for one in found}
+        return [(r, by_id[r.candidate.id].memory) for r in ranked]
+
+    def _approximate(self, size: ScopeSize) -> bool:
+        return self._index == "hnsw" or (self._index == "auto" and size.rows > self._exact_rows)
+
+    async def _size(self, scope: Scope) -> ScopeSize:
+        now = time.monotonic()
+        if (known := self._sizes.get(scope)) and now - known[0] < _SIZE_SECONDS:
+            return known[1]
+        size = await measure(self._database, scope, self._exact_rows + 1)
+        self._sizes[scope] = (now, size)
+        self._sizes.move_to_end(scope)
+        if len(self._sizes) > _SIZES:
+            self._sizes.popitem(last=False)
+        return size
+
+    async def _neighbours(self, scope: Scope, entities: Sequence[str]) -> dict[UUID, float]:
+        """What the graph names around the query's entities; nothing, and counted as such, when it is away or slow."""
+        if self._graph is None or not entities:
+            return {}
+        if not self._breaker.closed:
+            GRAPH_SEARCHES.labels("skipped").inc()
+            return {}
+        try:
+            async with asyncio.timeout(self._graph_timeout):
+                named = await self._graph.neighbours(scope, entities, _GRAPH_LIMIT)
+        except (SinkUnavailable, TimeoutError):
+            self._breaker.trip()
+            GRAPH_SEARCHES.labels("failed").inc()
+            return {}
+        GRAPH_SEARCHES.labels("answered").inc()
+        return dict(named)
+
+
+def _candidate(found: Found, graph_score: float | None) -> retrieval.Candidate:
+    memory = found.memory
+    cosine, bm25 = found.scores
+    thread, turn = found.turn
+    return retrieval.Candidate(
+        id=memory.id,
+        text=memory.text,
+        event_time=memory.event_time,
+        vector_score=cosine,
+        text_score=bm25,
+        graph_score=graph_score,
+        run=thread,
+        turn=turn,
+        speaker=found.speaker,
+        entity_keys=frozenset(found.entity_keys),
+    )

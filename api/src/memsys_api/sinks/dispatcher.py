@@ -1,0 +1,175 @@
+"""Feeds one sink from its queue: claims deliveries, applies them in batches, tries again, parks.
+
+Knows the sink only by its protocol. Any number of replicas may run one each: a delivery is held by a lease, a memory
+has one delivery, and a sink refuses what is older than what it holds. Dying at any point loses nothing: the lease
+ends and the delivery is claimed again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from memsys_api.metrics import SINK_AVAILABLE, SINK_DELIVERIES, SINK_LAG, SINK_PARKED, SINK_PENDING
+from memsys_api.model import SinkRecord
+from memsys_api.ports import Sink, SinkUnavailable
+from memsys_api.sinks.breaker import Breaker
+from memsys_api.store import deliveries
+from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
+from memsys_api.store.deliveries import Claim, Failure
+from memsys_api.store.records import newest
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 7
+_BATCH = 200
+_WORKERS = 2
+_APPLY_SECONDS = 30.0
+_LEASE = timedelta(seconds=60)  # longer than an apply can take
+_POLL_SECONDS = 1.0  # for what other replicas left behind, and for waits that have ended
+_ERROR_LENGTH = 500
+
+
+class Dispatcher:
+    """Keeps one sink up to date."""
+
+    def __init__(self, database: Database, sink: Sink, breaker: Breaker, *, retry_base: float = 1.0) -> None:
+        self._database = database
+        self._sink = sink
+        self._breaker = breaker
+        self._retry_base = retry_base
+        self._due = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._prepared = False
+
+    def wake(self) -> None:
+        """Something is due."""
+        self._due.set()
+
+    def start(self) -> None:
+        """Begin to work in the background."""
+        self._tasks = [asyncio.create_task(self._watch(), name=f"{self._sink.name}-watch")]
+        self._tasks += [
+            asyncio.create_task(self._work(), name=f"{self._sink.name}-worker-{n}") for n in range(_WORKERS)
+        ]
+
+    async def stop(self) -> None:
+        """Stop; what was being applied is claimed again by whoever comes next."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def drain(self, only: tuple[str, UUID] | None = None) -> int:
+        """Apply what is due right now, in the caller's time; says how many. Ends early when the sink is away."""
+        applied = 0
+        while (done := await self._batch(only)) is not None:
+            applied += done
+            if not self._breaker.closed:
+                break
+        return applied
+
+    async def _work(self) -> None:
+        while True:
+            try:
+                if await self._batch() is None:
+                    self._due.clear()
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._due.wait(), _POLL_SECONDS)
+            except (DatabaseUnavailable, StatementTimeout):
+                await asyncio.sleep(_POLL_SECONDS)
+            except Exception:
+                log.exception("dispatcher failed", extra={"sink": self._sink.name})
+                await asyncio.sleep(_POLL_SECONDS)
+
+    async def _batch(self, only: tuple[str, UUID] | None = None) -> int | None:
+        """Claim and apply one batch; how many were applied, ``None``: nothing was due."""
+        lease = uuid4()
+        claims = await deliveries.claim(self._database, self._sink.name, lease, _BATCH, _LEASE, only)
+        if not claims:
+            return None
+        records = await self._records(claims)
+        errors = await self._apply(records)
+        by_memory = {(held.project, held.memory_id): held for held in claims}
+        applied = [r for r in records if (r.project, r.id) not in errors]
+        failed = [self._failure(by_memory[memory], error) for memory, error in errors.items()]
+        await deliveries.settle(self._database, self._sink.name, lease, applied, failed)
+        SINK_DELIVERIES.labels(self._sink.name, "applied").inc(len(applied))
+        for failure in failed:
+            SINK_DELIVERIES.labels(self._sink.name, failure.cause).inc()
+        return len(applied)
+
+    async def _records(self, claims: Sequence[Claim]) -> list[SinkRecord]:
+        """What the claims stand for: each memory's newest state, which may be newer than the claim."""
+        by_project: dict[str, list[Claim]] = {}
+        for held in claims:
+            by_project.setdefault(held.project, []).append(held)
+        records = []
+        for project, here in by_project.items():
+            found = await newest(self._database, project, [held.memory_id for held in here])
+            records += [
+                found.get(held.memory_id, SinkRecord(project, held.memory_id, held.version, None)) for held in here
+            ]
+        return records
+
+    async def _apply(self, records: Sequence[SinkRecord]) -> dict[tuple[str, UUID], Exception]:
+        """Apply a batch; the errors of those that were not, by memory.
+
+        When the sink fails as a whole on something else than being away, the batch is halved until the record at
+        fault stands alone, so that it does not hold back the others.
+        """
+        try:
+            async with asyncio.timeout(_APPLY_SECONDS):
+                if not self._prepared:
+                    await self._sink.prepare()
+                    self._prepared = True
+                refused = await self._sink.apply(records)
+        except (SinkUnavailable, TimeoutError) as error:
+            self._breaker.trip()
+            self._prepared = False  # what returns may be an empty one
+            away = SinkUnavailable(str(error) or f"no answer within {_APPLY_SECONDS:.0f} s")
+            return {(r.project, r.id): away for r in records}
+        except Exception as error:
+            if len(records) == 1:
+                return {(records[0].project, records[0].id): error}
+            middle = len(records) // 2
+            return await self._apply(records[:middle]) | await self._apply(records[middle:])
+        return {(r.project, r.id): ValueError(refused[r.id]) for r in records if r.id in refused}
+
+    def _failure(self, held: Claim, error: Exception) -> Failure:
+        wait = timedelta(seconds=self._retry_base * 2 ** (held.attempts - 1)) if held.attempts < ATTEMPTS else None
+        cause: deliveries.Cause = "away" if isinstance(error, SinkUnavailable) else "record"
+        return Failure(held, cause, f"{error}"[:_ERROR_LENGTH], wait)
+
+    async def _watch(self) -> None:
+        """See whether the sink answers; when it does again, make due what only waited for that."""
+        while True:
+            try:
+                await self._look()
+            except (DatabaseUnavailable, StatementTimeout):
+                log.debug("queue not looked at: database away", extra={"sink": self._sink.name})
+            except Exception:
+                log.exception("sink watch failed", extra={"sink": self._sink.name})
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _look(self) -> None:
+        name = self._sink.name
+        try:
+            async with asyncio.timeout(_APPLY_SECONDS):
+                available = await self._sink.available()
+        except TimeoutError:
+            available = False
+        if not available:
+            self._breaker.trip()
+        elif self._breaker.reset():
+            requeued = await deliveries.requeue_away(self._database, name)
+            log.info("sink answers", extra={"sink": name, "requeued": requeued})
+            self.wake()
+        status = await deliveries.status(self._database, name)
+        SINK_AVAILABLE.labels(name).set(available)
+        SINK_PENDING.labels(name).set(status.pending)
+        SINK_PARKED.labels(name).set(status.parked)
+        SINK_LAG.labels(name).set(status.lag_seconds)

@@ -1,0 +1,136 @@
+"""The connection pool, and transactions that stand behind the project wall."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+from pgvector.psycopg import register_vector_async
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
+
+log = logging.getLogger(__name__)
+
+Connection = AsyncConnection[TupleRow]
+
+_CONNECT_SECONDS = 3
+# A peer that vanished without a word is noticed within seconds, not after the kernel's two hours.
+_SOCKET = {
+    "connect_timeout": _CONNECT_SECONDS,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 5000,
+}
+
+
+class DatabaseUnavailable(Exception):
+    """PostgreSQL does not answer, or broke the connection; the same call may succeed later."""
+
+
+class StatementTimeout(Exception):
+    """A statement ran longer than it may."""
+
+
+@asynccontextmanager
+async def translated() -> AsyncIterator[None]:
+    """Turn psycopg's errors of connection and time into this room's own."""
+    try:
+        yield
+    except psycopg.errors.QueryCanceled as error:
+        raise StatementTimeout(str(error)) from error
+    except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, TooManyRequests) as error:
+        raise DatabaseUnavailable(str(error)) from error
+
+
+async def connect(url: str, *, autocommit: bool = True) -> Connection:
+    """One connection outside the pool. Raises :class:`DatabaseUnavailable`."""
+    async with translated():
+        return await AsyncConnection.connect(url, autocommit=autocommit, **_SOCKET)  # type: ignore[arg-type]
+
+
+class Database:
+    """The pool of the serving role. Recovers by itself within seconds of PostgreSQL's return."""
+
+    def __init__(self, url: str, *, size: int, timeout: float, prepare: bool = True) -> None:
+        self._url = url
+        self._timeout = timeout
+        self._statement_timeout = f"{int(timeout * 1000)}ms"
+        self._watcher: asyncio.Task[None] | None = None
+        kwargs: dict[str, Any] = {"autocommit": True, **_SOCKET}
+        if not prepare:
+            kwargs["prepare_threshold"] = None
+        # After reconnect_timeout the pool gives an attempt up and the next caller starts one at once; a long
+        # time-out would have it wait out an exponential back-off after the database has returned.
+        self._pool = AsyncConnectionPool(
+            url,
+            min_size=2,
+            max_size=size,
+            kwargs=kwargs,
+            timeout=timeout,
+            max_waiting=size * 50,
+            reconnect_timeout=2,
+            configure=register_vector_async,
+            open=False,
+            name="memsys",
+        )
+
+    async def open(self) -> None:
+        """Open the pool; :meth:`ping` tells whether it reaches the database."""
+        await self._pool.open()
+        self._watcher = asyncio.create_task(self._watch(), name="database-watch")
+
+    async def close(self) -> None:
+        if self._watcher:
+            self._watcher.cancel()
+        await self._pool.close()
+
+    async def _watch(self) -> None:
+        """Once a second, replace connections that a failed-over or restarted server has closed."""
+        while True:
+            await asyncio.sleep(1)
+            try:
+                async with asyncio.timeout(_CONNECT_SECONDS):
+                    await self._pool.check()
+            except Exception as error:
+                log.warning("database check failed", extra={"reason": type(error).__name__})
+
+    async def ping(self, seconds: float = 2) -> None:
+        """One round trip, waiting this long for a connection. Raises :class:`DatabaseUnavailable`."""
+        async with translated(), self._pool.connection(timeout=seconds) as conn:
+            await conn.execute("SELECT 1")
+
+    def stats(self) -> dict[str, int]:
+        """The pool's counters, by psycopg_pool's names."""
+        return self._pool.get_stats()
+
+    @asynccontextmanager
+    async def transaction(self, project: str) -> AsyncIterator[Connection]:
+        """A transaction behind the wall of one project.
+
+        The project is set with the transaction's own first message, so it costs no round trip, cannot outlive
+        the transaction and is safe behind a transaction pooler.
+        Raises :class:`DatabaseUnavailable`, :class:`StatementTimeout`.
+        """
+        # Statements on a connection in pipeline mode are sent together; results are waited for on fetch.
+        async with translated(), self._pool.connection() as conn, conn.pipeline(), conn.transaction():
+            await conn.execute(
+                "SELECT set_config('memsys.project', %s, true), set_config('statement_timeout', %s, true)",
+                (project, self._statement_timeout),
+            )
+            yield conn
+
+    @asynccontextmanager
+    async def system(self) -> AsyncIterator[Connection]:
+        """A transaction on tables that hold no tenant content; behind the wall nothing is seen.
+
+        Raises :class:`DatabaseUnavailable`, :class:`StatementTimeout`.
+        """
+        async with translated(), self._pool.connection() as conn, conn.pipeline(), conn.transaction():
+            await conn.execute("SELECT set_config('statement_timeout', %s, true)", (self._statement_timeout,))
+            yield conn

@@ -1,0 +1,190 @@
+"""The queue between PostgreSQL and its projections: one row per memory and sink, always the newest version."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+from uuid import UUID
+
+from memsys_api.model import SinkRecord
+from memsys_api.store.database import Connection, Database
+
+Cause = Literal["away", "record"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One delivery that this process holds until its lease ends."""
+
+    project: str
+    memory_id: UUID
+    version: int
+    attempts: int
+    """How many attempts were begun, this one included."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A claim that was not applied: when it is due again (``None``: parked), and why."""
+
+    claim: Claim
+    cause: Cause
+    error: str
+    wait: timedelta | None
+
+
+@dataclass(frozen=True)
+class QueueStatus:
+    """The queue of one sink as a whole, or within one project."""
+
+    pending: int
+    parked: int
+    lag_seconds: float
+    last_error: str | None
+
+
+async def enqueue(conn: Connection, project: str, sinks: Sequence[str], changed: Sequence[tuple[UUID, int]]) -> None:
+    """Make versions due at every sink, in the transaction that writes them.
+
+    A newer version takes the place of an older one, parked or not. A lease in force stays: the sink may be
+    applying the older version right now, and two versions of one memory are never applied at once.
+    """
+    if not sinks or not changed:
+        return
+    await conn.execute(
+        """
+        INSERT INTO deliveries (project, sink, memory_id, version)
+        SELECT %s, sink, n.id, n.version
+        FROM unnest(%s::uuid[], %s::int[]) AS n(id, version) CROSS JOIN unnest(%s::text[]) AS sink
+        ON CONFLICT (project, sink, memory_id) DO UPDATE
+        SET version = excluded.version, state = 'pending', cause = NULL, attempts = 0, due_at = now(), error = NULL
+        WHERE deliveries.version <= excluded.version
+        """,
+        (project, [i for i, _ in changed], [v for _, v in changed], list(sinks)),
+    )
+
+
+async def claim(
+    database: Database, sink: str, lease: UUID, limit: int, duration: timedelta, only: tuple[str, UUID] | None = None
+) -> list[Claim]:
+    """Take up to ``limit`` due deliveries; each counts as an attempt from now on. ``only`` names one memory."""
+    project, memory_id = only or (None, None)
+    async with database.system() as conn:
+        cursor = await conn.execute(
+            """
+            UPDATE deliveries d
+            SET lease = %(lease)s, leased_until = now() + %(duration)s, attempts = d.attempts + 1
+            FROM (
+                SELECT project, memory_id FROM deliveries
+                WHERE sink = %(sink)s AND state = 'pending' AND due_at <= now()
+                  AND (leased_until IS NULL OR leased_until < now())
+                  AND (%(id)s::uuid IS NULL OR (project = %(project)s AND memory_id = %(id)s))
+                ORDER BY due_at LIMIT %(limit)s
+                FOR UPDATE SKIP LOCKED
+            ) due
+            WHERE d.sink = %(sink)s AND d.project = due.project AND d.memory_id = due.memory_id
+            RETURNING d.project, d.memory_id, d.version, d.attempts
+            """,
+            {"lease": lease, "duration": duration, "sink": sink, "limit": limit, "project": project, "id": memory_id},
+        )
+        return [Claim(*row) for row in await cursor.fetchall()]
+
+
+async def settle(
+    database: Database, sink: str, lease: UUID, applied: Sequence[SinkRecord], failed: Sequence[Failure]
+) -> None:
+    """Record what became of claims: applied ones leave the queue, unless a newer version has come meanwhile."""
+    async with database.system() as conn:
+        if applied:
+            values = {
+                "sink": sink,
+                "lease": lease,
+                "projects": [r.project for r in applied],
+                "ids": [r.id for r in applied],
+                "versions": [r.version for r in applied],
+            }
+            await conn.execute(_APPLIED, values)
+            await conn.execute(_OVERTAKEN, values)
+        for failure in failed:
+            await conn.execute(
+                """
+                UPDATE deliveries
+                SET lease = NULL, leased_until = NULL,
+                    state = CASE WHEN version <> %(version)s THEN state
+                                 WHEN %(wait)s::interval IS NULL THEN 'parked' ELSE 'pending' END,
+                    due_at = CASE WHEN version <> %(version)s THEN due_at
+                                  ELSE now() + coalesce(%(wait)s::interval, '0') END,
+                    cause = %(cause)s, error = %(error)s
+                WHERE sink = %(sink)s AND project = %(project)s AND memory_id = %(id)s AND lease = %(lease)s
+                """,
+                {
+                    "sink": sink,
+                    "lease": lease,
+                    "project": failure.claim.project,
+                    "id": failure.claim.memory_id,
+                    "version": failure.claim.version,
+                    "wait": failure.wait,
+                    "cause": failure.cause,
+                    "error": failure.error,
+                },
+            )
+
+
+_DONE = """unnest(%(projects)s::text[], %(ids)s::uuid[], %(versions)s::int[]) AS done(project, id, version)
+           WHERE d.sink = %(sink)s AND d.project = done.project AND d.memory_id = done.id AND d.lease = %(lease)s"""
+_APPLIED = f"DELETE FROM deliveries d USING {_DONE} AND d.version <= done.version"  # noqa: S608  # own constants
+_OVERTAKEN = f"UPDATE deliveries d SET lease = NULL, leased_until = NULL FROM {_DONE}"  # noqa: S608
+
+
+async def requeue_away(database: Database, sink: str) -> int:
+    """Make everything due that only waits because the sink was away; says how many."""
+    async with database.system() as conn:
+        cursor = await conn.execute(
+            """UPDATE deliveries
+               SET state = 'pending', due_at = now(), attempts = CASE state WHEN 'parked' THEN 0 ELSE attempts END
+               WHERE sink = %s AND cause = 'away' AND (state = 'parked' OR due_at > now())
+                 AND (leased_until IS NULL OR leased_until < now())""",
+            (sink,),
+        )
+    return cursor.rowcount
+
+
+async def requeue(database: Database, sink: str, project: str | None, memory_id: UUID | None) -> int:
+    """Make parked and waiting deliveries due now, with all their attempts: of one memory, a project or all."""
+    async with database.system() as conn:
+        cursor = await conn.execute(
+            """UPDATE deliveries SET state = 'pending', attempts = 0, due_at = now()
+               WHERE sink = %(sink)s AND (state = 'parked' OR due_at > now())
+                 AND (%(project)s::text IS NULL OR project = %(project)s)
+                 AND (%(id)s::uuid IS NULL OR memory_id = %(id)s)
+                 AND (leased_until IS NULL OR leased_until < now())""",
+            {"sink": sink, "project": project, "id": memory_id},
+        )
+    return cursor.rowcount
+
+
+async def status(database: Database, sink: str, project: str | None = None) -> QueueStatus:
+    """How much waits, how much is parked, and for how long the oldest of both has."""
+    async with database.system() as conn:
+        cursor = await conn.execute(
+            """SELECT count(*) FILTER (WHERE state = 'pending'), count(*) FILTER (WHERE state = 'parked'),
+                      coalesce(extract(epoch FROM now() - min(created_at)), 0)::float,
+                      (array_agg(error ORDER BY due_at DESC) FILTER (WHERE error IS NOT NULL))[1]
+               FROM deliveries WHERE sink = %(sink)s AND (%(project)s::text IS NULL OR project = %(project)s)""",
+            {"sink": sink, "project": project},
+        )
+        row = await cursor.fetchone()
+    assert row is not None
+    return QueueStatus(*row)
+
+
+async def queued(database: Database, sink: str, project: str, ids: Sequence[UUID]) -> set[UUID]:
+    """Which of these memories have a delivery, pending or parked."""
+    async with database.system() as conn:
+        cursor = await conn.execute(
+            "SELECT memory_id FROM deliveries WHERE sink = %s AND project = %s AND memory_id = ANY(%s)",
+            (sink, project, list(ids)),
+        )
+    return {row[0] for row in await cursor.fetchall()}

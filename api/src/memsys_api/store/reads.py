@@ -1,0 +1,90 @@
+"""Reads memories and their history, behind the wall."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from psycopg import sql
+
+from memsys_api.model import Memory, Scope
+from memsys_api.store.database import Database
+from memsys_api.store.rows import MEMORY_COLUMNS, MEMORY_WIDTH, Condition, current, read, scope_condition
+
+
+@dataclass(frozen=True)
+class HistoryEntry:
+    """One version in a memory's history, with what it replaced."""
+
+    memory_id: UUID
+    version: int
+    event: str
+    old_text: str | None
+    new_text: str | None
+    created_at: datetime
+    recorded_from: datetime
+
+
+async def get(database: Database, scope: Scope, memory_id: UUID, as_of: datetime | None = None) -> Memory | None:
+    """One memory of the scope, or ``None``: absent, deleted, expired or outside it, which cannot be told apart."""
+    where, when = scope_condition(scope, "m"), current(as_of)
+    async with database.transaction(scope.project) as conn:
+        cursor = await conn.execute(
+            sql.SQL("SELECT {columns} FROM memory_versions m WHERE {where} AND {when} AND m.id = %(id)s").format(
+                columns=MEMORY_COLUMNS, where=where.clause, when=when.clause
+            ),
+            {**where.parameters, **when.parameters, "id": memory_id},
+        )
+    row = await cursor.fetchone()
+    return None if row is None else read(row)
+
+
+async def page(
+    database: Database,
+    scope: Scope,
+    *,
+    limit: int,
+    before: int | None,
+    filters: Sequence[Condition] = (),
+    as_of: datetime | None = None,
+) -> tuple[list[Memory], int | None]:
+    """Memories of the scope, newest first, and the position to go on from (``None``: that was all)."""
+    where, when = scope_condition(scope, "m"), current(as_of)
+    clauses = [where.clause, when.clause, *(f.clause for f in filters)]
+    parameters = {**where.parameters, **when.parameters, "before": before, "limit": limit + 1}
+    for condition in filters:
+        parameters.update(condition.parameters)
+    if before is not None:
+        clauses.append(sql.SQL("m.seq < %(before)s"))
+    async with database.transaction(scope.project) as conn:
+        cursor = await conn.execute(
+            sql.SQL(
+                "SELECT {columns}, m.seq FROM memory_versions m WHERE {where} ORDER BY m.seq DESC LIMIT %(limit)s"
+            ).format(columns=MEMORY_COLUMNS, where=sql.SQL(" AND ").join(clauses)),
+            parameters,
+        )
+    rows = await cursor.fetchall()
+    following = rows[limit - 1][MEMORY_WIDTH] if len(rows) > limit else None
+    return [read(row) for row in rows[:limit]], following
+
+
+async def history(database: Database, scope: Scope, memory_id: UUID) -> list[HistoryEntry]:
+    """Every version of a memory of the scope, oldest first; empty: no such memory. Deleted ones keep theirs."""
+    where = scope_condition(scope, "m")
+    async with database.transaction(scope.project) as conn:
+        cursor = await conn.execute(
+            sql.SQL(
+                """
+                SELECT m.id, m.version,
+                       CASE WHEN m.state = 'deleted' THEN 'DELETE' WHEN m.version = 1 THEN 'ADD' ELSE 'UPDATE' END,
+                       lag(m.text) OVER (ORDER BY m.version),
+                       CASE WHEN m.state = 'deleted' THEN NULL ELSE m.text END,
+                       m.created_at, m.recorded_from
+                FROM memory_versions m WHERE {where} AND m.id = %(id)s ORDER BY m.version
+                """
+            ).format(where=where.clause),
+            {**where.parameters, "id": memory_id},
+        )
+    return [HistoryEntry(*row) for row in await cursor.fetchall()]

@@ -1,0 +1,73 @@
+"""How a memory is written as SQL conditions and read back from rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import sql
+
+from memsys_api.model import Memory, Scope
+
+SCOPE_FIELDS = ("user_id", "agent_id", "app_id", "run_id")
+
+# In the order that read() takes them; `m` is memory_versions.
+MEMORY_COLUMNS = sql.SQL(
+    "m.id, m.project, m.user_id, m.agent_id, m.app_id, m.run_id, m.version, m.text, m.hash, m.metadata, "
+    "m.event_time, m.created_at, m.recorded_from, m.expires_at"
+)
+MEMORY_WIDTH = 14
+
+
+def read(row: Sequence[Any]) -> Memory:
+    """A memory from a row that begins with MEMORY_COLUMNS."""
+    return Memory(
+        id=row[0],
+        scope=Scope(*row[1:6]),
+        version=row[6],
+        text=row[7],
+        hash=row[8],
+        metadata=row[9],
+        event_time=row[10],
+        created_at=row[11],
+        updated_at=row[12],
+        expires_at=row[13],
+    )
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A piece of a WHERE clause with its parameters, by name."""
+
+    clause: sql.Composable
+    parameters: dict[str, Any]
+
+
+def scope_condition(scope: Scope, alias: str) -> Condition:
+    """The first wall: the project, and whichever ids the scope gives, on a table or alias."""
+    table = sql.Identifier(alias)
+    clauses: list[sql.Composable] = [sql.SQL("{}.project = %(project)s").format(table)]
+    parameters: dict[str, Any] = {"project": scope.project}
+    for field in SCOPE_FIELDS:
+        if (value := getattr(scope, field)) is not None:
+            clauses.append(sql.SQL("{}.{} = {}").format(table, sql.Identifier(field), sql.Placeholder(field)))
+            parameters[field] = value
+    return Condition(sql.SQL(" AND ").join(clauses), parameters)
+
+
+def current(as_of: datetime | None) -> Condition:
+    """The versions of `m` that hold: now, or as they were recorded at a moment; never expired or deleted ones."""
+    if as_of is None:
+        return Condition(
+            sql.SQL("m.recorded_to IS NULL AND m.state = 'active' AND (m.expires_at IS NULL OR m.expires_at > now())"),
+            {},
+        )
+    return Condition(
+        sql.SQL(
+            "m.recorded_from <= %(as_of)s AND (m.recorded_to IS NULL OR m.recorded_to > %(as_of)s) "
+            "AND m.state = 'active' AND (m.expires_at IS NULL OR m.expires_at > %(as_of)s)"
+        ),
+        {"as_of": as_of},
+    )

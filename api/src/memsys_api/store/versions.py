@@ -1,0 +1,292 @@
+"""Writes versions of memories with everything that belongs to them, inside the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+from pgvector import HalfVector, Vector
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from memsys_api.model import Extraction, Memory, Scope
+from memsys_api.store.database import Connection
+from memsys_api.store.generations import Generation
+from memsys_api.store.rows import MEMORY_COLUMNS, MEMORY_WIDTH, current, read, scope_condition
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewVersion:
+    """One version about to be written. Recorded times are PostgreSQL's own."""
+
+    id: UUID
+    text: str
+    hash: str
+    event_time: datetime
+    embedding: npt.NDArray[np.float32]
+    extraction: Extraction
+    role: str | None = None
+    speaker: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Head:
+    """A memory's newest version, and who spoke it: part of what is embedded and extracted from."""
+
+    memory: Memory
+    speaker: str | None
+
+
+def vector(generation: Generation, row: npt.NDArray[np.float32]) -> HalfVector | Vector:
+    """One embedding as the type of its generation's column."""
+    return HalfVector(row) if generation.precision == "halfvec" else Vector(row)
+
+
+async def ensure_project(conn: Connection, project: str) -> None:
+    """Projects come into being with the first write."""
+    await conn.execute("INSERT INTO projects (name) VALUES (%s) ON CONFLICT DO NOTHING", (project,))
+
+
+async def insert_first(
+    conn: Connection, generation: Generation, scope: Scope, thread: str | None, new: Sequence[NewVersion]
+) -> None:
+    """Insert version 1 of each memory, in order, as the thread's next turns. Fetches nothing, so it pipelines."""
+    await conn.execute(
+        """
+        INSERT INTO memory_versions (
+            project, id, version, state, user_id, agent_id, app_id, run_id, seq, thread, turn, text, hash, role,
+            speaker, metadata, provenance, event_time, created_at, recorded_from, expires_at, lexemes)
+        SELECT %(project)s, n.id, 1, 'active', %(user_id)s, %(agent_id)s, %(app_id)s, %(run_id)s,
+               nextval('memory_seq'), %(thread)s,
+               CASE WHEN %(thread)s::text IS NOT NULL THEN n.ordinal + coalesce(
+                   (SELECT max(turn) FROM memory_versions WHERE project = %(project)s AND thread = %(thread)s), 0
+               ) END,
+               n.text, n.hash, n.role, n.speaker, n.metadata, n.provenance, n.event_time, now(), now(), n.expires_at,
+               to_tsvector('english', concat_ws(' ', n.speaker, n.text))
+        FROM unnest(%(ids)s::uuid[], %(texts)s::text[], %(hashes)s::text[], %(roles)s::text[], %(speakers)s::text[],
+                    %(metadata)s::jsonb[], %(provenance)s::jsonb[], %(event_times)s::timestamptz[],
+                    %(expiries)s::timestamptz[])
+             WITH ORDINALITY
+             AS n(id, text, hash, role, speaker, metadata, provenance, event_time, expires_at, ordinal)
+        ORDER BY n.ordinal
+        """,
+        {
+            **_scope_values(scope),
+            "thread": thread,
+            "ids": [n.id for n in new],
+            "texts": [n.text for n in new],
+            "hashes": [n.hash for n in new],
+            "roles": [n.role for n in new],
+            "speakers": [n.speaker for n in new],
+            "metadata": [Jsonb(n.metadata) for n in new],
+            "provenance": [Jsonb(n.provenance) for n in new],
+            "event_times": [n.event_time for n in new],
+            "expiries": [n.expires_at for n in new],
+        },
+    )
+    await _insert_parts(conn, generation, scope, [(n, 1) for n in new])
+    await _insert_events(conn, scope.project, "added", [(n.id, 1) for n in new])
+
+
+async def head(conn: Connection, scope: Scope, memory_id: UUID, *, lock: bool = False) -> Head | None:
+    """The newest version of a live memory in the scope; ``None``: no such. ``lock``: until the transaction ends."""
+    where, live = scope_condition(scope, "m"), current(None)
+    cursor = await conn.execute(
+        sql.SQL(
+            "SELECT {columns}, m.speaker FROM memory_versions m WHERE {where} AND {live} AND m.id = %(id)s {lock}"
+        ).format(
+            columns=MEMORY_COLUMNS,
+            where=where.clause,
+            live=live.clause,
+            lock=sql.SQL("FOR UPDATE" if lock else ""),
+        ),
+        {**where.parameters, "id": memory_id},
+    )
+    row = await cursor.fetchone()
+    return None if row is None else Head(read(row), row[MEMORY_WIDTH])
+
+
+async def insert_next(conn: Connection, generation: Generation, head: Head, new: NewVersion) -> Memory:
+    """End the head and insert the version after it."""
+    scope, version = head.memory.scope, head.memory.version
+    await _end(conn, generation, scope.project, [head.memory.id])
+    cursor = await conn.execute(
+        sql.SQL(
+            """
+            INSERT INTO memory_versions AS m (
+                project, id, version, state, user_id, agent_id, app_id, run_id, seq, thread, turn, text, hash, role,
+                speaker, metadata, provenance, event_time, created_at, recorded_from, expires_at, lexemes)
+            SELECT o.project, o.id, o.version + 1, 'active', o.user_id, o.agent_id, o.app_id, o.run_id, o.seq,
+                   o.thread, o.turn, %(text)s, %(hash)s, o.role, o.speaker, %(metadata)s, %(provenance)s,
+                   %(event_time)s, o.created_at, o.recorded_to, %(expires_at)s,
+                   to_tsvector('english', concat_ws(' ', o.speaker, %(text)s::text))
+            FROM memory_versions o
+            WHERE o.project = %(project)s AND o.id = %(id)s AND o.version = %(version)s
+            RETURNING {columns}
+            """
+        ).format(columns=MEMORY_COLUMNS),
+        {
+            "project": scope.project,
+            "id": head.memory.id,
+            "version": version,
+            "text": new.text,
+            "hash": new.hash,
+            "metadata": Jsonb(new.metadata),
+            "provenance": Jsonb(new.provenance),
+            "event_time": new.event_time,
+            "expires_at": new.expires_at,
+        },
+    )
+    await _insert_parts(conn, generation, scope, [(new, version + 1)])
+    await _insert_events(conn, scope.project, "updated", [(new.id, version + 1)])
+    row = await cursor.fetchone()
+    assert row is not None
+    return read(row)
+
+
+async def bury(
+    conn: Connection, generation: Generation, scope: Scope, memory_id: UUID | None, provenance: dict[str, Any]
+) -> list[tuple[UUID, int]]:
+    """Delete one memory of the scope, or all of them: each head ends and a tombstone without text follows.
+
+    Returns the ids with their tombstones' versions. Rows are locked in the order of their ids, so that two of
+    these at once cannot deadlock.
+    """
+    where = scope_condition(scope, "m")
+    only = sql.SQL("AND m.id = %(id)s") if memory_id is not None else sql.SQL("")
+    cursor = await conn.execute(
+        sql.SQL(
+            """SELECT m.id FROM memory_versions m
+               WHERE {where} {only} AND m.recorded_to IS NULL AND m.state = 'active'
+               ORDER BY m.id FOR UPDATE"""
+        ).format(where=where.clause, only=only),
+        {**where.parameters, "id": memory_id},
+    )
+    ids = [row[0] for row in await cursor.fetchall()]
+    if not ids:
+        return []
+    await _end(conn, generation, scope.project, ids)
+    cursor = await conn.execute(
+        """
+        INSERT INTO memory_versions (
+            project, id, version, state, user_id, agent_id, app_id, run_id, seq, thread, turn, text, hash,
+            provenance, event_time, created_at, recorded_from, lexemes)
+        SELECT o.project, o.id, o.version + 1, 'deleted', o.user_id, o.agent_id, o.app_id, o.run_id, o.seq, o.thread,
+               o.turn, '', '', %(provenance)s, o.event_time, o.created_at, o.recorded_to, ''
+        FROM memory_versions o
+        JOIN (SELECT id, max(version) AS version FROM memory_versions
+              WHERE project = %(project)s AND id = ANY(%(ids)s) GROUP BY id) newest USING (id, version)
+        WHERE o.project = %(project)s
+        RETURNING id, version
+        """,
+        {"project": scope.project, "ids": ids, "provenance": Jsonb(provenance)},
+    )
+    buried = [(row[0], row[1]) for row in await cursor.fetchall()]
+    await _insert_events(conn, scope.project, "deleted", buried)
+    return buried
+
+
+async def _end(conn: Connection, generation: Generation, project: str, ids: list[UUID]) -> None:
+    """End the heads of these memories, which the caller has locked."""
+    # The clock, not the transaction's start: that may lie before the head was recorded.
+    await conn.execute(
+        """UPDATE memory_versions SET recorded_to = greatest(clock_timestamp(), recorded_from + interval '1 us')
+           WHERE project = %s AND id = ANY(%s) AND recorded_to IS NULL""",
+        (project, ids),
+    )
+    await conn.execute(
+        sql.SQL("UPDATE {} SET head = false WHERE project = %s AND memory_id = ANY(%s) AND head").format(
+            generation.table
+        ),
+        (project, ids),
+    )
+    await conn.execute(
+        """UPDATE relations SET recorded_to = clock_timestamp()
+           WHERE project = %s AND memory_id = ANY(%s) AND recorded_to IS NULL""",
+        (project, ids),
+    )
+
+
+async def _insert_parts(
+    conn: Connection, generation: Generation, scope: Scope, new: Sequence[tuple[NewVersion, int]]
+) -> None:
+    """Embeddings, entities, mentions and relations of versions just inserted."""
+    await conn.execute(
+        sql.SQL(
+            """
+            INSERT INTO {table} (
+                project, memory_id, version, user_id, agent_id, app_id, run_id, expires_at, head, embedding)
+            SELECT %(project)s, n.id, n.version, %(user_id)s, %(agent_id)s, %(app_id)s, %(run_id)s, n.expires_at,
+                   true, n.embedding
+            FROM unnest(%(ids)s::uuid[], %(versions)s::int[], %(expiries)s::timestamptz[],
+                        %(embeddings)s::{type}[])
+                 AS n(id, version, expires_at, embedding)
+            """
+        ).format(table=generation.table, type=generation.type),
+        {
+            **_scope_values(scope),
+            "ids": [n.id for n, _ in new],
+            "versions": [version for _, version in new],
+            "expiries": [n.expires_at for n, _ in new],
+            "embeddings": [vector(generation, n.embedding) for n, _ in new],
+        },
+    )
+    # In order of their keys: two transactions that bring the same new entities then wait, never deadlock.
+    entities = sorted({e.key: e for n, _ in new for e in n.extraction.entities}.items())
+    if entities:
+        await conn.execute(
+            """INSERT INTO entities (project, key, name, kind)
+               SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::text[]) ON CONFLICT DO NOTHING""",
+            (
+                scope.project,
+                [key for key, _ in entities],
+                [e.name for _, e in entities],
+                [e.kind for _, e in entities],
+            ),
+        )
+    mentions = [(n.id, v, key) for n, v in new for key in dict.fromkeys(e.key for e in n.extraction.entities)]
+    if mentions:
+        await conn.execute(
+            """INSERT INTO mentions (project, memory_id, version, entity_key)
+               SELECT %s, * FROM unnest(%s::uuid[], %s::int[], %s::text[])""",
+            (scope.project, *(list(column) for column in zip(*mentions, strict=True))),
+        )
+    relations = [
+        (n.id, v, ordinal, r.subject, r.predicate, r.object, r.valid_from, r.valid_to)
+        for n, v in new
+        for ordinal, r in enumerate(n.extraction.relations)
+    ]
+    if relations:
+        await conn.execute(
+            """INSERT INTO relations (project, memory_id, version, ordinal, subject_key, predicate, object_key,
+                                      valid_from, valid_to, recorded_from)
+               SELECT %s, r.*, now() FROM unnest(%s::uuid[], %s::int[], %s::int[], %s::text[], %s::text[],
+                                                 %s::text[], %s::timestamptz[], %s::timestamptz[]) AS r""",
+            (scope.project, *(list(column) for column in zip(*relations, strict=True))),
+        )
+
+
+async def _insert_events(conn: Connection, project: str, event: str, changed: Sequence[tuple[UUID, int]]) -> None:
+    await conn.execute(
+        """INSERT INTO outbox (project, event, memory_id, version)
+           SELECT %s, %s, * FROM unnest(%s::uuid[], %s::int[])""",
+        (project, event, [i for i, _ in changed], [v for _, v in changed]),
+    )
+
+
+def _scope_values(scope: Scope) -> dict[str, str | None]:
+    return {
+        "project": scope.project,
+        "user_id": scope.user_id,
+        "agent_id": scope.agent_id,
+        "app_id": scope.app_id,
+        "run_id": scope.run_id,
+    }
