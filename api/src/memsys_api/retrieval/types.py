@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
+
+from memsys_api.retrieval.names import without_names
 
 Source = Literal["vector", "text", "graph"]
 
@@ -34,15 +37,17 @@ class Candidate:
     vector_score: float | None
     """Cosine similarity to the query, -1..1; ``None`` when the memory has no embedding (yet)."""
     text_score: float = 0.0
-    """BM25 of the text against the query, 0 when no word matches; any scale, the same for all candidates."""
+    """Coverage of the query by the memory's words: BM25 by the sum of the query's idf, about 0..1; 0: no match."""
     graph_score: float | None = None
-    """Weight of the memory in the graph around the query's entities, in (0, 1]; ``None`` when the graph did not name it."""
+    """Weight of the memory in the graph around the query's entities, in (0, 1]; ``None``: the graph did not name it."""
     run: str | None = None
     """Which conversation the memory is a turn of; ``None``: none, it has no neighbours."""
     turn: int | None = None
     """Its place in the run, in recorded order; consecutive numbers are consecutive turns."""
     speaker: str | None = None
+    """Who said it, as given."""
     entity_keys: frozenset[str] = frozenset()
+    """Which of the query's entities it mentions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +56,23 @@ class Query:
 
     text: str
     entities: tuple[str, ...] = ()
-    """Normalised keys of what it names, candidates for the graph; generous: unknown ones do no harm."""
+    """Normalised keys of what it may name; generous: keys that nobody knows do no harm."""
     time_range: TimeRange | None = None
     """The time it speaks of ("last May"), or ``None``."""
+
+    def embedding_text(self, known_people: Collection[str] = ()) -> str:
+        """Return what to embed: the question without the names of people it is asked about.
+
+        ``known_people`` are those of :attr:`entities` that are people of the project. Who spoke is matched exactly
+        (by :attr:`Candidate.speaker` and by words); left in, a name pulls the vector towards every turn in
+        which somebody is addressed, and away from what was said.
+        """
+        return without_names(self.text, known_people)
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A candidate with its final score. ``parts`` add up to the score, by the name of the signal."""
+    """A candidate with its score, 0..1. ``parts`` add up to the score before it is held inside 0..1."""
 
     candidate: Candidate
     score: float

@@ -1,0 +1,106 @@
+"""Reads simple facts between two named things out of sentences that state them plainly. Pure and linear.
+
+Precision before recall: a question, a condition or a negation states nothing; a pronoun is nobody. The subject of
+"I" and "my" is the speaker, when there is one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+
+from memsys_api.extraction.entities import READ_CHARACTERS
+from memsys_api.extraction.names import is_common, normalise
+from memsys_api.model import Entity, Relation
+
+MOST_RELATIONS = 32
+
+_NAME = r"[A-Z][\w&.’'-]{0,40}(?: (?:of |de |van |von )?[A-Z][\w&.’'-]{0,40}){0,3}"
+_KIN = (
+    "wife|husband|partner|girlfriend|boyfriend|fiancée?|sister|brother|mother|mom|mum|father|dad|son|daughter|cousin|"
+    "aunt|uncle|niece|nephew|grandmother|grandma|grandfather|grandpa|boss|manager|colleague|coworker|friend|roommate|"
+    "neighbou?r|teacher|doctor|dog|cat"
+)
+_SENTENCE_BREAK = re.compile(r"(?<=[.!?])\s+|\n+")
+SENTENCE_CHARACTERS = 400  # of a longer sentence only the beginning is read
+_STATES_NOTHING = re.compile(
+    r"\b(?:if|unless|would|could|might|maybe|perhaps|wish|never|not|no longer|used to)\b|n['’]t\b", re.I
+)
+_CUE = re.compile(
+    rf"\b(?:work|live|living|move|from|married|use|prefer|like|love|enjoy|hate|dislike)(?:s|d|ed|ing)?\b|\b(?:{_KIN})\b"
+)
+_SPOUSES = {"wife", "husband"}
+
+_VERBS: tuple[tuple[str, str, str], ...] = (
+    # predicate, after "I", after a name
+    ("works_at", r"(?:['’]ve |have )?(?:work|worked|working|started working)(?: \w+)? (?:at|for)", r"works (?:at|for)"),
+    ("lives_in", r"(?:live|['’]m living|am living) in", r"lives in"),
+    ("moved_to", r"(?:just |recently )?moved to", r"(?:just |recently )?moved to"),
+    ("comes_from", r"(?:['’]m|am|come) from", r"(?:is|comes) from"),
+    ("married_to", r"(?:['’]m|am) married to", r"is married to"),
+)
+_TASTES: tuple[tuple[str, str, str], ...] = (
+    ("uses", r"(?:now |always |usually )?use", r"(?:now |always |usually )?uses"),
+    ("prefers", r"(?:really )?prefer", r"(?:really )?prefers"),
+    ("likes", r"(?:really |absolutely )?(?:like|love|enjoy)", r"(?:really |absolutely )?(?:likes|loves|enjoys)"),
+    ("dislikes", r"(?:really )?(?:hate|dislike)", r"(?:really )?(?:hates|dislikes)"),
+)
+_THING = r"(?P<object>[\w+#.’'-]{2,40}(?: [\w+#.’'-]{2,40}){0,2}?)(?=[,;!]|[.](?!\d)|$| (?:and|but|because|for|over|more|when|with|as|to|so|every|a lot|at|in|on)\b)"
+
+
+def _patterns() -> Iterator[tuple[str, re.Pattern[str]]]:
+    subject = rf"(?<![\w’'])(?P<subject>{_NAME})"
+    for predicate, first, third in _VERBS:
+        yield predicate, re.compile(rf"(?<![\w’'])(?P<subject>I) ?{first} (?P<object>{_NAME})")
+        yield predicate, re.compile(rf"{subject} {third} (?P<object>{_NAME})")
+    for predicate, first, third in _TASTES:
+        yield predicate, re.compile(rf"(?<![\w’'])(?P<subject>I) {first} {_THING}")
+        yield predicate, re.compile(rf"{subject} {third} {_THING}")
+    yield "kin", re.compile(rf"(?<!\w)(?P<subject>[Mm]y) (?P<kin>{_KIN}),? (?P<object>{_NAME})")
+    yield "kin", re.compile(rf"(?<![\w’'])(?P<subject>{_NAME})['’]s (?P<kin>{_KIN}),? (?P<object>{_NAME})")
+
+
+_PATTERNS = tuple(_patterns())
+
+
+def find_relations(
+    text: str, *, speaker: Entity | None, event_time: datetime | None
+) -> Iterator[tuple[Relation, Entity, Entity]]:
+    """Yield each relation with its two ends, valid from ``event_time``; at most :data:`MOST_RELATIONS`."""
+    seen: set[tuple[str, str, str]] = set()
+    for sentence in _SENTENCE_BREAK.split(text[:READ_CHARACTERS]):
+        said = sentence[:SENTENCE_CHARACTERS]
+        if not _CUE.search(said) or sentence.endswith("?") or _STATES_NOTHING.search(said):
+            continue
+        for predicate, pattern in _PATTERNS:
+            for match in pattern.finditer(said):
+                ends = _ends(match, speaker)
+                if ends is None:
+                    continue
+                name = match["kin"].casefold() if predicate == "kin" else predicate
+                name = "married_to" if name in _SPOUSES else name
+                statement = (ends[0].key, name, ends[1].key)
+                if statement not in seen and len(seen) < MOST_RELATIONS:
+                    seen.add(statement)
+                    yield Relation(*statement, valid_from=event_time), *ends
+
+
+def _ends(match: re.Match[str], speaker: Entity | None) -> tuple[Entity, Entity] | None:
+    first_person = match["subject"] in ("I", "My", "my")
+    subject = speaker if first_person else _named(match["subject"], "person")
+    target = _named(match["object"], "person" if "kin" in match.groupdict() else "entity")
+    if subject is None or target is None or subject.key == target.key:
+        return None
+    return subject, target
+
+
+def _named(text: str, kind: str) -> Entity | None:
+    words = text.split()
+    while words and is_common(normalise(words[0])):  # "Yesterday Anna works at …", "likes the …"
+        words = words[1:]
+    name = " ".join(words).strip(".,;:!?’'")
+    key = normalise(name)
+    if len(key) < 2 or is_common(normalise(words[-1])):
+        return None
+    return Entity(key=key, name=re.sub(r"['’]s$", "", name), kind=kind)
