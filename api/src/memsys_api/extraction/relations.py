@@ -46,7 +46,10 @@ _TASTES: tuple[tuple[str, str, str], ...] = (
     ("likes", r"(?:really |absolutely )?(?:like|love|enjoy)", r"(?:really |absolutely )?(?:likes|loves|enjoys)"),
     ("dislikes", r"(?:really )?(?:hate|dislike)", r"(?:really )?(?:hates|dislikes)"),
 )
-_THING = r"(?P<object>[\w+#.’'-]{2,40}(?: [\w+#.’'-]{2,40}){0,2}?)(?=[,;!]|[.](?!\d)|$| (?:and|but|because|for|over|more|when|with|as|to|so|every|a lot|at|in|on)\b)"
+_THING = (
+    r"(?P<object>[\w+#.’'-]{2,40}(?: [\w+#.’'-]{2,40}){0,2}?)"
+    r"(?=[,;!]|[.](?!\d)|$| (?:and|but|because|for|over|more|when|with|as|to|so|every|a lot|at|in|on)\b)"
+)
 
 
 def _patterns() -> Iterator[tuple[str, re.Pattern[str]]]:

@@ -73,7 +73,7 @@ def rank(
         parts = {
             "vector": weights.vector * meanings[index],
             "text": weights.text * candidate.text_score,
-            "speaker": weights.speaker * (candidate.speaker is not None and normalise(candidate.speaker) in named),
+            "speaker": weights.speaker * _is_named(candidate.speaker, named),
             "question": weights.question * candidate.text.rstrip().endswith("?"),
         }
         if candidate.run is not None and candidate.turn is not None:
@@ -99,6 +99,12 @@ def rank(
         Ranked(candidate, score, {name: part for name, part in parts.items() if part}, _sources(candidate))
         for score, candidate, parts in ranked[:top_k]
     ]
+
+
+def _is_named(speaker: str | None, named: set[str]) -> bool:
+    """Whether the query names the speaker, in full or by the first name."""
+    key = normalise(speaker) if speaker else ""
+    return bool(key) and (key in named or key.split()[0] in named)
 
 
 def _similarity(cosine: float | None, baseline: float) -> float:

@@ -64,7 +64,7 @@ def _with_preposition(before: str, span: Span) -> Span:
     """ "two weeks before <span>", "since <span>", "before <span>", "after <span>"."""
     offset = re.search(rf"\b{_NUMBER} {_UNIT} (?P<side>before|after|prior to) (?:the )?$", before[-60:])
     offset = offset or re.search(
-        r"\bthe (?P<unit>day|week|weekend|month|year) (?P<side>before|after) (?:the )?$", before[-60:]
+        r"\b(?:the|last) (?P<unit>day|week|weekend|month|year) (?P<side>before|after) (?:the )?$", before[-60:]
     )
     if offset:
         number = _number(offset.groupdict().get("number") or "one")
