@@ -7,7 +7,7 @@ found again whatever the model decided, and only a grounded, later statement may
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -44,41 +44,59 @@ class Conversation:
 
 def decide(answer: object, conversation: Conversation) -> tuple[tuple[Decision, ...], tuple[Dropped, ...]]:
     """Return the decisions, and what was not used. Raises :class:`~.answers.WrongForm` for another form of answer."""
+    existing = conversation.existing
+    word_for_word = {fingerprint(memory.text): memory for memory in reversed(existing)}
+    heard = [set() if message.role == "system" else units(message.content) for message in conversation.messages]
     decided: list[Decision] = []
     dropped: list[Dropped] = []
-    word_for_word = {fingerprint(memory.text): memory for memory in reversed(conversation.existing)}
     position: dict[str, int] = {}  # of a fingerprint in `decided`
-    ended: set[UUID] = set()
+    settled: dict[UUID, type[Decision]] = {}  # memories that a fact of this answer has ended or confirmed
+
     for raw in raw_facts(answer):
-        if problem := _unusable(raw, len(decided)):
-            dropped.append(Dropped(problem, raw.text[:_SHOWN_OF_DROPPED]))
-            continue
         mark = fingerprint(raw.text)
-        sources = _sources(raw, conversation.messages)
+        sources = _sources(raw, conversation.messages, heard)
+        named = _known(raw.memory_id, existing)
+        survivor = word_for_word.get(mark) or _found_again(raw, named)
         if mark in position:
             decided[position[mark]] = _with_sources(decided[position[mark]], sources)
             continue
+        if problem := _unusable(raw, len(decided)):
+            dropped.append(Dropped(problem, raw.text[:_SHOWN_OF_DROPPED]))
+            continue
+        if survivor is not None and settled.get(survivor.id) is Supersede:
+            dropped.append(
+                Dropped("another fact of the answer supersedes what it repeats", raw.text[:_SHOWN_OF_DROPPED])
+            )
+            continue
         position[mark] = len(decided)
-        named = _known(raw.memory_id, conversation.existing)
-        survivor = word_for_word.get(mark) or _found_again(raw, named)
         if survivor is not None:
+            settled[survivor.id] = Nothing
             decided.append(Nothing(survivor.id, survivor.text, sources))
             continue
-        fact = _fact(raw, mark, sources, conversation)
-        links = [memory.id for number in raw.linked if (memory := _known(number, conversation.existing))]
-        if named is not None and named.id not in ended and _ends(raw, fact, named, conversation):
-            ended.add(named.id)
-            decided.append(Supersede(named.id, replace(fact, linked=_links(links, without=named.id))))
+        related = [memory for number in (raw.memory_id, *raw.linked) if (memory := _known(number, existing))]
+        fact = _fact(raw, mark, sources, conversation, heard, related)
+        if named is not None and named.id not in settled and _ends(raw, fact, named, conversation):
+            settled[named.id] = Supersede
+            links = tuple(id for id in fact.linked if id != named.id)
+            decided.append(Supersede(named.id, replace(fact, linked=links)))
         else:
-            decided.append(Add(replace(fact, linked=_links([named.id, *links] if named else links))))
+            decided.append(Add(fact))
     return tuple(decided), tuple(dropped)
 
 
-def _fact(raw: RawFact, mark: str, sources: tuple[int, ...], conversation: Conversation) -> Fact:
+def _fact(
+    raw: RawFact,
+    mark: str,
+    sources: tuple[int, ...],
+    conversation: Conversation,
+    heard: Sequence[Set[str]],
+    related: Sequence[Memory],
+) -> Fact:
     first = conversation.messages[sources[0]]
     role: Role = "assistant" if first.role == "assistant" else "user"
     names = {**conversation.names, role: first.name or conversation.names.get(role)}
-    said = [message.content for message in (*conversation.messages, *conversation.context) if message.role != "system"]
+    before = [units(message.content) for message in conversation.context if message.role != "system"]
+    known = set[str]().union(*(units(memory.text) for memory in related))
     return Fact(
         text=raw.text,
         fingerprint=mark,
@@ -87,14 +105,14 @@ def _fact(raw: RawFact, mark: str, sources: tuple[int, ...], conversation: Conve
         speaker=first.name,
         event_time=moment(raw.event_date),
         extraction=extraction(raw.entities, raw.relations, names=names, normalise=conversation.normalise),
-        linked=(),
-        grounded=grounded(raw.text, said),
+        linked=tuple(dict.fromkeys(memory.id for memory in related))[:MOST_LINKS],
+        grounded=grounded(raw.text, set[str]().union(*heard, *before), known=known),
     )
 
 
 def _found_again(raw: RawFact, named: Memory | None) -> Memory | None:
     """The memory that the model says states the fact already: believed only if the two have words in common."""
-    return named if named and raw.decision == "none" and grounded(raw.text, [named.text]) else None
+    return named if named and raw.decision == "none" and grounded(raw.text, units(named.text)) else None
 
 
 def _ends(raw: RawFact, fact: Fact, named: Memory, conversation: Conversation) -> bool:
@@ -122,19 +140,14 @@ def _known(number: int | None, existing: Sequence[Memory]) -> Memory | None:
     return existing[number] if number is not None and 0 <= number < len(existing) else None
 
 
-def _sources(raw: RawFact, messages: Sequence[Message]) -> tuple[int, ...]:
+def _sources(raw: RawFact, messages: Sequence[Message], heard: Sequence[Set[str]]) -> tuple[int, ...]:
     """The cited messages; where the model cites none that exists, the one that shares most with the text."""
     spoken = [number for number, message in enumerate(messages) if message.role != "system"]
-    cited = tuple(dict.fromkeys(number for number in raw.messages if number in spoken))
-    if cited:
+    if cited := tuple(dict.fromkeys(number for number in raw.messages if number in spoken)):
         return cited
     own = units(raw.text)
     of_role = [number for number in spoken if messages[number].role == raw.attributed_to] or spoken
-    return (max(of_role, key=lambda number: len(own & units(messages[number].content))),)
-
-
-def _links(ids: Sequence[UUID], *, without: UUID | None = None) -> tuple[UUID, ...]:
-    return tuple(dict.fromkeys(id for id in ids if id != without))[:MOST_LINKS]
+    return (max(of_role, key=lambda number: len(own & heard[number])),)
 
 
 def _with_sources(decision: Decision, sources: tuple[int, ...]) -> Decision:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Set
 
 ENOUGH = 0.25  # the share of a statement's own units that must be found in what was said
 _STEM = 5  # characters of a word that are compared: "painting" and "painted" agree
@@ -26,15 +26,15 @@ _EMPTY = frozenset(
 )
 
 
-def grounded(statement: str, said: Iterable[str]) -> bool:
-    """Whether at least a quarter of the statement's meaningful units occur in the texts that it may draw on."""
+def grounded(statement: str, heard: Set[str], *, known: Set[str] = frozenset()) -> bool:
+    """Whether at least a quarter of the statement's meaningful :func:`units` are among the units in ``heard``.
+
+    Units that the statement repeats from ``known`` (what it replaces or continues) do not count against it, as long
+    as it has others.
+    """
     own = units(statement)
-    if not own:
-        return True
-    known: set[str] = set()
-    for text in said:
-        known |= units(text)
-    return len(own & known) / len(own) >= ENOUGH
+    own = own - known or own
+    return not own or len(own & heard) / len(own) >= ENOUGH
 
 
 def units(text: str) -> set[str]:

@@ -1,7 +1,8 @@
-"""The flow of one inference: trivia, prompt, call, parse, perhaps once more, decide; and a breaker before every call."""
+"""The flow of one inference: trivia, prompt, call, parse, perhaps once more, decide; a breaker before every call."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -105,7 +106,7 @@ class LlmInferrer:
         deadline = self._clock() + self._timeout
         first = await self._ask(prompt, deadline)
         try:
-            return _read(first, conversation, first.usage)
+            return await asyncio.to_thread(_read, first, conversation, first.usage)
         except (NotJson, WrongForm) as error:
             problem = str(error)
         prompt += [
@@ -114,7 +115,7 @@ class LlmInferrer:
         ]
         second = await self._ask(prompt, deadline)
         try:
-            return _read(second, conversation, first.usage + second.usage)
+            return await asyncio.to_thread(_read, second, conversation, first.usage + second.usage)
         except (NotJson, WrongForm) as error:
             raise InferenceMalformed(
                 f"{self._model.provider} model {self._model.model} answered twice with something unreadable: {error}"

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from memsys_api.inference.types import Message
 
-_LONGEST_WORDS = 8
+_MOST_WORDS = 8
+_MOST_CHARACTERS = 120
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 
@@ -45,7 +46,9 @@ def holds_no_fact(messages: Sequence[Message], *, answers_something: bool = Fals
 
 
 def _trivial(text: str, allowed: frozenset[str]) -> bool:
+    if len(text) > _MOST_CHARACTERS:
+        return not text.strip()
     words = _WORD.findall(text.casefold())
     if not words:
         return not any(character.isalnum() for character in text)  # emoji, punctuation, nothing at all
-    return len(words) <= _LONGEST_WORDS and allowed.issuperset(words) and not _GLUE.issuperset(words)
+    return len(words) <= _MOST_WORDS and allowed.issuperset(words) and not _GLUE.issuperset(words)
