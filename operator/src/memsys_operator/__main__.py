@@ -47,11 +47,14 @@ def main() -> None:
     except ValueError as error:
         sys.exit(str(error))
     kopf.configure(
-        debug=settings.log_level == "debug",
+        verbose=settings.log_level == "debug",
         quiet=settings.log_level in ("warning", "error"),
         log_format=kopf.LogFormat.JSON,
     )
-    assert handlers
+    # A line for every watch event and every request would bury what was done.
+    for noisy in ("kopf.objects", "httpx"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    assert handlers  # importing it registers the handlers
     uvloop.run(serve(settings))
 
 

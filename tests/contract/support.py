@@ -1,0 +1,289 @@
+"""Kubectl, waiting, and the operator as a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+ROOT = Path(__file__).resolve().parents[2]
+#: The user that the charts give the operator's rights to.
+OPERATOR_NAMESPACE = "memsys-system"
+OPERATOR_USER = f"system:serviceaccount:{OPERATOR_NAMESPACE}:memsys-operator"
+
+T = TypeVar("T")
+
+
+def eventually(what: str, look: Callable[[], T], within: float = 20) -> T:
+    """Call ``look`` until it returns something true; an AssertionError inside it says what is still missing."""
+    deadline = time.monotonic() + within
+    missing: object = "nothing was seen"
+    while time.monotonic() < deadline:
+        try:
+            found = look()
+        except AssertionError as error:
+            missing = error
+        else:
+            if found:
+                return found
+            missing = found
+        time.sleep(0.05)
+    raise AssertionError(f"not within {within:g} s: {what}; last seen: {missing}")
+
+
+class Refused(Exception):
+    """kubectl ended with an error; the text is what it said."""
+
+
+@dataclass(frozen=True)
+class Kubectl:
+    """kubectl as the administrator, in one namespace."""
+
+    binary: Path
+    kubeconfig: Path
+    namespace: str = "default"
+
+    def __call__(self, *args: str, stdin: str | None = None) -> str:
+        command = [str(self.binary), "--kubeconfig", str(self.kubeconfig), "--namespace", self.namespace, *args]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60)
+        if done.returncode:
+            raise Refused(done.stderr.strip())
+        return done.stdout
+
+    def within(self, namespace: str) -> Kubectl:
+        return Kubectl(self.binary, self.kubeconfig, namespace)
+
+    def apply(self, document: dict[str, Any]) -> None:
+        self("apply", "-f", "-", stdin=json.dumps(document))
+
+    def get(self, kind: str, name: str) -> dict[str, Any] | None:
+        text = self("get", kind, name, "--ignore-not-found", "-o", "json")
+        return json.loads(text) if text.strip() else None
+
+    def list(self, kinds: str, selector: str = "") -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self("get", kinds, "-l", selector, "-o", "json"))["items"]
+        return found
+
+    def patch_status(self, kind: str, name: str, status: dict[str, Any]) -> None:
+        """Write the status that a controller would have written."""
+        body = json.dumps({"status": status})
+        self("patch", kind, name, "--subresource=status", "--type=merge", "-p", body)
+
+
+@dataclass(frozen=True)
+class System:
+    """One MemorySystem and the controllers that are missing here."""
+
+    kubectl: Kubectl
+    name: str
+
+    def apply(self, spec: dict[str, Any] | None = None, annotations: dict[str, str] | None = None) -> None:
+        self.kubectl.apply(manifest(self.name, spec or {}, annotations))
+
+    def object(self) -> dict[str, Any]:
+        found = self.kubectl.get("memsys", self.name)
+        assert found is not None, f"MemorySystem {self.name} does not exist"
+        return found
+
+    def condition(self, kind: str) -> dict[str, Any]:
+        conditions = self.object().get("status", {}).get("conditions", [])
+        return next((c for c in conditions if c["type"] == kind), {})
+
+    def wait(self, kind: str, status: str, reason: str | None = None) -> dict[str, Any]:
+        def look() -> dict[str, Any] | None:
+            found = self.condition(kind)
+            current = self.object()["metadata"]["generation"] == found.get("observedGeneration")
+            right = found.get("status") == status and reason in (None, found.get("reason"))
+            assert right and current, found
+            return found
+
+        return eventually(f"{self.name}: {kind}={status} {reason or ''}", look) or {}
+
+    def child(self, kind: str, suffix: str) -> dict[str, Any] | None:
+        return self.kubectl.get(kind, f"{self.name}-{suffix}")
+
+    def wait_child(self, kind: str, suffix: str) -> dict[str, Any]:
+        return eventually(f"{kind} {self.name}-{suffix}", lambda: self.child(kind, suffix)) or {}
+
+    def make_ready(self, kind: str, suffix: str, ready: int | None = None) -> None:
+        """Say that the newest template of a workload runs and its pods are ready."""
+        workload = self.wait_child(kind, suffix)
+        replicas = workload["spec"]["replicas"]
+        status = {
+            "observedGeneration": workload["metadata"]["generation"],
+            "replicas": replicas,
+            "updatedReplicas": replicas,
+            "readyReplicas": replicas if ready is None else ready,
+            "availableReplicas": replicas if ready is None else ready,
+        }
+        self.kubectl.patch_status(kind, f"{self.name}-{suffix}", status)
+
+    def make_all_ready(self, graph: bool = True) -> None:
+        """Play kubelet for the whole system, in the order in which the operator lets it start."""
+        self.make_ready("statefulset", "postgres")
+        if graph:
+            self.make_ready("statefulset", "neo4j")
+        self.make_ready("deployment", "api")
+        self.make_ready("deployment", "mcp")
+        self.wait("Ready", "True")
+
+    def make_claim(self, part: str, size: str = "10Gi", storage_class: str = "fixed") -> None:
+        """Make the volume claim that the StatefulSet controller would have made, bound."""
+        name = f"data-{self.name}-{part}-0"
+        self.kubectl.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "PersistentVolumeClaim",
+                "metadata": {
+                    "name": name,
+                    "labels": {"memsys.dev/system": self.name, "app.kubernetes.io/component": part},
+                },
+                "spec": {
+                    "accessModes": ["ReadWriteOnce"],
+                    "storageClassName": storage_class,
+                    "resources": {"requests": {"storage": size}},
+                },
+            }
+        )
+        self.kubectl.patch_status("pvc", name, {"phase": "Bound", "capacity": {"storage": size}})
+
+
+def manifest(name: str, spec: dict[str, Any], annotations: dict[str, str] | None = None) -> dict[str, Any]:
+    return {
+        "apiVersion": "memsys.dev/v1alpha1",
+        "kind": "MemorySystem",
+        "metadata": {"name": name, "annotations": annotations or {}},
+        "spec": spec,
+    }
+
+
+@dataclass
+class ScriptedAPI:
+    """Plays the graph endpoints of a memory API: answers what it is told and keeps what it was asked."""
+
+    answer: dict[str, Any] = field(default_factory=lambda: {"available": True, "pending": 0, "parked": 0})
+    synced: threading.Event = field(default_factory=threading.Event)
+    keys: set[str] = field(default_factory=set)
+    #: What the answer becomes when a sync is driven.
+    after_sync: dict[str, Any] | None = None
+
+    @contextmanager
+    def serving(self) -> Iterator[int]:
+        script = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self._answer()
+
+            def do_POST(self) -> None:
+                if script.after_sync is not None:
+                    script.answer = script.after_sync
+                script.synced.set()
+                self._answer()
+
+            def _answer(self) -> None:
+                script.keys.add(self.headers.get("Authorization", ""))
+                body = json.dumps(script.answer).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Silence: the test reads what was asked from the script."""
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+
+@dataclass
+class Operator:
+    """The operator's process: ``start``, ``stop``, its metrics and its log."""
+
+    kubeconfig: Path
+    log: Path
+    health_port: int
+    api_port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        env = {
+            **os.environ,
+            "KUBECONFIG": str(self.kubeconfig),
+            "MEMSYS_HEALTH_PORT": str(self.health_port),
+            "MEMSYS_RESYNC_SECONDS": "1",
+            "MEMSYS_API_URL_TEMPLATE": f"http://127.0.0.1:{self.api_port}",
+        }
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen([sys.executable, "-m", "memsys_operator"], env=env, stderr=log, stdout=log)
+        eventually("the operator ready", self._ready)
+
+    def stop(self) -> None:
+        if self.process is None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"the operator did not end within 20 s of SIGTERM: {self.tail()}") from None
+        self.process = None
+        assert code == 0, f"the operator ended with {code}: {self.tail()}"
+
+    def _ready(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, f"the operator has ended: {self.tail()}"
+        return self.fetch("/readyz")[0] == 200
+
+    def fetch(self, path: str) -> tuple[int, str]:
+        """Status and body of one of the operator's own endpoints; (0, reason) when it does not answer."""
+        try:
+            answer = httpx.get(f"http://127.0.0.1:{self.health_port}{path}", timeout=5, trust_env=False)
+        except httpx.HTTPError as error:
+            return 0, repr(error)
+        return answer.status_code, answer.text
+
+    def passes(self) -> float:
+        """How many passes over any system have finished."""
+        lines = self.fetch("/metrics")[1].splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("memsys_reconcile_total"))
+
+    def tail(self) -> str:
+        return "\n".join(self.log.read_text().splitlines()[-15:])
+
+
+WRITES = {"create", "update", "patch", "delete", "deletecollection"}
+
+
+def operator_writes(audit_log: Path) -> list[tuple[str, str]]:
+    """Verb and address of every write by the operator's user, from the apiserver's audit log."""
+    found = []
+    for line in audit_log.read_text().splitlines():
+        if OPERATOR_USER not in line:
+            continue
+        event = json.loads(line)
+        ours = event["user"]["username"] == OPERATOR_USER and event["verb"] in WRITES
+        if ours and event["stage"] == "ResponseComplete":
+            found.append((event["verb"], event["requestURI"]))
+    return found

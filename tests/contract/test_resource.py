@@ -1,0 +1,225 @@
+"""The resource definition: what it admits, what it refuses and in which words."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import yaml
+
+from .support import ROOT, Kubectl, Refused, System, manifest
+
+OPENAI = {"provider": "openai", "model": "text-embedding-3-small", "apiKeySecretRef": {"name": "openai"}}
+
+REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "unknown embedder": (
+        {"embedder": {"provider": "telepathy"}},
+        ["spec.embedder.provider", '"builtin", "openai", "ollama"'],
+    ),
+    "unknown llm": ({"llm": {"provider": "oracle"}}, ["spec.llm.provider", '"none"']),
+    "unknown vector store": ({"vectorStore": {"provider": "abacus"}}, ["spec.vectorStore.provider", '"pgvector"']),
+    "unknown graph": ({"graph": {"provider": "corkboard"}}, ["spec.graph.provider", '"neo4j", "none"']),
+    "unknown field": ({"embeder": {"provider": "builtin"}}, ['unknown field "spec.embeder"']),
+    "unknown nested field": (
+        {"postgres": {"storage": {"sise": "1Gi"}}},
+        ['unknown field "spec.postgres.storage.sise"'],
+    ),
+    "negative storage": ({"postgres": {"storage": {"size": "-1Gi"}}}, ["spec.postgres.storage", "above 0"]),
+    "no storage": ({"graph": {"storage": {"size": "0"}}}, ["spec.graph.storage", "above 0"]),
+    "storage without a number": ({"postgres": {"storage": {"size": "lots"}}}, ["spec.postgres.storage", "10Gi"]),
+    "dimensions against the built-in model": (
+        {"embedder": {"provider": "builtin", "dimensions": 1536}},
+        ["spec.embedder.dimensions", "384"],
+    ),
+    "another built-in model": (
+        {"embedder": {"provider": "builtin", "model": "bge-m3"}},
+        ["spec.embedder.model", "all-MiniLM-L6-v2"],
+    ),
+    "dimensions above the model's": (
+        {"embedder": {**OPENAI, "dimensions": 3072}},
+        ["spec.embedder.dimensions", "1536"],
+    ),
+    "too many dimensions": ({"embedder": {**OPENAI, "dimensions": 20000}}, ["spec.embedder.dimensions", "16000"]),
+    "openai without a model": (
+        {"embedder": {"provider": "openai", "apiKeySecretRef": {"name": "openai"}}},
+        ["spec.embedder.model", "required"],
+    ),
+    "openai without a key": (
+        {"embedder": {"provider": "openai", "model": "text-embedding-3-small"}},
+        ["spec.embedder.apiKeySecretRef", "Secret"],
+    ),
+    "ollama without an address": (
+        {"embedder": {"provider": "ollama", "model": "nomic-embed-text"}},
+        ["spec.embedder.baseURL", "http://"],
+    ),
+    "an address without a scheme": (
+        {"embedder": {"provider": "ollama", "model": "nomic-embed-text", "baseURL": "ollama:11434"}},
+        ["spec.embedder.baseURL", "https://"],
+    ),
+    "a key for the built-in embedder": (
+        {"embedder": {"provider": "builtin", "apiKeySecretRef": {"name": "openai"}}},
+        ["spec.embedder", "neither baseURL nor apiKeySecretRef"],
+    ),
+    "hnsw on float32 above 2000": (
+        {
+            "embedder": {**OPENAI, "model": "text-embedding-3-large", "dimensions": 3072},
+            "vectorStore": {"index": "hnsw", "precision": "float32"},
+        },
+        ["spec.vectorStore.index", "2000", "halfvec"],
+    ),
+    "hnsw above 4000": (
+        {"embedder": {**OPENAI, "model": "own-model", "dimensions": 5000}, "vectorStore": {"index": "hnsw"}},
+        ["spec.vectorStore.index", "4000"],
+    ),
+    "manual isolation without a project": (
+        {"mcp": {"isolation": "manual"}},
+        ["spec.mcp.project", "manual"],
+    ),
+    "a project with auto isolation": ({"mcp": {"project": "a"}}, ["spec.mcp.project", "auto"]),
+    "a project name in capitals": (
+        {"mcp": {"isolation": "manual", "project": "Team A"}},
+        ["spec.mcp.project"],
+    ),
+    "no replicas": ({"api": {"replicas": 0}}, ["spec.api.replicas", "1"]),
+    "a privileged port": ({"api": {"port": 80}}, ["spec.api.port", "1024"]),
+    "one port twice": ({"graph": {"ports": {"http": 7687}}}, ["spec.graph.ports", "differ"]),
+    "a setting of the operator's": (
+        {"postgres": {"parameters": {"listen_addresses": "*"}}},
+        ["spec.postgres.parameters", "listen_addresses"],
+    ),
+    "a setting with a strange name": (
+        {"postgres": {"parameters": {"x; drop": "1"}}},
+        ["spec.postgres.parameters", "lower-case"],
+    ),
+    "a resource that is no quantity": (
+        {"api": {"resources": {"requests": {"memory": "lots"}}}},
+        ["spec.api.resources.requests.memory"],
+    ),
+    "an unknown policy": ({"deletionPolicy": "Shred"}, ["spec.deletionPolicy", '"Retain", "Delete"']),
+    "hurried syncs": ({"sync": {"intervalSeconds": 0}}, ["spec.sync.intervalSeconds", "5"]),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_carried_out_is_refused_with_field_and_remedy(system: System, case: str) -> None:
+    spec, words = REFUSED[case]
+    with pytest.raises(Refused) as refused:
+        system.apply(spec)
+    text = " ".join(str(refused.value).split())
+    for word in words:
+        assert word in text
+    assert system.kubectl.get("memsys", system.name) is None
+
+
+@pytest.mark.parametrize(("name", "word"), [("a" * 41, "40 characters"), ("1st", "begins with a letter"), ("a.b", "DNS")])
+def test_names_that_cannot_name_a_service_are_refused(namespace: Kubectl, name: str, word: str) -> None:
+    with pytest.raises(Refused, match=word):
+        namespace.apply(manifest(name, {}))
+
+
+def test_a_name_of_forty_characters_is_admitted(namespace: Kubectl) -> None:
+    namespace.apply(manifest("a" * 40, {}))
+
+
+def test_an_empty_spec_is_filled_with_the_defaults(system: System) -> None:
+    system.apply()
+    spec = system.object()["spec"]
+    assert spec["embedder"] == {"provider": "builtin"}
+    assert spec["llm"] == {"provider": "none"}
+    assert spec["vectorStore"] == {"provider": "pgvector", "precision": "halfvec", "index": "auto"}
+    assert spec["postgres"]["storage"] == {"size": "10Gi"}
+    assert spec["deletionPolicy"] == "Retain"
+
+
+@pytest.mark.parametrize("sample", sorted((ROOT / "crds/samples").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_sample_is_admitted_as_it_stands(namespace: Kubectl, sample: Any) -> None:
+    namespace("apply", "-f", str(sample))
+    written = yaml.safe_load(sample.read_text())
+    stored = namespace.get("memsys", written["metadata"]["name"])
+    assert stored is not None
+    assert _holds(stored["spec"], written["spec"])
+
+
+def test_the_complete_sample_shows_every_field(admin: Kubectl) -> None:
+    crd = admin.get("crd", "memorysystems.memsys.dev")
+    assert crd is not None
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    sample = yaml.safe_load((ROOT / "crds/samples/complete.yaml").read_text())["spec"]
+    assert _missing(schema, sample, "spec") <= {
+        # The kinds of resources repeat for every container; one of them shows all.
+        f"spec.{part}.resources.{which}.{what}"
+        for part in ("graph", "postgres", "api", "mcp")
+        for which in ("requests", "limits")
+        for what in ("cpu", "ephemeral-storage")
+    }
+
+
+STORED = {
+    "postgres": {"storage": {"size": "10Gi", "storageClassName": "growing"}},
+    "graph": {"storage": {"size": "10Gi"}},
+}
+CHANGES: dict[str, tuple[dict[str, Any], str]] = {
+    "a smaller volume": ({"postgres": {"storage": {"size": "5Gi"}}}, "cannot shrink"),
+    "another storage class": ({"postgres": {"storage": {"storageClassName": "fixed"}}}, "cannot change"),
+    "a storage class where none was named": ({"graph": {"storage": {"storageClassName": "fixed"}}}, "cannot change"),
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_what_cannot_change_is_refused_on_a_live_system(system: System, case: str) -> None:
+    change, word = CHANGES[case]
+    system.apply(STORED)
+    changed = copy.deepcopy(STORED)
+    for part, values in change.items():
+        changed[part]["storage"] |= values["storage"]
+    with pytest.raises(Refused, match=word):
+        system.apply(changed)
+
+
+def test_a_larger_volume_in_another_notation_is_admitted(system: System) -> None:
+    system.apply(STORED)
+    changed = copy.deepcopy(STORED)
+    changed["postgres"]["storage"]["size"] = "10240Mi"
+    system.apply(changed)
+    changed["postgres"]["storage"]["size"] = "11Gi"
+    system.apply(changed)
+
+
+def test_the_short_name_the_category_and_the_columns(system: System) -> None:
+    system.apply()
+    header = system.kubectl("get", "memsys").splitlines()[0].split()
+    assert header == ["NAME", "READY", "REASON", "EMBEDDER", "DIMENSIONS", "PENDING", "AGE"]
+    assert "m" in system.kubectl("get", "memory")
+
+
+def test_every_field_is_described(admin: Kubectl) -> None:
+    crd = admin.get("crd", "memorysystems.memsys.dev")
+    assert crd is not None
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    undescribed = [path for path, node in _fields(schema, "") if path != "metadata" and not node.get("description")]
+    assert undescribed == []
+
+
+def _fields(schema: dict[str, Any], path: str) -> list[tuple[str, dict[str, Any]]]:
+    found = []
+    for name, node in schema.get("properties", {}).items():
+        below = f"{path}.{name}".strip(".")
+        found += [(below, node), *_fields(node, below), *_fields(node.get("items", {}), below)]
+    return found
+
+
+def _missing(schema: dict[str, Any], value: Any, path: str) -> set[str]:
+    missing = set()
+    for name, node in schema.get("properties", {}).items():
+        if not isinstance(value, dict) or name not in value:
+            missing.add(f"{path}.{name}")
+        else:
+            missing |= _missing(node, value[name], f"{path}.{name}")
+    return missing
+
+
+def _holds(stored: Any, written: Any) -> bool:
+    if isinstance(written, dict):
+        return isinstance(stored, dict) and all(_holds(stored.get(k), v) for k, v in written.items())
+    return bool(stored == written)
