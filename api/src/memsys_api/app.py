@@ -17,7 +17,7 @@ from memsys_api.middleware import Envelope
 from memsys_api.ports import EmbedderRejected, EmbedderUnavailable
 from memsys_api.problems import FieldError, ProblemError, render
 from memsys_api.routes import graph, keys, memories, search, system
-from memsys_api.runtime import Runtime
+from memsys_api.runtime import Makers, Runtime
 from memsys_api.settings import Settings
 from memsys_api.store.database import DatabaseUnavailable, StatementTimeout
 
@@ -26,9 +26,9 @@ log = logging.getLogger(__name__)
 _RETRY_AFTER = 1
 
 
-def create(settings: Settings) -> FastAPI:
+def create(settings: Settings, makers: Makers | None = None) -> FastAPI:
     """The application for these settings. It answers /healthz at once and everything else when it can."""
-    runtime = Runtime(settings)
+    runtime = Runtime(settings, makers or Makers())
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

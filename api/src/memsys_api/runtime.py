@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
@@ -73,11 +73,20 @@ class Service:
     graph: Graph | None
 
 
+@dataclass(frozen=True)
+class Makers:
+    """What makes the parts that reach outside, besides PostgreSQL."""
+
+    embedder: Callable[[Settings], Awaitable[Embedder]] = embedding.create
+    graph: Callable[[Settings], GraphSink | None] = graph_sink.create
+
+
 class Runtime:
     """Begins before its databases are there and serves when they are."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, makers: Makers) -> None:
         self._settings = settings
+        self._makers = makers
         self._starting: asyncio.Task[None] | None = None
         self._embedder: Embedder | None = None
         self.service: Service | None = None
@@ -134,7 +143,7 @@ class Runtime:
         role = _role_besides_owner(settings)
         await migrate.migrate(settings.migration_url, role)
         if self._embedder is None:
-            self._embedder = MeasuredEmbedder(await embedding.create(settings))
+            self._embedder = MeasuredEmbedder(await self._makers.embedder(settings))
         embedder = self._embedder
         generation = await generations.ensure_active(
             settings.migration_url,
@@ -158,7 +167,7 @@ class Runtime:
             raise
         assert settings.admin_key is not None  # held by Settings
         breaker = Breaker()
-        graph = _graph(settings, database, breaker)
+        graph = self._graph(database, breaker)
         service = Service(
             settings=settings,
             database=database,
@@ -188,13 +197,12 @@ class Runtime:
             graph.dispatcher.start()
         return service
 
-
-def _graph(settings: Settings, database: Database, breaker: Breaker) -> Graph | None:
-    sink = graph_sink.create(settings)
-    if sink is None:
-        return None
-    dispatcher = Dispatcher(database, sink, breaker, retry_base=settings.graph_retry_base_seconds)
-    return Graph(sink, dispatcher, breaker)
+    def _graph(self, database: Database, breaker: Breaker) -> Graph | None:
+        sink = self._makers.graph(self._settings)
+        if sink is None:
+            return None
+        dispatcher = Dispatcher(database, sink, breaker, retry_base=self._settings.graph_retry_base_seconds)
+        return Graph(sink, dispatcher, breaker)
 
 
 def _role_besides_owner(settings: Settings) -> str | None:

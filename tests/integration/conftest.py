@@ -1,0 +1,159 @@
+"""A real PostgreSQL for all tests here, a database of its own for each, and the API on top of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import httpx
+import pytest
+
+from memsys_api import app
+from memsys_api.runtime import Makers, Service
+from memsys_api.settings import Settings
+
+from .support.parts import MemorySink, WordEmbedder
+from .support.postgres import Server, create_database, server
+from .support.waiting import until
+
+ADMIN_KEY = "an-admin-key-for-tests"
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """The one server of the session."""
+    with server() as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Dsn:
+    """Where one test's database is."""
+
+    owner: str
+    app: str
+    name: str
+    server: Server
+
+    @property
+    def superuser(self) -> str:
+        return self.server.url("postgres", self.name)
+
+
+@pytest.fixture
+def dsn(postgres: Server) -> Iterator[Dsn]:
+    """An empty database, as the product's image would make it."""
+    name = f"memsys_{next(_numbers)}"
+    create_database(postgres, name)
+    yield Dsn(postgres.url("memsys_owner", name), postgres.url("memsys_app", name), name, postgres)
+    postgres.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@dataclass
+class Replica:
+    """One running API with its parts in reach of the test."""
+
+    client: httpx.AsyncClient
+    service: Service
+    embedder: WordEmbedder
+    sink: MemorySink | None
+
+    async def add(self, text: str | list[dict[str, Any]], **fields: Any) -> list[dict[str, Any]]:
+        """Remember, and return the results."""
+        answer = await self.client.post("/memories", json={"messages": text, **fields})
+        assert answer.status_code == 200, answer.text
+        results: list[dict[str, Any]] = answer.json()["results"]
+        return results
+
+    async def search(self, query: str, **fields: Any) -> list[dict[str, Any]]:
+        """Search, and return the results."""
+        answer = await self.client.post("/search", json={"query": query, **fields})
+        assert answer.status_code == 200, answer.text
+        results: list[dict[str, Any]] = answer.json()["results"]
+        return results
+
+    def as_key(self, key: str, **headers: str) -> httpx.AsyncClient:
+        """A client of the same replica with another key."""
+        return httpx.AsyncClient(
+            transport=self.client._transport,
+            base_url="http://memsys",
+            headers={"Authorization": f"Bearer {key}", **headers},
+        )
+
+
+@dataclass
+class Fleet:
+    """Starts replicas of the API on one database."""
+
+    dsn: Dsn
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @asynccontextmanager
+    async def replica(
+        self, sink: MemorySink | None = None, embedder: WordEmbedder | None = None, **settings: Any
+    ) -> AsyncIterator[Replica]:
+        """A replica that is ready."""
+        embedder = embedder or WordEmbedder()
+
+        async def make_embedder(_: Settings) -> WordEmbedder:
+            return embedder
+
+        values = {
+            "DATABASE_URL": self.dsn.app,
+            "DATABASE_OWNER_URL": self.dsn.owner,
+            "MEMSYS_ADMIN_KEY": ADMIN_KEY,
+            "GRAPH_RETRY_BASE_SECONDS": 0.02,
+            **settings,
+        }
+        application = app.create(Settings(**values), Makers(embedder=make_embedder, graph=lambda _: sink))
+        transport = httpx.ASGITransport(application, raise_app_exceptions=False)
+        async with (
+            application.router.lifespan_context(application),
+            httpx.AsyncClient(
+                transport=transport, base_url="http://memsys", headers={"Authorization": f"Bearer {ADMIN_KEY}"}
+            ) as client,
+        ):
+            runtime = application.state.runtime
+            await until("the API is ready", lambda: runtime.service is not None, 30)
+            yield Replica(client, runtime.service, embedder, sink)
+
+
+@pytest.fixture
+def fleet(dsn: Dsn) -> Fleet:
+    """For tests that need several replicas, or special ones."""
+    return Fleet(dsn)
+
+
+@pytest.fixture
+async def api(fleet: Fleet) -> AsyncIterator[Replica]:
+    """One replica without a graph."""
+    async with fleet.replica() as replica:
+        yield replica
+
+
+@pytest.fixture
+async def graphed(fleet: Fleet) -> AsyncIterator[Replica]:
+    """One replica with a graph in a dictionary."""
+    async with fleet.replica(sink=MemorySink()) as replica:
+        yield replica
+
+
+MakeKey = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+
+
+@pytest.fixture
+def keyed(api: Replica) -> MakeKey:
+    """Makes a key and yields a client that uses it."""
+
+    @asynccontextmanager
+    async def make(headers: dict[str, str] | None = None, **grant: Any) -> AsyncIterator[httpx.AsyncClient]:
+        answer = await api.client.post("/keys", json={"name": "test", "projects": ["default"], **grant})
+        assert answer.status_code == 201, answer.text
+        async with api.as_key(answer.json()["key"], **(headers or {})) as client:
+            yield client
+
+    return make
