@@ -142,9 +142,7 @@ def _local_path(volumes: Path) -> list[Manifest]:
         "spec": {
             "automountServiceAccountToken": False,
             "terminationGracePeriodSeconds": 1,
-            "containers": [
-                {"name": "helper-pod", "image": VOLUME_HELPER_IMAGE, "imagePullPolicy": "IfNotPresent"}
-            ],
+            "containers": [{"name": "helper-pod", "image": VOLUME_HELPER_IMAGE, "imagePullPolicy": "IfNotPresent"}],
         },
     }
     container = {

@@ -1,8 +1,8 @@
 """Compiles the tools into the cache.
 
-    <cache>/tools/<name>-<version>-<key>/BINARY    immutable, written under a temporary name first
-    <cache>/bin/BINARY                             links to the current ones; goes on PATH
-    <cache>/go/                                    Go's own caches, so that an interrupted build resumes
+<cache>/tools/<name>-<version>-<key>/BINARY    immutable, written under a temporary name first
+<cache>/bin/BINARY                             links to the current ones; goes on PATH
+<cache>/go/                                    Go's own caches, so that an interrupted build resumes
 """
 
 import os

@@ -4,17 +4,19 @@ import argparse
 import os
 import shutil
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from types import FrameType
 
-from . import apiserver, binaries, description, images, layout, node, relay
+from . import apiserver, binaries, description, providers, targets
 from .errors import ClusterError
 from .locks import exclusive
+from .mounts import unmount_under
 from .paths import ClusterPaths, cache_dir, cluster_paths, state_dir
 from .progress import say, step
-from .tools import NODE_TOOLS
+from .providers import PROVIDERS
+
+Action = Callable[[argparse.Namespace], None]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,22 +43,25 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="cluster", description="A local Kubernetes for memsys.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    def command(name: str, action: Callable[[argparse.Namespace], None], words: str, *, named: bool = True) -> argparse.ArgumentParser:
+    def command(name: str, action: Action, words: str, *, named: bool = True) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=words, description=words)
         sub.set_defaults(action=action)
         if named:
             sub.add_argument("name", metavar="NAME", help="the cluster's name")
         return sub
 
-    command("build", _build, "compile the cluster's binaries into the cache", named=False)
-    command("up", _up, "make a real node ready, or repair it")
+    build = command("build", _build, "compile the binaries of a kind of cluster into the cache", named=False)
+    build.add_argument("kind", metavar="KIND", nargs="?", choices=sorted(PROVIDERS), help="default: what CLUSTER says")
+    command("bin", _bin, "print the folder with kubectl, helm and the rest", named=False)
+    command("up", _up, "make a cluster ready, or repair it; CLUSTER=auto|node|kind|current says which kind")
     command("load", _load, "import the images that images/build made")
     expose = command("expose", _expose, "relay 127.0.0.1:LOCALPORT to services, until `down`")
     expose.add_argument("mappings", metavar="NS/SVC:PORT=LOCALPORT", nargs="*")
     command("apiserver", _apiserver, "only etcd and kube-apiserver, on 127.0.0.1")
-    command("down", _down, "stop and remove everything of a cluster, keep the cache")
     command("kubeconfig", _kubeconfig, "print the path of an administrator's kubeconfig")
     command("audit-log", _audit_log, "print the path of the API server's audit log")
+    command("down", _down, "stop and remove everything of a cluster, keep the cache")
+    command("clean", _clean, "remove all clusters and the cache", named=False)
     return parser
 
 
@@ -64,15 +69,44 @@ def _paths(arguments: argparse.Namespace) -> ClusterPaths:
     return cluster_paths(arguments.name)
 
 
+def _locked(paths: ClusterPaths) -> AbstractContextManager[None]:
+    return exclusive(cache_dir() / "locks" / paths.identity, f"cluster {paths.name}")
+
+
 def _build(arguments: argparse.Namespace) -> None:
-    binaries.ensure(NODE_TOOLS)
-    say(f"  binaries are in {binaries.bin_dir()}")
+    binaries.ensure(PROVIDERS[arguments.kind or providers.for_new()].tools)
+
+
+def _bin(arguments: argparse.Namespace) -> None:
+    print(binaries.bin_dir())
+
+
+def _up(arguments: argparse.Namespace) -> None:
+    paths = _paths(arguments)
+    with _locked(paths):
+        existing = description.load(paths)
+        PROVIDERS[existing.kind if existing else providers.for_new()].up(paths)
 
 
 def _apiserver(arguments: argparse.Namespace) -> None:
     paths = _paths(arguments)
     with _locked(paths):
         apiserver.up(paths)
+
+
+def _load(arguments: argparse.Namespace) -> None:
+    paths = _paths(arguments)
+    with _locked(paths):
+        providers.of(paths).load(paths)
+
+
+def _expose(arguments: argparse.Namespace) -> None:
+    paths = _paths(arguments)
+    fresh = dict(map(targets.parse_mapping, arguments.mappings))
+    with _locked(paths):
+        providers.of(paths).expose(paths, fresh)
+    for local, target in sorted(targets.load(paths).items()):
+        print(f"127.0.0.1:{local} -> {target}")
 
 
 def _kubeconfig(arguments: argparse.Namespace) -> None:
@@ -83,51 +117,27 @@ def _kubeconfig(arguments: argparse.Namespace) -> None:
 
 def _audit_log(arguments: argparse.Namespace) -> None:
     paths = _paths(arguments)
-    description.existing(paths)
+    if description.existing(paths).kind not in ("node", "apiserver"):
+        raise ClusterError(f"{paths.name!r} is not a cluster of our own making: its audit log is not ours to read")
     print(paths.audit_log)
-
-
-def _up(arguments: argparse.Namespace) -> None:
-    paths = _paths(arguments)
-    with _locked(paths):
-        node.up(paths)
-
-
-def _load(arguments: argparse.Namespace) -> None:
-    paths = _paths(arguments)
-    source = images.project_layout()
-    names = layout.images(source)
-    if not names:
-        raise ClusterError(f"no images in {source}: run images/build first")
-    with _locked(paths):
-        description.existing(paths)
-        images.load(paths, source, names)
-
-
-def _expose(arguments: argparse.Namespace) -> None:
-    paths = _paths(arguments)
-    with _locked(paths):
-        description.existing(paths)
-        relay.expose(paths, arguments.mappings)
 
 
 def _down(arguments: argparse.Namespace) -> None:
     paths = _paths(arguments)
     with _locked(paths):
-        if not paths.root.exists():
-            return
-        with step(f"remove cluster {paths.name}"):
-            _remove(paths)
+        if providers.leftovers(paths):
+            with step(f"remove cluster {paths.name}"):
+                providers.remove(paths)
 
 
-def _remove(paths: ClusterPaths) -> None:
-    desc = description.load(paths)
-    if desc is not None and desc.kind == "apiserver":
-        apiserver.down(paths)
-    else:
-        node.down(paths, desc)
-    shutil.rmtree(paths.root)
-
-
-def _locked(paths: ClusterPaths) -> AbstractContextManager[None]:
-    return exclusive(state_dir() / f".{paths.name}.lock", f"cluster {paths.name}")
+def _clean(arguments: argparse.Namespace) -> None:
+    names = sorted(path.name for path in state_dir().glob("*") if path.is_dir())
+    for name in names:
+        _down(argparse.Namespace(name=name))
+    cache = cache_dir()
+    if cache.exists():
+        with step(f"remove {cache}"):
+            unmount_under(cache)
+            shutil.rmtree(cache)
+    if state_dir().exists():
+        state_dir().rmdir()

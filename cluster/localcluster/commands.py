@@ -46,11 +46,11 @@ def run_logged(
     command = [str(part) for part in argv]
     with log.open("w") as out:
         try:
-            code = subprocess.run(command, cwd=cwd, env=_environment(env), stdout=out, stderr=subprocess.STDOUT).returncode
+            done = subprocess.run(command, cwd=cwd, env=_environment(env), stdout=out, stderr=subprocess.STDOUT)
         except FileNotFoundError:
             raise ClusterError(f"{command[0]} is not installed") from None
-    if code != 0:
-        raise ClusterError(f"{' '.join(command[:3])} exited with {code}\n{tail(log)}")
+    if done.returncode != 0:
+        raise ClusterError(f"{' '.join(command[:3])} exited with {done.returncode}\n{tail(log)}")
 
 
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str] | None:

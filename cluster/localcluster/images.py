@@ -50,9 +50,11 @@ def load(paths: ClusterPaths, source: Path, names: Iterable[str]) -> None:
     """Imports those of `names` that containerd does not have with the same digest.
 
     Raises:
-        ClusterError: an import failed, or containerd did not take notice of it.
+        ClusterError: there is nothing to load, an import failed, or containerd did not take notice of it.
     """
     wanted = {name: digest for name, digest in layout.images(source).items() if name in set(names)}
+    if not wanted:
+        raise ClusterError(f"no images in {source}: run images/build first")
     for name, digest in wanted.items():
         if not _has(paths, name, digest):
             with step(f"load {name}"):
@@ -78,11 +80,13 @@ def _unmanaged(paths: ClusterPaths, wanted: Iterable[str]) -> str | None:
 
 def _import(paths: ClusterPaths, source: Path, name: str) -> None:
     command = [*_ctr(paths), "images", "import", "-"]
+    present = set(run([*_ctr(paths), "content", "list", "--quiet"]).split())
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as child:
-        assert child.stdin is not None and child.stdout is not None
+        assert child.stdin is not None
+        assert child.stdout is not None
         broken = False
         try:
-            layout.write_archive(source, name, child.stdin)
+            layout.write_archive(source, name, child.stdin, present)
             child.stdin.close()
         except BrokenPipeError:
             broken = True

@@ -1,6 +1,7 @@
 """OCI image layouts: folders of images that share their blobs, and the archives that containerd imports.
 
-The index of a layout names each image by `org.opencontainers.image.ref.name`, as `buildah push oci:` writes it.
+The index of a layout names each image by `org.opencontainers.image.ref.name`. Layers are kept uncompressed: they are
+only ever read on this machine.
 """
 
 import hashlib
@@ -8,9 +9,9 @@ import io
 import json
 import platform
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 REF_NAME = "org.opencontainers.image.ref.name"
 #: containerd takes an image's full name from this annotation.
@@ -23,16 +24,19 @@ LAYOUT_MARK = b'{"imageLayoutVersion": "1.0.0"}'
 
 def images(layout: Path) -> dict[str, str]:
     """Image name -> manifest digest (`sha256:...`); empty when there is no layout yet."""
-    return {item["annotations"][REF_NAME]: item["digest"] for item in _index(layout)["manifests"]}
+    return {_name(item): item["digest"] for item in _index(layout)["manifests"]}
 
 
-def write_archive(layout: Path, name: str, out: BinaryIO) -> None:
+def write_archive(layout: Path, name: str, out: IO[bytes], present: Container[str] = ()) -> None:
     """Writes one image as an OCI archive (tar) that `ctr images import` names `name`.
+
+    Args:
+        present: digests of blobs that the receiver has already; they are left out.
 
     Raises:
         KeyError: the layout has no such image.
     """
-    entry = next((item for item in _index(layout)["manifests"] if item["annotations"][REF_NAME] == name), None)
+    entry = next((item for item in _index(layout)["manifests"] if _name(item) == name), None)
     if entry is None:
         raise KeyError(name)
     named = {**entry, "annotations": {REF_NAME: name, CONTAINERD_NAME: name}}
@@ -40,6 +44,8 @@ def write_archive(layout: Path, name: str, out: BinaryIO) -> None:
         _add_bytes(archive, "oci-layout", LAYOUT_MARK)
         _add_bytes(archive, "index.json", json.dumps({"schemaVersion": 2, "manifests": [named]}).encode())
         for digest in _blobs_of(layout, entry["digest"]):
+            if digest in present:
+                continue
             archive.add(_blob(layout, digest), arcname=f"blobs/{digest.replace(':', '/')}")
 
 
@@ -59,20 +65,36 @@ def add_scratch_image(layout: Path, name: str, files: Mapping[str, Path], entryp
     config_entry = _put(layout, CONFIG_TYPE, json.dumps(config, sort_keys=True).encode())
     manifest = {"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": config_entry, "layers": [layer_entry]}
     entry = _put(layout, MANIFEST_TYPE, json.dumps(manifest, sort_keys=True).encode())
-    others = [item for item in _index(layout)["manifests"] if item["annotations"][REF_NAME] != name]
-    (layout / "oci-layout").write_bytes(LAYOUT_MARK)
-    _write_index(layout, [*others, {**entry, "annotations": {REF_NAME: name}}])
+    _enter(layout, name, entry)
+
+
+def adopt(layout: Path, folder: Path, name: str) -> None:
+    """Moves an image that `buildah push dir:` wrote into the layout, under the given name."""
+    manifest_bytes = (folder / "manifest.json").read_bytes()
+    manifest = json.loads(manifest_bytes)
+    for part in [manifest["config"], *manifest["layers"]]:
+        target = _blob(layout, part["digest"])
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source = folder / target.name
+        if source.exists():  # A layer may appear twice in a manifest.
+            source.replace(target)
+    _enter(layout, name, _put(layout, manifest["mediaType"], manifest_bytes))
 
 
 def retain(layout: Path, names: Iterable[str]) -> None:
     """Drops all other images from the layout, and the blobs that no image needs any more."""
     wanted = set(names)
-    kept = [item for item in _index(layout)["manifests"] if item["annotations"][REF_NAME] in wanted]
+    kept = [item for item in _index(layout)["manifests"] if _name(item) in wanted]
     needed = {digest for item in kept for digest in _blobs_of(layout, item["digest"])}
     _write_index(layout, kept)
     for blob in (layout / "blobs" / "sha256").iterdir():
         if f"sha256:{blob.name}" not in needed:
             blob.unlink()
+
+
+def _name(item: Mapping[str, Any]) -> str:
+    name: str = item["annotations"][REF_NAME]
+    return name
 
 
 def _index(layout: Path) -> dict[str, Any]:
@@ -81,6 +103,12 @@ def _index(layout: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {"manifests": []}
     return index
+
+
+def _enter(layout: Path, name: str, entry: Mapping[str, Any]) -> None:
+    others = [item for item in _index(layout)["manifests"] if _name(item) != name]
+    (layout / "oci-layout").write_bytes(LAYOUT_MARK)
+    _write_index(layout, [*others, {**entry, "annotations": {REF_NAME: name}}])
 
 
 def _write_index(layout: Path, manifests: list[dict[str, Any]]) -> None:

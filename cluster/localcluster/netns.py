@@ -1,4 +1,7 @@
-"""The network namespace of a node and the veth pair that joins it to the host. Nothing else of the host's network changes."""
+"""The network namespace of a node and the veth pair that joins it to the host.
+
+Nothing else of the host's network changes.
+"""
 
 import json
 

@@ -4,7 +4,20 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import addons, binaries, cgroups, description, images, kubeconfig, mounts, netns, nodeconf, processes, relay, slots
+from . import (
+    addons,
+    binaries,
+    cgroups,
+    description,
+    images,
+    kubeconfig,
+    mounts,
+    netns,
+    nodeconf,
+    processes,
+    relay,
+    slots,
+)
 from .apiserver import control_plane, prepare
 from .commands import succeeds
 from .control import ControlPlane, apiserver, controller_manager, etcd, scheduler
@@ -19,12 +32,22 @@ from .slots import Slot
 from .tools import NODE_TOOLS
 
 API_PORT, ETCD_PORT, ETCD_PEER_PORT = 6443, 2379, 2380
+#: Of the namespace: its own 127.0.0.1, the end of the veth pair, and the pods' side.
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104
 #: The order of stopping; starting goes the other way round.
-STOP_ORDER = ("kube-proxy", "kubelet", "containerd", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd")
+STOP_ORDER = (
+    "kube-proxy",
+    "kubelet",
+    "containerd",
+    "kube-scheduler",
+    "kube-controller-manager",
+    "kube-apiserver",
+    "etcd",
+)
 
 
 def up(paths: ClusterPaths) -> None:
-    """Makes the cluster ready: node Ready, CoreDNS and local-path-provisioner available. Safe to repeat at any point."""
+    """Makes node, CoreDNS and local-path-provisioner ready. Safe to interrupt and to repeat at any point."""
     require_root("a local node")
     require(NODE)
     binaries.ensure(NODE_TOOLS)
@@ -50,9 +73,10 @@ def up(paths: ClusterPaths) -> None:
     relay.ensure(paths)
 
 
-def down(paths: ClusterPaths, desc: Description | None) -> None:
+def down(paths: ClusterPaths) -> None:
     """Stops every process and removes mounts, namespace, cgroups and links. State is the caller's to remove."""
     require_root("removing a local node")
+    desc = description.load(paths)
     relay.stop(paths)
     _stop_everything(paths)
     netns.remove(paths, Slot(desc.slot) if desc and desc.slot >= 0 else None)
@@ -97,7 +121,7 @@ def _start_control_plane(node: Node, plane: ControlPlane, leaf: Path, kubectl: K
     with step("etcd, kube-apiserver, kube-controller-manager, kube-scheduler, containerd"):
         logs = (
             _start(paths, leaf, "etcd", etcd(plane)),
-            _start(paths, leaf, "kube-apiserver", apiserver(plane, "0.0.0.0"), [plane.audit_policy]),
+            _start(paths, leaf, "kube-apiserver", apiserver(plane, EVERY_ADDRESS), [plane.audit_policy]),
         )
         _start(paths, leaf, "containerd", nodeconf.containerd(node), [node.containerd_config])
         wait_for("kube-apiserver to be ready", kubectl.not_ready, 90, logs)
@@ -135,7 +159,7 @@ def _node_not_ready(kubectl: Kubectl) -> str | None:
 def _unavailable_addons(kubectl: Kubectl) -> str | None:
     """Deployments that are not available with the generation last applied, or None."""
     path = (
-        'jsonpath={.metadata.generation}/{.status.observedGeneration} {.status.unavailableReplicas} '
+        "jsonpath={.metadata.generation}/{.status.observedGeneration} {.status.unavailableReplicas} "
         '{.status.conditions[?(@.type=="Available")].status}'
     )
     for namespace, name in addons.DEPLOYMENTS:

@@ -69,23 +69,25 @@ def ensure(folder: Path, addresses: Sequence[str]) -> None:
 
 
 def _make(folder: Path, addresses: Sequence[str]) -> None:
-    new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    ca = ["-CA", folder / "ca.crt", "-CAkey", folder / "ca.key"]
-    run(
-        ["openssl", "req", "-x509", *new_key, "-keyout", folder / "ca.key", "-out", folder / "ca.crt"]
-        + ["-subj", "/CN=memsys-local-ca", "-days", VALID_DAYS]
-        + ["-addext", "keyUsage=critical,keyCertSign,cRLSign,digitalSignature"]
-    )
+    new_key: list[str | Path] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    usage = "keyUsage=critical,keyCertSign,cRLSign,digitalSignature"
+    authority: list[str | Path] = [
+        "-keyout",
+        folder / "ca.key",
+        "-out",
+        folder / "ca.crt",
+        "-subj",
+        "/CN=memsys-local-ca",
+    ]
+    run(["openssl", "req", "-x509", *new_key, *authority, "-days", VALID_DAYS, "-addext", usage])
+    ca: list[str | Path] = ["-CA", folder / "ca.crt", "-CAkey", folder / "ca.key"]
     for certificate in certificates(addresses):
         stem = folder / certificate.name
         request = run(["openssl", "req", *new_key, "-keyout", f"{stem}.key", "-subj", certificate.subject])
         extension_file = Path(f"{stem}.ext")
         extension_file.write_text(extensions(certificate))
-        run(
-            ["openssl", "x509", "-req", *ca, "-CAcreateserial", "-days", VALID_DAYS]
-            + ["-extfile", extension_file, "-out", f"{stem}.crt"],
-            stdin=request,
-        )
+        signed: list[str | Path] = ["-extfile", extension_file, "-out", f"{stem}.crt"]
+        run(["openssl", "x509", "-req", *ca, "-CAcreateserial", "-days", VALID_DAYS, *signed], stdin=request)
         extension_file.unlink()
     run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", folder / "sa.key"])
     run(["openssl", "ec", "-in", folder / "sa.key", "-pubout", "-out", folder / "sa.pub"])

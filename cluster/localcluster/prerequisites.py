@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .commands import run, run_logged
 from .errors import ClusterError
+from .paths import cache_dir
 from .progress import say, step
 
 #: program -> Debian package that brings it
@@ -16,6 +17,7 @@ PACKAGES = {
     "openssl": "openssl",
     "ip": "iproute2",
     "nsenter": "util-linux",
+    "setpriv": "util-linux",
     "nft": "nftables",
     "iptables": "iptables",
     "conntrack": "conntrack",
@@ -32,8 +34,21 @@ PACKAGES = {
 }
 BUILD = ("go", "openssl", "/etc/ssl/certs/ca-certificates.crt")
 CONTROL_PLANE = ("openssl",)
-NODE = ("openssl", "ip", "nsenter", "nft", "iptables", "conntrack", "mount", "containerd", "ctr", "runc", "/usr/lib/cni/ptp")
+NODE = (
+    "openssl",
+    "ip",
+    "nsenter",
+    "nft",
+    "iptables",
+    "conntrack",
+    "mount",
+    "containerd",
+    "ctr",
+    "runc",
+    "/usr/lib/cni/ptp",
+)
 RELAY = ("haproxy",)
+FORWARD = ("setpriv",)
 IMAGES = ("buildah", "runc", "mmdebstrap")
 
 OLDEST_GO = (1, 21)
@@ -64,11 +79,10 @@ def require(programs: Iterable[str]) -> None:
         raise ClusterError(f"please install {', '.join(packages)} (missing: {', '.join(lacking)})")
     say(f"  installing with apt: {' '.join(packages)}")
     env = {"DEBIAN_FRONTEND": "noninteractive"}
-    log = Path("/tmp") / f"memsys-apt-{os.getpid()}.log"
+    log = cache_dir() / "log" / "apt.log"
     with step(f"apt-get install {' '.join(packages)}"):
         run_logged(["apt-get", "update", "-q"], log, env=env)
         run_logged(["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages], log, env=env)
-    log.unlink()
     still = missing_programs(programs)
     if still:
         raise ClusterError(f"apt installed {', '.join(packages)}, yet {', '.join(still)} is still missing")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -182,10 +183,8 @@ def _gone_within(record: Record, seconds: float) -> bool:
 
 def _reap(pid: int) -> None:
     """Collects the process if this very command started it; otherwise init does."""
-    try:
+    with suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass
 
 
 def _write_atomically(path: Path, text: str) -> None:

@@ -44,10 +44,9 @@ def _kubernetes(name: str, *commands: str) -> Tool:
 
 
 ETCD = Tool("etcd", "etcd", ETCD_VERSION, {"etcd": "go.etcd.io/etcd/server/v3"})
-KUBE_API = _kubernetes("kubernetes-api", "kube-apiserver", "kubectl")
-KUBE_NODE = _kubernetes(
-    "kubernetes-node", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"
-)
+KUBE_APISERVER = _kubernetes("kube-apiserver", "kube-apiserver")
+KUBECTL = _kubernetes("kubectl", "kubectl")
+KUBE_NODE = _kubernetes("kubernetes-node", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
 HELM = Tool(
     "helm",
     "helm",
@@ -71,10 +70,11 @@ HELPERS = Tool(
 )
 KIND = Tool("kind", "kind", KIND_VERSION, {"kind": "sigs.k8s.io/kind"})
 
-#: In build order: what the contract tests wait for comes first.
-API_TOOLS = (ETCD, KUBE_API)
-NODE_TOOLS = (ETCD, KUBE_API, KUBE_NODE, HELM, HELPERS, COREDNS, LOCAL_PATH)
-KIND_TOOLS = (KUBE_API, HELM, KIND)
+#: Each in build order.
+API_TOOLS = (ETCD, KUBE_APISERVER, KUBECTL)
+CLIENT_TOOLS = (KUBECTL, HELM)
+NODE_TOOLS = (*API_TOOLS, KUBE_NODE, HELM, HELPERS, COREDNS, LOCAL_PATH)
+KIND_TOOLS = (*CLIENT_TOOLS, KIND)
 
 
 def tool_key(tool: Tool, sources: Mapping[str, bytes]) -> str:

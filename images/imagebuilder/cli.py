@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import sys
 import tempfile
 import urllib.error
 import urllib.request
@@ -22,7 +21,8 @@ from localcluster.prerequisites import IMAGES, require
 from localcluster.progress import say, step
 
 from . import buildah, sources
-from .catalog import BASES, IMAGES as ALL_IMAGES, PREFIX, Image, build_arguments, image_key, needed, reference
+from .catalog import IMAGES as ALL_IMAGES
+from .catalog import PREFIX, Image, build_arguments, image_key, needed, reference
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 REGISTRY_PROBE = "https://registry-1.docker.io/v2/"
@@ -32,7 +32,7 @@ KEY_FILES = "keys"
 def build(argv: Sequence[str] | None = None) -> int:
     """`images/build [--list] [--bases auto|upstream|own] [NAME...]`; returns the exit code."""
     parser = argparse.ArgumentParser(prog="images/build", description="Builds the images into the cache.")
-    parser.add_argument("--list", action="store_true", help="print the images and whether they are current; build nothing")
+    parser.add_argument("--list", action="store_true", help="print which images are current; build nothing")
     parser.add_argument(
         "--bases",
         choices=("auto", "upstream", "own"),
@@ -95,7 +95,7 @@ def _build(arguments: argparse.Namespace) -> None:
         return
     required = {image.name for image in needed(pending, own_bases)}
     require(IMAGES)
-    say(f"  images on {'self-built bases (no registry with the upstream ones answers)' if own_bases else 'upstream bases'}")
+    say(f"  images on {'self-built' if own_bases else 'upstream'} bases")
     with exclusive(cache_dir() / "images.lock", "the image store"), tempfile.TemporaryDirectory() as secrets_folder:
         secrets = sources.write_secrets(Path(secrets_folder))
         for image in images:
@@ -202,7 +202,9 @@ def _is_current(image: Image, key: str) -> bool:
     """Built with this key and still there: final images in the layout, bases in the store."""
     if _remembered(image) != key:
         return False
-    return buildah.exists(reference(image.name, key)) if image.is_base else _published(image) in layout.images(project_layout())
+    if image.is_base:
+        return buildah.exists(reference(image.name, key))
+    return _published(image) in layout.images(project_layout())
 
 
 def _kept(images: Sequence[Image], keys: Mapping[str, str]) -> list[str]:

@@ -1,4 +1,7 @@
-"""What this machine's own configuration says about package sources. It reaches builds as secrets and stays in no layer."""
+"""What this machine's own configuration says about package sources.
+
+It reaches builds as secrets and stays in no layer.
+"""
 
 import configparser
 import io

@@ -1,6 +1,7 @@
 """Makes what goes into the self-built bases: Debian's root file system and Neo4j's jars."""
 
 import hashlib
+import platform
 import shutil
 from pathlib import Path
 
@@ -65,11 +66,9 @@ def _make_neo4j(root: Path, folder: Path) -> None:
     require(["mvn"])
     recipe = root / "images" / "bases" / "neo4j"
     with step("Neo4j and APOC jars (Maven)"):
-        run_logged(
-            ["mvn", "-q", "-B", "-f", recipe / "pom.xml", f"-Dmaven.repo.local={cache_dir() / 'maven'}"]
-            + [f"-DoutputDirectory={folder}", "package"],
-            cache_dir() / "log" / "maven.log",
-        )
+        options = [f"-Dmaven.repo.local={cache_dir() / 'maven'}", f"-DoutputDirectory={folder}"]
+        log = cache_dir() / "log" / "maven.log"
+        run_logged(["mvn", "-q", "-B", "-f", recipe / "pom.xml", *options, "package"], log)
     _check_jars(folder, (recipe / "jars.sha256").read_text())
     shutil.copytree(recipe / "bin", folder / "bin")
 
@@ -94,10 +93,12 @@ def _apt_sources() -> str:
     """deb822 sources of this machine's mirrors for the images' suite; "" where it is no Debian."""
     files = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
     text = "\n\n".join(path.read_text() for path in files if path.suffix in (".list", ".sources") and path.exists())
-    release = Path("/etc/os-release").read_text() if Path("/etc/os-release").exists() else ""
-    codename = next((line.partition("=")[2].strip('"') for line in release.splitlines() if line.startswith("VERSION_CODENAME=")), "")
-    archive, security = machine.debian_mirrors(text, codename)
-    return machine.apt_sources(archive, security, SUITE) if archive and "ID=debian" in release.splitlines() else ""
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        return ""
+    archive, security = machine.debian_mirrors(text, release.get("VERSION_CODENAME", ""))
+    return machine.apt_sources(archive, security, SUITE) if archive and release["ID"] == "debian" else ""
 
 
 def _output(argv: list[str]) -> str:

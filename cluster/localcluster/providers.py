@@ -1,0 +1,87 @@
+"""Which kind of cluster a name stands for, and what each command does for it."""
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from . import apiserver, current, description, forward, images, kind, layout, node, relay
+from .errors import ClusterError
+from .mounts import unmount_under
+from .paths import ClusterPaths
+from .targets import Target
+from .tools import API_TOOLS, CLIENT_TOOLS, KIND_TOOLS, NODE_TOOLS, Tool
+
+
+@dataclass(frozen=True)
+class Provider:
+    """The verbs of one kind of cluster."""
+
+    tools: tuple[Tool, ...]
+    up: Callable[[ClusterPaths], None]
+    down: Callable[[ClusterPaths], None]
+    load: Callable[[ClusterPaths], None]
+    expose: Callable[[ClusterPaths, Mapping[int, Target]], None]
+
+
+def _load_into_node(paths: ClusterPaths) -> None:
+    source = images.project_layout()
+    images.load(paths, source, layout.images(source))
+
+
+def _nothing(paths: ClusterPaths) -> None:
+    """A cluster of the user's pulls its images from a registry."""
+
+
+def _no_services(paths: ClusterPaths, fresh: Mapping[int, Target]) -> None:
+    raise ClusterError(f"{paths.name!r} is a bare API server: it runs no services to expose")
+
+
+PROVIDERS = {
+    "node": Provider(NODE_TOOLS, node.up, node.down, _load_into_node, relay.expose),
+    "kind": Provider(KIND_TOOLS, kind.up, kind.down, kind.load, forward.expose),
+    "current": Provider(CLIENT_TOOLS, current.up, current.down, _nothing, forward.expose),
+    "apiserver": Provider(API_TOOLS, apiserver.up, apiserver.down, _nothing, _no_services),
+}
+CHOICES = ("auto", "node", "kind", "current")
+
+
+def choose(wanted: str, docker: Callable[[], bool] = kind.available) -> str:
+    """The provider for a new cluster: `auto` is kind where a Docker engine answers, else a local node.
+
+    Raises:
+        ClusterError: `wanted` is no choice.
+    """
+    if wanted not in CHOICES:
+        raise ClusterError(f"CLUSTER={wanted}: expected one of {', '.join(CHOICES)}")
+    if wanted == "auto":
+        return "kind" if docker() else "node"
+    return wanted
+
+
+def for_new() -> str:
+    """The provider that the environment's CLUSTER asks for."""
+    return choose(os.environ.get("CLUSTER") or "auto")
+
+
+def of(paths: ClusterPaths) -> Provider:
+    """The provider of an existing cluster.
+
+    Raises:
+        ClusterError: there is no such cluster.
+    """
+    return PROVIDERS[description.existing(paths).kind]
+
+
+def remove(paths: ClusterPaths) -> None:
+    """Ends a cluster and removes its state. What a crash left without a description can only be a node's."""
+    desc = description.load(paths)
+    PROVIDERS[desc.kind if desc else "node"].down(paths)
+    if paths.root.exists():
+        unmount_under(paths.root)
+        shutil.rmtree(paths.root)
+
+
+def leftovers(paths: ClusterPaths) -> bool:
+    """Whether anything of the cluster is there."""
+    return any(path.exists() for path in (paths.root, paths.run, paths.netns))
