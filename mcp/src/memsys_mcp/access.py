@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 
 import memsys
 from memsys_mcp.caller import Caller
@@ -10,7 +12,8 @@ from memsys_mcp.isolation import Recent
 
 GOOD_FOR_SECONDS = 60.0
 MAX_KEYS = 10_000
-CHECK_SECONDS = 1.0  # with the time-out of a tool still within five seconds
+CHECK_SECONDS = 0.8  # with the time-out of a tool still within five seconds
+SKIP_SECONDS = 10.0
 
 logger = logging.getLogger(__name__)
 
@@ -18,20 +21,25 @@ logger = logging.getLogger(__name__)
 class Access:
     """Asks the API once a minute per key. It is no wall: the API checks the key again with every call."""
 
-    def __init__(self, api: memsys.AsyncClient) -> None:
+    def __init__(self, api: memsys.AsyncClient, clock: Callable[[], float] = time.monotonic) -> None:
         self._api = api.with_options(timeout=CHECK_SECONDS, budget=CHECK_SECONDS)
-        self._good: Recent[bool] = Recent(GOOD_FOR_SECONDS, MAX_KEYS)
+        self._good: Recent[bool] = Recent(GOOD_FOR_SECONDS, MAX_KEYS, clock)
+        self._clock = clock
+        self._skip_until = clock()
 
     async def admits(self, caller: Caller) -> bool:
-        """False only where the API says that the key is no good. While the API is away, tools say so better."""
-        if self._good.get(caller.fingerprint):
+        """False only where the API says that the key is no good. While it is away, tools say so better, and sooner."""
+        if self._good.get(caller.fingerprint) or self._clock() < self._skip_until:
             return True
         try:
             await self._api.with_options(key=caller.key, request_id=caller.request_id).info()
         except memsys.Unauthorized:
             return False
+        except memsys.Forbidden:  # known, but not allowed to read
+            pass
         except memsys.MemsysError as error:
             logger.warning("the key could not be checked: %s", type(error).__name__)
+            self._skip_until = self._clock() + SKIP_SECONDS
             return True
         self._good.put(caller.fingerprint, True)
         return True

@@ -41,6 +41,7 @@ def create_client(settings: Settings) -> memsys.AsyncClient:
         timeout=settings.timeout_seconds,
         budget=settings.timeout_seconds,
         connect_timeout=min(1.5, settings.timeout_seconds),
+        retry=memsys.RetryPolicy(attempts=3, cap=1.0),  # a model waits for this
     )
 
 

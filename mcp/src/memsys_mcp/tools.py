@@ -161,8 +161,9 @@ def register(server: FastMCP[Any], *, add_budget: float) -> None:
         ],
         metadata: Metadata = None,
     ) -> ToolResult:
-        await client().update(memory_id, text=text, metadata=metadata)
-        return _result(f"Updated [id {memory_id}]", views.Changed(id=str(memory_id), event="UPDATE"))
+        memory = await client().update(memory_id, text=text, metadata=metadata)
+        answer = views.Changed(id=str(memory.id), event="UPDATE", version=memory.version)
+        return _result(f"Updated to version {memory.version} [id {memory.id}]", answer)
 
     @server.tool(
         description=DELETE,

@@ -74,6 +74,7 @@ class Changed(BaseModel):
 
     id: str
     event: Literal["UPDATE", "DELETE"]
+    version: int | None = Field(None, description="The version it is at now.")
 
 
 R = TypeVar("R", bound=Remembered)

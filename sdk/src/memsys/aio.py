@@ -18,7 +18,7 @@ from memsys.models import (
     GraphStatus,
     HistoryEntry,
     Info,
-    KeyList,
+    Key,
     Memory,
     NewKey,
     Page,
@@ -161,7 +161,7 @@ class AsyncClient:
         text: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         version: int | None = None,
-    ) -> None:
+    ) -> Memory:
         """Replace the text, the metadata or both; the old version stays in the history.
 
         With ``version``, only if the memory is still at it; else :class:`~memsys.errors.Conflict`.
@@ -211,7 +211,7 @@ class AsyncClient:
             )
         )
 
-    async def keys(self) -> KeyList:
+    async def keys(self) -> Sequence[Key]:
         """All keys, without their secrets; needs an admin key."""
         return await self._send(operations.list_keys())
 

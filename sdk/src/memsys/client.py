@@ -18,7 +18,7 @@ from memsys.models import (
     GraphStatus,
     HistoryEntry,
     Info,
-    KeyList,
+    Key,
     Memory,
     NewKey,
     Page,
@@ -163,7 +163,7 @@ class Client:
         text: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         version: int | None = None,
-    ) -> None:
+    ) -> Memory:
         """Replace the text, the metadata or both; the old version stays in the history.
 
         With ``version``, only if the memory is still at it; else :class:`~memsys.errors.Conflict`.
@@ -213,7 +213,7 @@ class Client:
             )
         )
 
-    def keys(self) -> KeyList:
+    def keys(self) -> Sequence[Key]:
         """All keys, without their secrets; needs an admin key."""
         return self._send(operations.list_keys())
 

@@ -103,12 +103,6 @@ class Key(Wire):
     expires_at: datetime | None = None
 
 
-class KeyList(Wire):
-    """All live keys."""
-
-    results: tuple[Key, ...]
-
-
 class NewKey(Key):
     """A key just made. ``key`` is the secret: it is shown once and cannot be read again."""
 

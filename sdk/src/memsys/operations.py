@@ -21,7 +21,7 @@ from memsys.models import (
     GraphStatus,
     HistoryEntry,
     Info,
-    KeyList,
+    Key,
     Memory,
     NewKey,
     Page,
@@ -84,6 +84,7 @@ class Scope:
 
 
 _HISTORY = TypeAdapter(list[HistoryEntry])
+_KEYS = TypeAdapter(list[Key])
 
 
 def _json(**fields: Any) -> bytes:
@@ -158,12 +159,12 @@ def update(
     text: str | None = None,
     metadata: Mapping[str, Any] | None = None,
     version: int | None = None,
-) -> Call[None]:
+) -> Call[Memory]:
     if text is None and metadata is None:
         raise ValueError("update needs a new text, new metadata or both")
     body = _json(text=text, metadata=metadata, version=version)
     # Tied to a version, a repetition would meet its own first attempt as a conflict.
-    return Call("PUT", _memory_path(memory_id), None, body=body, repeatable=version is None)
+    return Call("PUT", _memory_path(memory_id), Memory, body=body, repeatable=version is None)
 
 
 def delete(memory_id: uuid.UUID | str) -> Call[None]:
@@ -203,8 +204,8 @@ def create_key(
     return Call("POST", "/keys", NewKey, body=body)
 
 
-def list_keys() -> Call[KeyList]:
-    return Call("GET", "/keys", KeyList, repeatable=True)
+def list_keys() -> Call[list[Key]]:
+    return Call("GET", "/keys", _KEYS, repeatable=True)
 
 
 def delete_key(key_id: str) -> Call[None]:
