@@ -64,7 +64,9 @@ def moment(text: str | None) -> datetime | None:
     try:
         exact = datetime.fromisoformat(text.strip())
         return exact.replace(tzinfo=UTC) if exact.tzinfo is None else exact.astimezone(UTC)
-    except (ValueError, OverflowError):
+    except OverflowError:
+        return None
+    except ValueError:
         found = _DATE.fullmatch(text.strip()[:10].rstrip("-T "))
     if found is None:
         return None
