@@ -1,0 +1,286 @@
+"""The operator as a process of its own, under its own rights, against a real apiserver."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+
+from .support import Kubectl, Operator, Refused, ScriptedAPI, System, eventually, operator_writes
+
+SELECTOR = "memsys.dev/system=m"
+CHILDREN = "secrets,serviceaccounts,services,networkpolicies,statefulsets,deployments,poddisruptionbudgets"
+
+
+def names_of(system: System, kinds: str = CHILDREN) -> set[str]:
+    found = system.kubectl.list(kinds, SELECTOR)
+    return {f"{item['kind']}/{item['metadata']['name']}" for item in found}
+
+
+EARLY = {
+    *(f"Secret/m-{suffix}" for suffix in ("postgres", "neo4j", "api", "admin-key")),
+    *(f"ServiceAccount/m-{part}" for part in ("postgres", "neo4j", "api", "mcp")),
+    *(f"NetworkPolicy/m-{part}" for part in ("postgres", "neo4j", "api", "mcp")),
+    "Service/m-postgres-rw", "Service/m-neo4j", "Service/m-api", "Service/m-mcp",
+    "StatefulSet/m-postgres", "StatefulSet/m-neo4j",
+}  # fmt: skip
+
+
+def test_a_system_starts_in_the_order_of_readiness(operator: Operator, system: System) -> None:
+    system.apply()
+    system.wait("APIReady", "False", "WaitingForPostgres")
+    assert names_of(system) == EARLY
+    # Only Neo4j ready: the API still waits.
+    system.make_ready("statefulset", "neo4j")
+    system.wait("GraphReady", "True")
+    assert system.child("deployment", "api") is None
+
+    system.make_ready("statefulset", "postgres")
+    system.wait_child("deployment", "api")
+    system.wait("MCPReady", "False", "WaitingForAPI")
+    assert system.child("deployment", "mcp") is None
+    system.make_ready("deployment", "api")
+    system.make_ready("deployment", "mcp")
+    system.wait("Ready", "True")
+    system.wait("Reconciling", "False", "UpToDate")
+    system.kubectl("wait", "--for=condition=Ready", "memsys/m", "--timeout=10s")
+
+    # Once created, a part is not withdrawn because what it needs blinks.
+    system.make_ready("statefulset", "postgres", ready=0)
+    system.wait("Ready", "False")
+    assert system.child("deployment", "api") is not None
+    assert system.child("deployment", "mcp") is not None
+    system.make_ready("statefulset", "postgres")
+    system.wait("Ready", "True")
+
+
+def test_status_tells_where_to_start(operator: Operator, system: System) -> None:
+    system.apply()
+    system.make_all_ready()
+    status = system.object()["status"]
+    assert status["observedGeneration"] == 1
+    assert status["adminKeySecret"] == {"name": "m-admin-key", "key": "key"}
+    secret = system.kubectl.get("secret", "m-admin-key")
+    assert secret is not None
+    key = base64.b64decode(secret["data"]["key"]).decode()
+    kind, identity, rest = key.split("_")
+    assert (kind, len(identity), len(rest)) == ("msk", 12, 32)
+    assert status["embedding"] | {"reason": ""} == {
+        "provider": "builtin", "model": "all-MiniLM-L6-v2", "dimensions": 384,
+        "precision": "halfvec", "index": "auto", "reason": "",
+    }  # fmt: skip
+    assert status["endpoints"]["mcp"] == f"http://m-mcp.{system.kubectl.namespace}.svc:8080/mcp"
+    events = eventually("the event Ready", lambda: system.kubectl("get", "events", "-o", "json"))
+    assert "Ready" in {event["reason"] for event in json.loads(events)["items"]}
+
+
+def test_a_second_pass_over_an_unchanged_system_writes_nothing(
+    operator: Operator, system: System, audit_log: Path
+) -> None:
+    system.apply({"api": {"replicas": 2}, "postgres": {"parameters": {"work_mem": "8MB"}}})
+    system.make_claim("postgres")
+    system.make_claim("neo4j")
+    system.make_all_ready()
+    system.wait("GraphSynced", "True")
+    system.wait("Reconciling", "False")
+    settled = operator.passes()
+    eventually("two quiet passes", lambda: operator.passes() >= settled + 2)
+
+    before, writes = operator.passes(), len(operator_writes(audit_log))
+    assert writes > len(EARLY)
+    eventually("three passes more", lambda: operator.passes() >= before + 3)
+    operator.stop()
+    operator.start()  # a new process must find nothing to do either
+    eventually("passes of the new process", lambda: operator.passes() >= 3)
+    assert operator_writes(audit_log)[writes:] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "suffix"),
+    [
+        ("service", "postgres-rw"), ("serviceaccount", "mcp"), ("networkpolicy", "neo4j"), ("secret", "api"),
+        ("secret", "admin-key"), ("statefulset", "postgres"), ("deployment", "mcp"),
+    ],
+)  # fmt: skip
+def test_a_deleted_child_comes_back(ready: System, kind: str, suffix: str) -> None:
+    before = ready.wait_child(kind, suffix)
+    ready.kubectl("delete", kind, f"m-{suffix}", "--wait=false")
+
+    def back() -> bool:
+        found = ready.child(kind, suffix)
+        return found is not None and found["metadata"]["uid"] != before["metadata"]["uid"]
+
+    eventually(f"{kind} m-{suffix} back", back, within=10)
+
+
+@pytest.fixture(scope="module")
+def ready_namespace(admin: Kubectl) -> Kubectl:
+    admin("create", "namespace", "healing")
+    return admin.within("healing")
+
+
+@pytest.fixture
+def ready(operator: Operator, ready_namespace: Kubectl) -> System:
+    """A system that all healing tests share: each leaves it whole."""
+    system = System(ready_namespace, "m")
+    system.apply()
+    system.make_all_ready()
+    return system
+
+
+def test_a_field_changed_by_hand_is_put_back(ready: System) -> None:
+    ready.kubectl("scale", "deployment/m-api", "--replicas=5")
+
+    def put_back() -> bool:
+        return ready.wait_child("deployment", "api")["spec"]["replicas"] == 1
+
+    eventually("one replica again", put_back)
+
+
+def test_an_opened_network_policy_is_closed(ready: System) -> None:
+    opened = [{"op": "add", "path": "/spec/ingress/0/from/0/namespaceSelector", "value": {}}]
+    ready.kubectl("patch", "networkpolicy", "m-postgres", "--type=json", "-p", json.dumps(opened))
+
+    def closed() -> bool:
+        peer = ready.wait_child("networkpolicy", "postgres")["spec"]["ingress"][0]["from"][0]
+        return "namespaceSelector" not in peer
+
+    eventually("the policy closed", closed)
+
+
+def test_a_changed_spec_rolls_out_and_what_is_no_longer_asked_for_goes(operator: Operator, system: System) -> None:
+    system.apply({"api": {"replicas": 2}, "mcp": {"isolation": "manual", "project": "p"}})
+    system.make_all_ready()
+    assert system.child("poddisruptionbudget", "api") is not None
+    template = system.wait_child("deployment", "mcp")["spec"]["template"]
+    assert {"name": "MEMSYS_MCP_PROJECT", "value": "p"} in template["spec"]["containers"][0]["env"]
+
+    system.apply({"api": {"replicas": 1}, "graph": {"provider": "none"}})
+    eventually("the budget gone", lambda: system.child("poddisruptionbudget", "api") is None)
+    eventually("Neo4j gone", lambda: system.child("statefulset", "neo4j") is None)
+
+    def without_project() -> bool:
+        env = system.wait_child("deployment", "mcp")["spec"]["template"]["spec"]["containers"][0]["env"]
+        return "MEMSYS_MCP_PROJECT" not in {entry["name"] for entry in env}
+
+    eventually("the setting that was dropped is gone", without_project)
+    assert system.child("secret", "neo4j") is not None, "the graph's volume is kept, so its password must be"
+    system.make_all_ready(graph=False)
+    assert system.condition("GraphReady")["reason"] == "Disabled"
+
+
+def test_a_paused_system_is_only_reported(operator: Operator, system: System) -> None:
+    system.apply({"paused": True})
+    system.wait("Reconciling", "False", "Paused")
+    assert names_of(system) == set()
+    system.apply({"paused": False})
+    system.wait("APIReady", "False", "WaitingForPostgres")
+
+
+def test_an_unknown_model_without_dimensions_is_rejected_with_the_remedy(operator: Operator, system: System) -> None:
+    embedder = {"provider": "ollama", "model": "home-made", "baseURL": "http://ollama:11434"}
+    system.apply({"embedder": embedder})
+    message = system.wait("Ready", "False", "Rejected")["message"]
+    assert "spec.embedder.dimensions" in message
+    system.wait("Stalled", "True", "Rejected")
+    assert names_of(system) == set()
+    system.apply({"embedder": {**embedder, "dimensions": 700}})
+    system.wait("Stalled", "False")
+    eventually("dimensions in status", lambda: system.object()["status"]["embedding"]["dimensions"] == 700)
+
+
+def test_the_api_waits_for_the_secret_that_the_spec_names(operator: Operator, system: System) -> None:
+    key = {"name": "openai"}
+    system.apply({"embedder": {"provider": "openai", "model": "text-embedding-3-small", "apiKeySecretRef": key}})
+    system.make_ready("statefulset", "postgres")
+    message = system.wait("APIReady", "False", "SecretNotFound")["message"]
+    assert "spec.embedder.apiKeySecretRef" in message
+    assert system.child("deployment", "api") is None
+    system.kubectl("create", "secret", "generic", "openai", "--from-literal=api-key=sk-1")
+    checksum = _checksum(system.wait_child("deployment", "api"))
+    patch = json.dumps({"stringData": {"api-key": "sk-2"}})
+    system.kubectl("patch", "secret", "openai", "--type=merge", "-p", patch)
+    eventually("the API rolled for the new key", lambda: _checksum(system.wait_child("deployment", "api")) != checksum)
+
+
+def _checksum(workload: dict[str, dict[str, dict[str, dict[str, dict[str, str]]]]]) -> str:
+    return workload["spec"]["template"]["metadata"]["annotations"]["memsys.dev/config-checksum"]
+
+
+def test_an_object_of_somebody_else_is_not_taken_over(operator: Operator, system: System) -> None:
+    system.kubectl("create", "service", "clusterip", "m-api", "--tcp=80:80")
+    system.apply()
+    message = system.wait("Ready", "False", "NameTaken")["message"]
+    assert "Service m-api" in message
+    service = system.wait_child("service", "api")
+    assert service["spec"]["ports"][0]["port"] == 80
+    system.kubectl("delete", "service", "m-api")
+    system.wait("APIReady", "False", "WaitingForPostgres")
+
+
+def test_why_a_pod_does_not_start_stands_in_the_condition(operator: Operator, system: System) -> None:
+    system.apply()
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "m-postgres-0",
+            "labels": {"memsys.dev/system": "m", "app.kubernetes.io/component": "postgres"},
+        },
+        "spec": {"containers": [{"name": "postgres", "image": "nowhere/image:1"}]},
+    }
+    system.kubectl.apply(pod)
+    waiting = {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "nowhere/image:1"'}
+    state = {"name": "postgres", "image": "nowhere/image:1", "imageID": "", "ready": False, "restartCount": 0}
+    system.kubectl.patch_status("pod", "m-postgres-0", {"containerStatuses": [{**state, "state": {"waiting": waiting}}]})
+    assert "nowhere/image:1" in system.wait("PostgresReady", "False", "ImagePullBackOff")["message"]
+    assert system.wait("Ready", "False", "ImagePullBackOff")["message"].startswith("Postgres:")
+
+
+def test_parked_memories_are_driven_and_reported(
+    operator: Operator, system: System, memory_api: tuple[ScriptedAPI, int]
+) -> None:
+    script, _ = memory_api
+    script.answer = {"available": False, "pending": 3, "parked": 2, "lag_seconds": 47, "last_error": "graph away"}
+    system.apply({"sync": {"intervalSeconds": 5}})
+    system.make_all_ready()
+    assert "graph away" in system.wait("GraphSynced", "False", "Parked")["message"]
+    assert not script.synced.is_set(), "while the graph is away there is nothing to drive"
+    sync = system.object()["status"]["sync"]
+    assert (sync["pending"], sync["parked"], sync["lagSeconds"]) == (3, 2, 40)
+
+    script.after_sync = {"available": True, "pending": 0, "parked": 0, "lag_seconds": 0}
+    script.answer = {**script.answer, "available": True}
+    system.wait("GraphSynced", "True")
+    assert script.synced.is_set()
+    secret = system.kubectl.get("secret", "m-admin-key")
+    assert secret is not None
+    assert script.keys == {f"Bearer {base64.b64decode(secret['data']['key']).decode()}"}
+
+
+def test_volumes_grow_where_their_class_lets_them(operator: Operator, system: System) -> None:
+    system.apply({"postgres": {"storage": {"size": "10Gi"}}, "graph": {"storage": {"size": "10Gi"}}})
+    system.wait_child("statefulset", "postgres")
+    system.make_claim("postgres", storage_class="growing")
+    system.make_claim("neo4j", storage_class="fixed")
+    system.apply({"postgres": {"storage": {"size": "20Gi"}}, "graph": {"storage": {"size": "20Gi"}}})
+
+    def grown() -> bool:
+        claim = system.kubectl.get("pvc", "data-m-postgres-0")
+        return claim is not None and claim["spec"]["resources"]["requests"]["storage"] == "20Gi"
+
+    # Admission asks for a bound claim of a class that allows it; here nothing binds but the test itself.
+    eventually("PostgreSQL's volume grown", grown)
+    message = system.wait("Stalled", "True", "StorageNotExpandable")["message"]
+    assert "spec.graph.storage.size" in message
+    assert "fixed" in message
+
+
+def test_the_operator_can_do_no_more_than_its_rights(admin: Kubectl) -> None:
+    user = "--as=system:serviceaccount:memsys-system:memsys-operator"
+    for verb, resource in (("delete", "secrets"), ("delete", "persistentvolumeclaims"), ("create", "pods"),
+                           ("delete", "memorysystems.memsys.dev"), ("create", "clusterroles")):  # fmt: skip
+        with pytest.raises(Refused):
+            admin("auth", "can-i", verb, resource, user)
