@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from uuid import UUID, uuid4
 import orjson
 
 from memsys_api import extraction, retrieval
-from memsys_api.model import Memory, Scope
+from memsys_api.model import Extraction, Memory, Scope
 from memsys_api.ports import Embedder
 from memsys_api.problems import CONFLICT, IDEMPOTENCY_CONFLICT, NOT_FOUND, FieldError, ProblemError, invalid
 from memsys_api.schemas import AddRequest, Message, UpdateRequest
@@ -64,27 +65,7 @@ class Memories:
                 earlier = await idempotency.recall(conn, scope.project, idempotency_key)
             if earlier is not None:
                 return _replay(earlier, request_hash)
-        turns = request.turns()
-        event_time = request.timestamp or datetime.now(UTC)
-        extracted = [extraction.extract(t.content, speaker=t.name, event_time=event_time) for t in turns]
-        passages = [retrieval.embedding_text(t.content, speaker=t.name, event_time=event_time) for t in turns]
-        embeddings = await self._embedder.embed(passages) if turns else []
-        new = [
-            NewVersion(
-                id=uuid4(),
-                text=turn.content,
-                hash=text_hash(turn.content),
-                event_time=event_time,
-                embedding=embedding,
-                extraction=found,
-                role=turn.role,
-                speaker=turn.name,
-                metadata=_metadata(request, turn),
-                provenance={"key": actor, "verbatim": True},
-                expires_at=request.expires_at,
-            )
-            for turn, found, embedding in zip(turns, extracted, embeddings, strict=True)
-        ]
+        new = await self._first_versions(request, actor)
         async with self._database.transaction(scope.project) as conn:
             if idempotency_key is not None and not await idempotency.remember(
                 conn, scope.project, idempotency_key, request_hash, [n.id for n in new]
@@ -154,12 +135,38 @@ class Memories:
             raise invalid("user_id", "give at least one of user_id, agent_id, app_id and run_id")
         return await self._bury(scope, None, actor)
 
+    async def _first_versions(self, request: AddRequest, actor: str) -> list[NewVersion]:
+        """What an add will store. Reading and embedding happen here, before any transaction."""
+        turns = request.turns()
+        if not turns:
+            return []
+        event_time = request.timestamp or datetime.now(UTC)
+        speakers = [turn.name or extraction.spoken(turn.content)[0] for turn in turns]
+        texts = [turn.content for turn in turns]
+        extracted = await asyncio.to_thread(_extract, texts, speakers, event_time)
+        embeddings = await self._embedder.embed(list(map(_passage, texts, speakers)))
+        return [
+            NewVersion(
+                id=uuid4(),
+                text=turn.content,
+                hash=text_hash(turn.content),
+                event_time=event_time,
+                embedding=embedding,
+                extraction=found,
+                role=turn.role,
+                speaker=speaker,
+                metadata=_metadata(request, turn),
+                provenance={"key": actor, "verbatim": True},
+                expires_at=request.expires_at,
+            )
+            for turn, speaker, found, embedding in zip(turns, speakers, extracted, embeddings, strict=True)
+        ]
+
     async def _successor(self, seen: versions.Head, request: UpdateRequest, actor: str) -> NewVersion:
         """The version that follows a head. Embedding happens here, before any lock is held."""
         old = seen.memory
         text = request.text or request.data or old.text
-        passage = retrieval.embedding_text(text, speaker=seen.speaker, event_time=old.event_time)
-        embeddings = await self._embedder.embed([passage])
+        embeddings = await self._embedder.embed([_passage(text, seen.speaker)])
         return NewVersion(
             id=old.id,
             text=text,
@@ -183,6 +190,17 @@ class Memories:
 def text_hash(text: str) -> str:
     """What a memory's text is compared by: SHA-256, hexadecimal."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _extract(texts: list[str], speakers: list[str | None], event_time: datetime) -> list[Extraction]:
+    return [
+        extraction.extract(text, speaker=speaker, event_time=event_time)
+        for text, speaker in zip(texts, speakers, strict=True)
+    ]
+
+
+def _passage(text: str, speaker: str | None) -> str:
+    return retrieval.embedding_text(text, speaker=speaker)
 
 
 def _thread(scope: Scope, messages: int) -> str | None:

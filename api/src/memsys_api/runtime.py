@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from memsys_api import embedding, metrics
+from memsys_api import embedding, metrics, retrieval
 from memsys_api.access.guard import Guard
 from memsys_api.memories import Memories
 from memsys_api.ports import Embedder, EmbedderError, EmbedderUnavailable, GraphSink, Vectors
@@ -187,6 +187,7 @@ class Runtime:
                 embedder,
                 graph.sink if graph else None,
                 breaker,
+                vector_baseline=retrieval.baseline(await embedder.embed(retrieval.CALIBRATION_TEXTS)),
                 index=settings.vector_index,
                 exact_rows=settings.vector_exact_rows,
                 graph_timeout=settings.graph_search_timeout_seconds,

@@ -10,6 +10,9 @@ from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID
 
+import numpy as np
+import numpy.typing as npt
+
 from memsys_api import retrieval
 from memsys_api.metrics import GRAPH_SEARCHES
 from memsys_api.model import Memory, Scope
@@ -18,7 +21,7 @@ from memsys_api.sinks.breaker import Breaker
 from memsys_api.store.database import Database
 from memsys_api.store.generations import Generation
 from memsys_api.store.rows import Condition
-from memsys_api.store.search import Found, ScopeSize, candidates, measure
+from memsys_api.store.search import Found, ScopeSize, candidates, known_people, measure
 
 IndexMode = Literal["auto", "exact", "hnsw"]
 
@@ -38,6 +41,7 @@ class Searcher:
         graph: GraphSink | None,
         breaker: Breaker,
         *,
+        vector_baseline: float,
         index: IndexMode,
         exact_rows: int,
         graph_timeout: float,
@@ -47,6 +51,7 @@ class Searcher:
         self._embedder = embedder
         self._graph = graph
         self._breaker = breaker
+        self._vector_baseline = vector_baseline
         self._index = index
         self._exact_rows = exact_rows
         self._graph_timeout = graph_timeout
@@ -64,26 +69,33 @@ class Searcher:
     ) -> list[tuple[retrieval.Ranked, Memory]]:
         """The memories of the scope that answer the query best, best first. Without the graph when it is away."""
         asked = retrieval.analyse(query, now=as_of or datetime.now(UTC))
-        embeddings, weights, size = await asyncio.gather(
-            self._embedder.embed([asked.text]), self._neighbours(scope, asked.entities), self._size(scope)
+        embedding, weights, size = await asyncio.gather(
+            self._embed(scope, asked), self._neighbours(scope, asked.entities), self._size(scope)
         )
         found = await candidates(
             self._database,
             self._generation,
             scope,
             query=query,
-            embedding=embeddings[0],
+            embedding=embedding,
             entity_keys=asked.entities,
             named=list(weights),
             size=size,
+            reach=retrieval.REACH,
             approximate=self._approximate(size) and as_of is None,
             filters=filters,
             as_of=as_of,
         )
         pool = [_candidate(one, weights.get(one.id)) for one in found]
-        ranked = retrieval.rank(asked, pool, top_k=top_k, threshold=threshold)
+        ranked = retrieval.rank(asked, pool, top_k=top_k, threshold=threshold, vector_baseline=self._vector_baseline)
         by_id = {one.id: one for one in found}
         return [(r, by_id[r.candidate.id].memory) for r in ranked]
+
+    async def _embed(self, scope: Scope, asked: retrieval.Query) -> npt.NDArray[np.float32]:
+        """The query's vector: of the question without the people it is asked about, who are matched by name."""
+        people = await known_people(self._database, scope.project, asked.entities) if asked.entities else []
+        embeddings = await self._embedder.embed([asked.embedding_text(people)])
+        return np.asarray(embeddings[0])
 
     def _approximate(self, size: ScopeSize) -> bool:
         return self._index == "hnsw" or (self._index == "auto" and size.rows > self._exact_rows)
@@ -119,14 +131,14 @@ class Searcher:
 
 def _candidate(found: Found, graph_score: float | None) -> retrieval.Candidate:
     memory = found.memory
-    cosine, bm25 = found.scores
+    cosine, coverage = found.scores
     thread, turn = found.turn
     return retrieval.Candidate(
         id=memory.id,
         text=memory.text,
         event_time=memory.event_time,
         vector_score=cosine,
-        text_score=bm25,
+        text_score=coverage,
         graph_score=graph_score,
         run=thread,
         turn=turn,

@@ -1,7 +1,7 @@
 """The statement behind a search. Pure: from a scope to SQL.
 
 The best by vector, the best by words and those the graph named; around each of them its neighbours in the same
-thread; every one with its own cosine and BM25, because a neighbour is a candidate like any other.
+thread; every one with its own cosine and coverage, because a neighbour is a candidate like any other.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from memsys_api.store.rows import MEMORY_COLUMNS, Condition, current, scope_cond
 
 POOL = 100
 """How many candidates each of vector and words puts forward."""
-REACH = 2
-"""How many turns before and after a candidate are candidates too."""
 _HITS = 20_000
 _QUERY_WORDS = 64
 
@@ -37,12 +35,14 @@ def build(
     generation: Generation,
     scope: Scope,
     *,
+    reach: int,
     approximate: bool,
     filters: Sequence[Condition] = (),
     as_of: datetime | None = None,
 ) -> tuple[sql.Composed, dict[str, Any]]:
     """The statement and those of its parameters that the scope gives.
 
+    ``reach`` is how many turns before and after a candidate are candidates too.
     Still to give: vector, query, named (ids), keys (entities), rows and mean_length (of the scope).
     """
     own, when, embedded = scope_condition(scope, "m"), current(as_of), scope_condition(scope, "e")
@@ -56,7 +56,7 @@ def build(
         "columns": MEMORY_COLUMNS,
         "embeddings": generation.table,
         "pool": sql.Literal(POOL),
-        "reach": sql.Literal(REACH),
+        "reach": sql.Literal(reach),
         "hits": sql.Literal(_HITS),
         "query_words": sql.Literal(_QUERY_WORDS),
     }
@@ -90,7 +90,8 @@ def _near(
     ).format(source=source, where=sql.SQL(" AND ").join(where), order=order)
 
 
-# BM25 over the scope: sum over the query's lexemes of idf · saturation(tf) / (0.4 + 0.6 · length/mean length).
+# BM25 over the scope: the sum over the query's lexemes of idf · saturation(tf) / (0.5 + 0.5 · length/mean length), by
+# the sum of all their idf, those that occur nowhere too: how much of what is asked a memory covers, about 0 to 1.
 # ts_rank of a single lexeme with equal weights grows with tf as BM25's saturation does: 1, 1.25, 1.36, … → 1.64.
 _PICKED = r"""
 WITH words AS MATERIALIZED (
@@ -105,16 +106,17 @@ WITH words AS MATERIALIZED (
 ), matches AS MATERIALIZED (
     SELECT hits.id, words.lexeme,
            ts_rank('{{1,1,1,1}}', hits.lexemes, words.word)
-               / (0.4 + 0.6 * length(hits.lexemes) / %(mean_length)s::float) AS weight
+               / (0.5 + 0.5 * length(hits.lexemes) / %(mean_length)s::float) AS weight
     FROM hits JOIN words ON hits.lexemes @@ words.word
-), rarity AS (
-    SELECT lexeme, ln(1 + (greatest(%(rows)s::float - count(*), 0) + 0.5) / (count(*) + 0.5)) AS idf
-    FROM matches GROUP BY lexeme
+), rarity AS MATERIALIZED (
+    SELECT lexeme, ln(1 + (greatest(%(rows)s::float - count(id), 0) + 0.5) / (count(id) + 0.5)) AS idf
+    FROM words LEFT JOIN matches USING (lexeme) GROUP BY lexeme
 ), spoken AS MATERIALIZED (
-    SELECT id, sum(weight * idf)::float AS bm25 FROM matches JOIN rarity USING (lexeme) GROUP BY id
+    SELECT id, (sum(weight * idf) / (SELECT sum(idf) FROM rarity))::float AS coverage
+    FROM matches JOIN rarity USING (lexeme) GROUP BY id
 ), picked AS MATERIALIZED (
     (SELECT id FROM near ORDER BY cosine DESC LIMIT {pool})
-    UNION (SELECT id FROM spoken ORDER BY bm25 DESC LIMIT {pool})
+    UNION (SELECT id FROM spoken ORDER BY coverage DESC LIMIT {pool})
     UNION SELECT unnest(%(named)s::uuid[])
 )"""
 
@@ -152,7 +154,7 @@ _ANSWER = """, mentioned AS MATERIALIZED (
       AND memory_id = ANY ((SELECT ids FROM chosen)::uuid[])
     GROUP BY memory_id, version
 )
-SELECT {columns}, cosines.cosine, coalesce(spoken.bm25, 0), m.thread, m.turn, m.speaker, mentioned.keys
+SELECT {columns}, cosines.cosine, coalesce(spoken.coverage, 0), m.thread, m.turn, m.speaker, mentioned.keys
 FROM memory_versions m
 LEFT JOIN cosines USING (id)
 LEFT JOIN spoken USING (id)

@@ -45,7 +45,7 @@ class Found:
 
     @property
     def scores(self) -> tuple[float | None, float]:
-        """Cosine similarity (``None``: no embedding) and BM25."""
+        """Cosine similarity (``None``: no embedding) and coverage of the query's words, about 0..1."""
         return self.row[MEMORY_WIDTH], self.row[MEMORY_WIDTH + 1]
 
     @property
@@ -61,6 +61,15 @@ class Found:
     def entity_keys(self) -> list[str]:
         """Which of the query's entities it mentions."""
         return self.row[MEMORY_WIDTH + 5] or []
+
+
+async def known_people(database: Database, project: str, keys: Sequence[str]) -> list[str]:
+    """Which of these entity keys are people of the project."""
+    async with database.transaction(project) as conn:
+        cursor = await conn.execute(
+            "SELECT key FROM entities WHERE project = %s AND key = ANY(%s) AND kind = 'person'", (project, list(keys))
+        )
+    return [row[0] for row in await cursor.fetchall()]
 
 
 async def measure(database: Database, scope: Scope, bound: int) -> ScopeSize:
@@ -90,6 +99,7 @@ async def candidates(
     entity_keys: Sequence[str],
     named: Sequence[UUID],
     size: ScopeSize,
+    reach: int,
     approximate: bool,
     filters: Sequence[Condition] = (),
     as_of: datetime | None = None,
@@ -99,7 +109,7 @@ async def candidates(
     ``named`` are ids from elsewhere (the graph): they are looked up here, under the scope, and those that are not
     its living memories fall away. ``approximate`` lets the project's HNSW index put the nearest forward.
     """
-    statement, parameters = build(generation, scope, approximate=approximate, filters=filters, as_of=as_of)
+    statement, parameters = build(generation, scope, reach=reach, approximate=approximate, filters=filters, as_of=as_of)
     parameters |= {
         "vector": vector(generation, embedding),
         "query": query,

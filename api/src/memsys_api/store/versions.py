@@ -99,19 +99,28 @@ async def insert_first(
 async def head(conn: Connection, scope: Scope, memory_id: UUID, *, lock: bool = False) -> Head | None:
     """The newest version of a live memory in the scope; ``None``: no such. ``lock``: until the transaction ends."""
     where, live = scope_condition(scope, "m"), current(None)
+    parameters = {**where.parameters, "id": memory_id}
+    if lock:
+        await conn.execute(_lock(sql.SQL("{} AND m.id = %(id)s").format(where.clause)), parameters)
     cursor = await conn.execute(
-        sql.SQL(
-            "SELECT {columns}, m.speaker FROM memory_versions m WHERE {where} AND {live} AND m.id = %(id)s {lock}"
-        ).format(
-            columns=MEMORY_COLUMNS,
-            where=where.clause,
-            live=live.clause,
-            lock=sql.SQL("FOR UPDATE" if lock else ""),
+        sql.SQL("SELECT {columns}, m.speaker FROM memory_versions m WHERE {where} AND {live} AND m.id = %(id)s").format(
+            columns=MEMORY_COLUMNS, where=where.clause, live=live.clause
         ),
-        {**where.parameters, "id": memory_id},
+        parameters,
     )
     row = await cursor.fetchone()
     return None if row is None else Head(read(row), row[MEMORY_WIDTH])
+
+
+def _lock(which: sql.Composable) -> sql.Composed:
+    """Lock memories by their first versions, in the order of their ids so that two of these cannot deadlock.
+
+    The head itself is no place to lock: whoever waited for it finds that it has ended, and cannot see the one that
+    came after. The first version stays; the next statement then sees whatever the lock was waited for.
+    """
+    return sql.SQL("SELECT FROM memory_versions m WHERE {which} AND m.version = 1 ORDER BY m.id FOR UPDATE").format(
+        which=which
+    )
 
 
 async def insert_next(conn: Connection, generation: Generation, head: Head, new: NewVersion) -> Memory:
@@ -157,18 +166,18 @@ async def bury(
 ) -> list[tuple[UUID, int]]:
     """Delete one memory of the scope, or all of them: each head ends and a tombstone without text follows.
 
-    Returns the ids with their tombstones' versions. Rows are locked in the order of their ids, so that two of
-    these at once cannot deadlock.
+    Returns the ids with their tombstones' versions.
     """
     where = scope_condition(scope, "m")
     only = sql.SQL("AND m.id = %(id)s") if memory_id is not None else sql.SQL("")
+    which = sql.SQL("{} {}").format(where.clause, only)
+    parameters = {**where.parameters, "id": memory_id}
+    await conn.execute(_lock(which), parameters)
     cursor = await conn.execute(
         sql.SQL(
-            """SELECT m.id FROM memory_versions m
-               WHERE {where} {only} AND m.recorded_to IS NULL AND m.state = 'active'
-               ORDER BY m.id FOR UPDATE"""
-        ).format(where=where.clause, only=only),
-        {**where.parameters, "id": memory_id},
+            "SELECT m.id FROM memory_versions m WHERE {which} AND m.recorded_to IS NULL AND m.state = 'active'"
+        ).format(which=which),
+        parameters,
     )
     ids = [row[0] for row in await cursor.fetchall()]
     if not ids:
