@@ -152,6 +152,10 @@ def _containerd_silent(paths: ClusterPaths) -> str | None:
 
 def _node_not_ready(kubectl: Kubectl) -> str | None:
     path = 'jsonpath={.status.conditions[?(@.type=="Ready")].status} {.status.conditions[?(@.type=="Ready")].message}'
+    # The condition outlives its kubelet by 40 s, so ask the kubelet itself as well.
+    silent = kubectl.problem("get", f"--raw=/api/v1/nodes/{NODE_NAME}/proxy/healthz", "--request-timeout=5s")
+    if silent:
+        return f"node {NODE_NAME}: {silent}"
     answer = kubectl.value("get", "node", NODE_NAME, "-o", path)
     return None if answer.startswith("True") else f"node {NODE_NAME}: {answer or 'not registered'}"
 
