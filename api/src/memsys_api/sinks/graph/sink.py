@@ -1,0 +1,173 @@
+"""The Neo4j sink: applies memories to the graph, answers who is near, and reads back for comparison."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, LiteralString
+from uuid import UUID
+
+import neo4j
+from neo4j.exceptions import AuthError, ConfigurationError, DriverError, Neo4jError, TransientError
+
+from memsys_api.model import Scope, SinkRecord
+from memsys_api.ports import SinkUnavailable
+from memsys_api.sinks.graph import content, cypher
+
+CONNECT_SECONDS = 3.0
+APPLY_SECONDS = 20.0
+ASK_SECONDS = 5.0
+READ_SECONDS = 20.0
+WIPE_SECONDS = 600.0
+RETRY_SECONDS = 5.0
+HUB_MENTIONS = 500  # an entity of more mentions is in everything
+NIL = UUID(int=0)
+
+
+class Neo4jSink:
+    """The port :class:`memsys_api.ports.GraphSink` on Neo4j 5. Making it opens no connection."""
+
+    name = "graph"
+
+    def __init__(self, uri: str, user: str, password: str) -> None:
+        self._uri, self._user = uri, user
+        self._driver = neo4j.AsyncGraphDatabase.driver(
+            uri,
+            auth=(user, password),
+            connection_timeout=CONNECT_SECONDS,
+            connection_acquisition_timeout=2 * CONNECT_SECONDS,
+            max_transaction_retry_time=RETRY_SECONDS,
+            liveness_check_timeout=30.0,
+            telemetry_disabled=True,
+            notifications_min_severity=neo4j.NotificationMinimumSeverity.OFF,
+            user_agent="memsys",
+        )
+
+    async def prepare(self) -> None:
+        """Create constraints and indexes and wait until they are online; idempotent."""
+        async with self._answering("prepare", APPLY_SECONDS):
+            for statement in (*cypher.SCHEMA, cypher.AWAIT_INDEXES):
+                await self._driver.execute_query(statement)
+
+    async def apply(self, records: Sequence[SinkRecord]) -> dict[UUID, str]:
+        """Apply in one transaction. What is older than the graph is left out; the same version is written anew.
+
+        Writing a version again is what mends a graph that was changed by hand. Raises Neo4j's own errors when a
+        statement is refused: then nothing of the batch is applied, and the caller finds the record at fault.
+        """
+        due = content.newest(records)
+        if due:
+            async with self._answering("apply", APPLY_SECONDS), self._driver.session() as session:
+                await session.execute_write(_apply, due)
+        return {}
+
+    async def neighbours(self, scope: Scope, entity_keys: Sequence[str], limit: int) -> list[tuple[UUID, float]]:
+        async with self._answering("neighbours", ASK_SECONDS):
+            rows = await self._read(
+                cypher.NEIGHBOURS,
+                project=scope.project,
+                user_id=scope.user_id,
+                agent_id=scope.agent_id,
+                app_id=scope.app_id,
+                run_id=scope.run_id,
+                keys=list(entity_keys),
+                hub=HUB_MENTIONS,
+                limit=limit,
+            )
+        return [(UUID(row["id"]), row["weight"]) for row in rows]
+
+    async def read(self, project: str, after_id: UUID | None, limit: int) -> list[tuple[UUID, int, str]]:
+        """Return (id, version, content hash) of up to ``limit`` memories with an id above ``after_id``, in order of id.
+
+        The hash is made of what the nodes and relationships really hold, see
+        :func:`~memsys_api.sinks.graph.content.content_hash`.
+        """
+        async with self._answering("read", READ_SECONDS):
+            memories = await self._read(cypher.READ, project=project, after=str(after_id or NIL), limit=limit)
+            stated = await self._read(cypher.READ_RELATIONS, project=project, ids=[row["id"] for row in memories])
+        relations: dict[str, list[content.Row]] = {}
+        for row in stated:
+            relations.setdefault(row["id"], []).append(row)
+        return [
+            (
+                UUID(row["id"]),
+                row["version"],
+                content.stored_hash(row["text"] or "", row["keys"], relations.get(row["id"], ())),
+            )
+            for row in memories
+        ]
+
+    async def wipe(self, project: str) -> None:
+        """Remove everything of a project, tombstones too, in many small transactions: it is to be built anew."""
+        async with self._answering("wipe", WIPE_SECONDS), self._driver.session() as session:
+            for statement in cypher.WIPE:
+                await (await session.run(statement, project=project)).consume()
+
+    async def available(self) -> bool:
+        """Whether the server answers a query with these credentials."""
+        try:
+            async with self._answering("ping", ASK_SECONDS):
+                await self._driver.execute_query(cypher.PING)
+        except SinkUnavailable:
+            return False
+        return True
+
+    async def close(self) -> None:
+        await self._driver.close()
+
+    async def _read(self, statement: LiteralString, **parameters: Any) -> list[content.Row]:
+        result = await self._driver.execute_query(statement, parameters, routing_=neo4j.RoutingControl.READ)
+        return [record.data() for record in result.records]
+
+    @asynccontextmanager
+    async def _answering(self, what: str, seconds: float) -> AsyncIterator[None]:
+        """Turn every sign of a server that is away into :class:`SinkUnavailable`; let refused statements through."""
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError as error:
+            raise SinkUnavailable(f"Neo4j at {self._uri} did not answer ({what}) within {seconds:g} s") from error
+        except AuthError as error:
+            raise SinkUnavailable(
+                f"Neo4j at {self._uri} refused user {self._user!r}: correct NEO4J_USER and NEO4J_PASSWORD"
+            ) from error
+        except ConfigurationError as error:
+            raise SinkUnavailable(f"NEO4J_URI={self._uri} does not fit the server: {error}") from error
+        except (DriverError, TransientError) as error:
+            raise SinkUnavailable(f"Neo4j at {self._uri} is away: {error}") from error
+        except Neo4jError as error:
+            if error.is_retryable():
+                raise SinkUnavailable(f"Neo4j at {self._uri} asks to try again: {error}") from error
+            raise
+        except OSError as error:
+            raise SinkUnavailable(f"Neo4j at {self._uri} cannot be reached: {error}") from error
+
+
+async def _apply(tx: neo4j.AsyncManagedTransaction, records: list[SinkRecord]) -> None:
+    """The one transaction of a batch. Its first write locks the projects: no two batches of a project run at once."""
+    await _run(tx, cypher.LOCK, projects=sorted({record.project for record in records}))
+    held = {
+        (row["project"], row["id"]): row["version"]
+        for row in await _run(tx, cypher.HELD, records=content.identity_rows(records))
+    }
+    due = [record for record in records if record.version >= held.get((record.project, str(record.id)), 0)]
+    await _run(tx, cypher.CLEAR_RELATIONS, records=content.identity_rows(due))
+    loosened = await _run(tx, cypher.CLEAR_MENTIONS, records=content.identity_rows(due))
+    for statement, rows in (
+        (cypher.WRITE_MEMORIES, content.memory_rows(due)),
+        (cypher.WRITE_MENTIONS, content.mention_rows(due)),
+        (cypher.WRITE_NAMES, content.name_rows(due)),
+        (cypher.WRITE_RELATIONS, content.relation_rows(due)),
+    ):
+        if rows:
+            await _run(tx, statement, rows=rows)
+    if gone := [record for record in due if record.memory is None]:
+        await _run(tx, cypher.WRITE_TOMBSTONES, records=content.identity_rows(gone))
+    if loosened:
+        await _run(tx, cypher.REMOVE_ORPHANS, keys=loosened)
+        await _run(tx, cypher.RENAME, keys=loosened)
+
+
+async def _run(tx: neo4j.AsyncManagedTransaction, statement: LiteralString, **parameters: Any) -> list[content.Row]:
+    return await (await tx.run(statement, parameters)).data()

@@ -1,0 +1,58 @@
+"""A Neo4j that is away, slow or locked: noticed soon, said clearly, and nothing half-applied."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from memsys_api.model import Scope
+from memsys_api.ports import SinkUnavailable
+from memsys_api.sinks.graph import Neo4jSink
+from tests.support.neo4j_server import Neo4jServer, free_port
+
+from .support import record, snapshot
+
+
+async def test_nothing_listens() -> None:
+    sink = Neo4jSink(f"bolt://127.0.0.1:{free_port()}", "neo4j", "secret")
+    started = time.monotonic()
+    assert not await sink.available()
+    with pytest.raises(SinkUnavailable, match=r"bolt://127\.0\.0\.1"):
+        await sink.apply([record("p", 0)])
+    assert time.monotonic() - started < 15
+    await sink.close()
+
+
+async def test_wrong_password_names_the_setting(server: Neo4jServer) -> None:
+    sink = Neo4jSink(server.uri, "neo4j", "not the password")
+    assert not await sink.available()
+    with pytest.raises(SinkUnavailable, match="NEO4J_PASSWORD") as caught:
+        await sink.neighbours(Scope("p"), ["a"], 1)
+    assert "not the password" not in str(caught.value)
+    await sink.close()
+
+
+@pytest.fixture
+def paused(server: Neo4jServer) -> Iterator[Neo4jServer]:
+    yield server
+    server.resume()
+
+
+async def test_a_server_that_hangs_is_given_up(
+    sink: Neo4jSink, paused: Neo4jServer, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await sink.available()
+    monkeypatch.setattr("memsys_api.sinks.graph.sink.APPLY_SECONDS", 1.0)
+    monkeypatch.setattr("memsys_api.sinks.graph.sink.ASK_SECONDS", 1.0)
+    paused.pause()
+    with pytest.raises(SinkUnavailable, match="did not answer"):
+        await sink.apply([record(project, 0, entities=["anna"])])
+    assert not await sink.available()
+    paused.resume()
+    monkeypatch.setattr("memsys_api.sinks.graph.sink.APPLY_SECONDS", 30.0)
+    monkeypatch.setattr("memsys_api.sinks.graph.sink.ASK_SECONDS", 30.0)
+    assert await sink.available()
+    await sink.apply([record(project, 0, entities=["anna"])])
+    assert len(snapshot(paused, project)["memories"]) == 1

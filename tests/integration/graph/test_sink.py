@@ -1,0 +1,196 @@
+"""The Neo4j sink against a real server: what is applied, refused, removed, found and read back."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID
+
+import neo4j
+import pytest
+
+from memsys_api.model import Entity, Extraction, Relation, Scope
+from memsys_api.sinks.graph import Neo4jSink, content_hash
+from tests.support.neo4j_server import Neo4jServer
+
+from .support import NOON, record, snapshot
+
+
+async def test_prepare_twice_leaves_one_of_each(sink: Neo4jSink, server: Neo4jServer) -> None:
+    await sink.prepare()
+    with neo4j.GraphDatabase.driver(server.uri, auth=(server.user, server.password)) as driver:
+        names = [row["name"] for row in driver.execute_query("SHOW CONSTRAINTS YIELD name").records]
+    assert sorted(names) == ["entity_identity", "memory_identity", "project_identity", "tombstone_identity"]
+
+
+async def test_apply_writes_memories_entities_and_relations(sink: Neo4jSink, server: Neo4jServer, project: str) -> None:
+    works = Relation("anna", "works_at", "acme", valid_from=NOON)
+    people = (Entity("anna", "Anna", "person"), Entity("acme", "ACME"))
+    assert await sink.apply([record(project, 0, entities=people, relations=[works], user_id="u")]) == {}
+    found = snapshot(server, project)
+    identity = str(UUID(int=1))
+    assert found["memories"] == [(identity, 1, "memory 0 at version 1", "u")]
+    assert found["entities"] == [("acme", "ACME", "entity"), ("anna", "Anna", "person")]
+    assert [row[:5] for row in found["relations"]] == [("anna", "works_at", "acme", identity, 1)]
+
+
+async def test_applying_again_changes_nothing(sink: Neo4jSink, server: Neo4jServer, project: str) -> None:
+    records = [record(project, n, entities=["anna", f"thing {n}"]) for n in range(3)]
+    await sink.apply(records)
+    before = snapshot(server, project)
+    await sink.apply(records[::-1] + records)
+    assert snapshot(server, project) == before
+
+
+async def test_an_older_version_is_refused(sink: Neo4jSink, server: Neo4jServer, project: str) -> None:
+    await sink.apply([record(project, 0, 3, entities=["new"])])
+    before = snapshot(server, project)
+    assert await sink.apply([record(project, 0, 2, entities=["old"])]) == {}
+    assert snapshot(server, project) == before
+
+
+async def test_a_late_add_does_not_raise_the_dead(sink: Neo4jSink, server: Neo4jServer, project: str) -> None:
+    await sink.apply([record(project, 0, 2, deleted=True)])
+    await sink.apply([record(project, 0, 1, entities=["anna"])])
+    found = snapshot(server, project)
+    assert found["memories"] == []
+    assert found["entities"] == []
+    assert found["tombstones"] == [(str(UUID(int=1)), 2)]
+
+
+async def test_a_newer_version_replaces_a_tombstone(sink: Neo4jSink, server: Neo4jServer, project: str) -> None:
+    await sink.apply([record(project, 0, 2, deleted=True)])
+    await sink.apply([record(project, 0, 3, entities=["anna"])])
+    found = snapshot(server, project)
+    assert len(found["memories"]) == 1
+    assert found["tombstones"] == []
+
+
+async def test_deleting_removes_what_only_that_memory_supported(
+    sink: Neo4jSink, server: Neo4jServer, project: str
+) -> None:
+    likes = Relation("anna", "likes", "tea")
+    await sink.apply(
+        [
+            record(project, 0, entities=["anna", "tea"], relations=[likes]),
+            record(project, 1, entities=["anna"]),
+        ]
+    )
+    await sink.apply([record(project, 0, 2, deleted=True)])
+    found = snapshot(server, project)
+    assert found["entities"] == [("anna", "Anna", "entity")]
+    assert found["relations"] == []
+    assert found["mentions"] == [(str(UUID(int=2)), "anna", "Anna", "entity")]
+
+
+async def test_updating_moves_the_mentions(sink: Neo4jSink, server: Neo4jServer, project: str) -> None:
+    await sink.apply([record(project, 0, entities=["berlin"], relations=[Relation("a", "lives_in", "berlin")])])
+    await sink.apply([record(project, 0, 2, entities=["rome"], relations=[Relation("a", "lives_in", "rome")])])
+    found = snapshot(server, project)
+    assert [row[0] for row in found["entities"]] == ["a", "rome"]
+    assert [row[:3] for row in found["relations"]] == [("a", "lives_in", "rome")]
+
+
+async def test_an_entity_shows_the_best_name_that_is_left(sink: Neo4jSink, server: Neo4jServer, project: str) -> None:
+    await sink.apply(
+        [
+            record(project, 0, entities=[Entity("anna", "ANNA", "entity")]),
+            record(project, 1, entities=[Entity("anna", "Anna", "person")]),
+        ]
+    )
+    assert snapshot(server, project)["entities"] == [("anna", "Anna", "person")]
+    await sink.apply([record(project, 1, 2, deleted=True)])
+    assert snapshot(server, project)["entities"] == [("anna", "ANNA", "entity")]
+
+
+async def test_the_same_version_mends_a_graph_changed_by_hand(
+    sink: Neo4jSink, server: Neo4jServer, project: str
+) -> None:
+    records = [record(project, 0, entities=["anna", "tea"], relations=[Relation("anna", "likes", "tea")])]
+    await sink.apply(records)
+    before = snapshot(server, project)
+    with neo4j.GraphDatabase.driver(server.uri, auth=(server.user, server.password)) as driver:
+        driver.execute_query("MATCH (m:Memory {project: $p}) SET m.text = 'forged'", p=project)
+        driver.execute_query("MATCH (e:Entity {project: $p, key: 'tea'}) DETACH DELETE e", p=project)
+    assert snapshot(server, project) != before
+    await sink.apply(records)
+    assert snapshot(server, project) == before
+
+
+async def test_projects_do_not_touch(sink: Neo4jSink, server: Neo4jServer, project: str) -> None:
+    other = project + "-other"
+    await sink.apply([record(project, 0, entities=["anna"]), record(other, 0, entities=["anna"])])
+    await sink.apply([record(other, 0, 2, deleted=True)])
+    assert len(snapshot(server, project)["entities"]) == 1
+    assert snapshot(server, other)["entities"] == []
+    assert await sink.neighbours(Scope(other), ["anna"], 10) == []
+
+
+async def test_concurrent_batches_on_the_same_entities(sink: Neo4jSink, server: Neo4jServer, project: str) -> None:
+    batches = [
+        [record(project, n, version, entities=["anna", "berlin"], deleted=version == 2) for n in range(20)]
+        for version in (1, 2)
+        for _ in range(4)
+    ]
+    await asyncio.gather(*(sink.apply(batch) for batch in batches))
+    found = snapshot(server, project)
+    assert found["memories"] == found["entities"] == found["mentions"] == []
+    assert len(found["tombstones"]) == 20
+
+
+async def test_neighbours_follow_mentions_then_relations(sink: Neo4jSink, project: str) -> None:
+    await sink.apply(
+        [
+            record(project, 0, entities=["anna"], user_id="u"),
+            record(project, 1, entities=["acme"], user_id="u"),
+            record(project, 2, relations=[Relation("anna", "works_at", "acme")], user_id="u"),
+            record(project, 3, entities=["nobody"], user_id="u"),
+            record(project, 4, entities=["anna"], user_id="somebody else"),
+        ]
+    )
+    near = dict(await sink.neighbours(Scope(project, user_id="u"), ["anna", "unknown"], 10))
+    assert set(near) == {UUID(int=n) for n in (1, 2, 3)}
+    assert all(0 < weight <= 1 for weight in near.values())
+    assert near[UUID(int=3)] > near[UUID(int=1)] > near[UUID(int=2)]
+
+
+async def test_an_entity_that_is_everywhere_is_not_followed(
+    sink: Neo4jSink, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("memsys_api.sinks.graph.sink.HUB_MENTIONS", 2)
+    await sink.apply([record(project, n, entities=["hub", *(["rare"] if n == 0 else [])]) for n in range(3)])
+    assert [identity for identity, _ in await sink.neighbours(Scope(project), ["hub", "rare"], 10)] == [UUID(int=1)]
+
+
+async def test_read_hashes_what_the_graph_really_holds(sink: Neo4jSink, server: Neo4jServer, project: str) -> None:
+    relation = Relation("anna", "likes", "tea", valid_from=NOON)
+    made = [record(project, n, entities=["anna"], relations=[relation] if n else []) for n in range(5)]
+    await sink.apply(made)
+    expected = [(one.id, one.version, content_hash(one.memory.text, one.extraction)) for one in made if one.memory]
+    first = await sink.read(project, None, 3)
+    assert first == expected[:3]
+    assert first + await sink.read(project, first[-1][0], 10) == expected
+    with neo4j.GraphDatabase.driver(server.uri, auth=(server.user, server.password)) as driver:
+        driver.execute_query(
+            "MATCH ()-[r:RELATES {project: $p, memory_id: $id}]->() SET r.predicate = 'hates'",
+            p=project,
+            id=str(made[1].id),
+        )
+    changed = await sink.read(project, None, 10)
+    assert [was != is_now for was, is_now in zip(expected, changed, strict=True)] == [False, True, False, False, False]
+
+
+def test_content_hash_ignores_order_and_names() -> None:
+    one = Extraction((Entity("a", "A"), Entity("b", "B")), (Relation("a", "knows", "b"),))
+    same = Extraction((Entity("b", "bee", "person"), Entity("a", "A")), (Relation("a", "knows", "b"),))
+    assert content_hash("text", one) == content_hash("text", same)
+    assert content_hash("text", one) != content_hash("text", Extraction(one.entities))
+    assert content_hash("text", one) != content_hash("other", one)
+
+
+async def test_wipe_empties_one_project(sink: Neo4jSink, server: Neo4jServer, project: str) -> None:
+    other = project + "-other"
+    await sink.apply([record(project, 0, entities=["a"]), record(project, 1, 2, deleted=True)])
+    await sink.apply([record(other, 0, entities=["a"])])
+    await sink.wipe(project)
+    assert not any(snapshot(server, project).values())
+    assert len(snapshot(server, other)["memories"]) == 1
