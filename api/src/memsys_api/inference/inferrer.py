@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -63,6 +64,9 @@ class LlmInferrer:
         self._clock = clock
         self._breaker = Breaker(rules or Rules())
         self._last_error: str | None = None
+        # Reading a long answer takes milliseconds of pure Python: beside the event loop, and one at a time, so that the
+        # loop competes with one thread and not with many.
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="inference-reader")
 
     async def infer(
         self,
@@ -106,7 +110,7 @@ class LlmInferrer:
         deadline = self._clock() + self._timeout
         first = await self._ask(prompt, deadline)
         try:
-            return await asyncio.to_thread(_read, first, conversation, first.usage)
+            return await self._read(first, conversation, first.usage)
         except (NotJson, WrongForm) as error:
             problem = str(error)
         prompt += [
@@ -115,7 +119,7 @@ class LlmInferrer:
         ]
         second = await self._ask(prompt, deadline)
         try:
-            return await asyncio.to_thread(_read, second, conversation, first.usage + second.usage)
+            return await self._read(second, conversation, first.usage + second.usage)
         except (NotJson, WrongForm) as error:
             raise InferenceMalformed(
                 f"{self._model.provider} model {self._model.model} answered twice with something unreadable: {error}"
@@ -127,7 +131,11 @@ class LlmInferrer:
         return State(self._model.provider, self._model.model, available, None if available else left, self._last_error)
 
     async def close(self) -> None:
+        self._reader.shutdown(wait=False, cancel_futures=True)
         await self._model.close()
+
+    async def _read(self, completion: Completion, conversation: Conversation, usage: Usage) -> Inference:
+        return await asyncio.get_running_loop().run_in_executor(self._reader, _read, completion, conversation, usage)
 
     async def _ask(self, prompt: list[dict[str, str]], deadline: float) -> Completion:
         """One call, through the breaker: whatever the provider answers about this request, it is alive."""
