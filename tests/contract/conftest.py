@@ -45,7 +45,7 @@ def cluster_name() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def admin(cluster_name: str) -> Kubectl:
     """The administrator, with the definitions, rights and ServiceAccount of the operator's chart installed."""
-    kubectl = Kubectl(CACHE / "bin/kubectl", Path(_cluster("kubeconfig", cluster_name)))
+    kubectl = Kubectl.connect(CACHE / "bin/kubectl", Path(_cluster("kubeconfig", cluster_name)))
     kubectl("create", "namespace", OPERATOR_NAMESPACE)
     shown = ["--show-only=templates/crds.yaml", "--show-only=templates/rbac.yaml"]
     kubectl.within(OPERATOR_NAMESPACE)("apply", "--server-side", "-f", "-", stdin=render("memsys-operator", *shown))
@@ -80,25 +80,39 @@ def operator_kubeconfig(admin: Kubectl, tmp_path_factory: pytest.TempPathFactory
     return path
 
 
-@pytest.fixture
-def memory_api() -> Iterator[tuple[ScriptedAPI, int]]:
+@pytest.fixture(scope="session")
+def scripted_api() -> Iterator[tuple[ScriptedAPI, int]]:
     script = ScriptedAPI()
     with script.serving() as port:
         yield script, port
 
 
 @pytest.fixture
-def operator(
-    operator_kubeconfig: Path, tmp_path: Path, memory_api: tuple[ScriptedAPI, int]
+def memory_api(scripted_api: tuple[ScriptedAPI, int]) -> ScriptedAPI:
+    """The memory API of every system here; it answers at one address."""
+    script, _ = scripted_api
+    script.reset()
+    return script
+
+
+@pytest.fixture(scope="session")
+def running(
+    operator_kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory, scripted_api: tuple[ScriptedAPI, int]
 ) -> Iterator[Operator]:
-    """A running operator; every test has its own, so that none depends on what another left in memory."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    running = Operator(operator_kubeconfig, tmp_path / "operator.log", port, memory_api[1])
+    process = Operator(operator_kubeconfig, tmp_path_factory.mktemp("operator") / "log", port, scripted_api[1])
+    process.start()
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def operator(running: Operator, memory_api: ScriptedAPI) -> Operator:
+    """The operator, running: started again when the test before has stopped it."""
     running.start()
-    yield running
-    running.stop()
+    return running
 
 
 @pytest.fixture

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,13 +50,45 @@ class Refused(Exception):
     """kubectl ended with an error; the text is what it said."""
 
 
+#: kind as kubectl knows it -> path of its API and plural.
+KINDS = {
+    "crd": ("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions"),
+    "deployment": ("/apis/apps/v1", "deployments"),
+    "event": ("/apis/events.k8s.io/v1", "events"),
+    "memsys": ("/apis/memsys.dev/v1alpha1", "memorysystems"),
+    "networkpolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
+    "pod": ("/api/v1", "pods"),
+    "poddisruptionbudget": ("/apis/policy/v1", "poddisruptionbudgets"),
+    "pvc": ("/api/v1", "persistentvolumeclaims"),
+    "secret": ("/api/v1", "secrets"),
+    "service": ("/api/v1", "services"),
+    "serviceaccount": ("/api/v1", "serviceaccounts"),
+    "statefulset": ("/apis/apps/v1", "statefulsets"),
+}
+
+
 @dataclass(frozen=True)
 class Kubectl:
-    """kubectl as the administrator, in one namespace."""
+    """The administrator in one namespace: kubectl for what users do, plain requests for looking and for playing the
+    controllers that are missing here."""
 
     binary: Path
     kubeconfig: Path
+    http: httpx.Client
     namespace: str = "default"
+
+    @classmethod
+    def connect(cls, binary: Path, kubeconfig: Path) -> Kubectl:
+        view = [binary, "--kubeconfig", kubeconfig, "config", "view", "--raw", "--flatten", "-o", "json"]
+        config = json.loads(subprocess.run(view, check=True, capture_output=True, timeout=60).stdout)
+        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+        context = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
+        with tempfile.NamedTemporaryFile() as pair:
+            for part in ("client-certificate-data", "client-key-data"):
+                pair.write(base64.b64decode(user[part]))
+            pair.flush()
+            context.load_cert_chain(pair.name)
+        return cls(binary, kubeconfig, httpx.Client(base_url=cluster["server"], verify=context, trust_env=False))
 
     def __call__(self, *args: str, stdin: str | None = None) -> str:
         command = [str(self.binary), "--kubeconfig", str(self.kubeconfig), "--namespace", self.namespace, *args]
@@ -63,23 +98,38 @@ class Kubectl:
         return done.stdout
 
     def within(self, namespace: str) -> Kubectl:
-        return Kubectl(self.binary, self.kubeconfig, namespace)
+        return replace(self, namespace=namespace)
 
     def apply(self, document: dict[str, Any]) -> None:
         self("apply", "-f", "-", stdin=json.dumps(document))
 
     def get(self, kind: str, name: str) -> dict[str, Any] | None:
-        text = self("get", kind, name, "--ignore-not-found", "-o", "json")
-        return json.loads(text) if text.strip() else None
+        answer = self.http.get(self._path(kind, name))
+        if answer.status_code == 404:
+            return None
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
 
     def list(self, kinds: str, selector: str = "") -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = json.loads(self("get", kinds, "-l", selector, "-o", "json"))["items"]
+        found = []
+        for kind in kinds.split(","):
+            answer = self.http.get(self._path(kind), params={"labelSelector": selector})
+            answer.raise_for_status()
+            body = answer.json()
+            found += [{"kind": body["kind"].removesuffix("List"), **item} for item in body["items"]]
         return found
 
     def patch_status(self, kind: str, name: str, status: dict[str, Any]) -> None:
         """Write the status that a controller would have written."""
-        body = json.dumps({"status": status})
-        self("patch", kind, name, "--subresource=status", "--type=merge", "-p", body)
+        headers = {"Content-Type": "application/merge-patch+json"}
+        answer = self.http.patch(f"{self._path(kind, name)}/status", json={"status": status}, headers=headers)
+        assert answer.is_success, answer.text
+
+    def _path(self, kind: str, name: str = "") -> str:
+        prefix, plural = KINDS[kind]
+        scope = "" if kind == "crd" else f"/namespaces/{self.namespace}"
+        return f"{prefix}{scope}/{plural}/{name}".rstrip("/")
 
 
 @dataclass(frozen=True)
@@ -98,15 +148,17 @@ class System:
         return found
 
     def condition(self, kind: str) -> dict[str, Any]:
-        conditions = self.object().get("status", {}).get("conditions", [])
-        return next((c for c in conditions if c["type"] == kind), {})
+        """The condition, if it speaks of the newest generation; else nothing."""
+        found = self.object()
+        conditions = found.get("status", {}).get("conditions", [])
+        current = (c for c in conditions if c.get("observedGeneration") == found["metadata"]["generation"])
+        return next((c for c in current if c["type"] == kind), {})
 
     def wait(self, kind: str, status: str, reason: str | None = None) -> dict[str, Any]:
         def look() -> dict[str, Any] | None:
             found = self.condition(kind)
-            current = self.object()["metadata"]["generation"] == found.get("observedGeneration")
-            right = found.get("status") == status and reason in (None, found.get("reason"))
-            assert right and current, found
+            assert found.get("status") == status, found
+            assert reason in (None, found.get("reason")), found
             return found
 
         return eventually(f"{self.name}: {kind}={status} {reason or ''}", look) or {}
@@ -173,11 +225,18 @@ def manifest(name: str, spec: dict[str, Any], annotations: dict[str, str] | None
 class ScriptedAPI:
     """Plays the graph endpoints of a memory API: answers what it is told and keeps what it was asked."""
 
-    answer: dict[str, Any] = field(default_factory=lambda: {"available": True, "pending": 0, "parked": 0})
+    answer: dict[str, Any] = field(default_factory=dict)
     synced: threading.Event = field(default_factory=threading.Event)
     keys: set[str] = field(default_factory=set)
     #: What the answer becomes when a sync is driven.
     after_sync: dict[str, Any] | None = None
+
+    def reset(self) -> None:
+        """A graph that has everything, and nothing asked yet."""
+        self.answer = {"available": True, "pending": 0, "parked": 0, "lag_seconds": 0}
+        self.after_sync = None
+        self.synced.clear()
+        self.keys.clear()
 
     @contextmanager
     def serving(self) -> Iterator[int]:
@@ -227,6 +286,9 @@ class Operator:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        """Start the process if it does not run, and wait until it is ready."""
+        if self.process is not None:
+            return
         env = {
             **os.environ,
             "KUBECONFIG": str(self.kubeconfig),

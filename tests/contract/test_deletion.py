@@ -25,7 +25,7 @@ def precious(system: System) -> list[dict[str, Any] | None]:
 
 def collect_garbage(system: System) -> None:
     """Delete what the garbage collector would: everything owned by a MemorySystem that is gone."""
-    kinds = "secrets,serviceaccounts,services,networkpolicies,statefulsets,deployments,pvc"
+    kinds = "secret,serviceaccount,service,networkpolicy,statefulset,deployment,pvc"
     for item in system.kubectl.list(kinds, f"memsys.dev/system={system.name}"):
         if "MemorySystem" in owners(item):
             system.kubectl("delete", item["kind"], item["metadata"]["name"], "--wait=false")
@@ -43,7 +43,7 @@ def stored(operator: Operator, system: System) -> System:
 
 
 def test_nothing_carries_a_finalizer_or_an_annotation_of_the_framework(stored: System) -> None:
-    for obj in (stored.object(), *stored.kubectl.list("secrets,services,statefulsets,deployments", "memsys.dev/system=m")):
+    for obj in (stored.object(), *stored.kubectl.list("secret,service,statefulset,deployment", "memsys.dev/system=m")):
         assert "finalizers" not in obj["metadata"], obj["metadata"]["name"]
         assert not [a for a in obj["metadata"].get("annotations", {}) if "kopf" in a]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from .support import Kubectl, Operator, Refused, ScriptedAPI, System, eventually, operator_writes
 
 SELECTOR = "memsys.dev/system=m"
-CHILDREN = "secrets,serviceaccounts,services,networkpolicies,statefulsets,deployments,poddisruptionbudgets"
+CHILDREN = "secret,serviceaccount,service,networkpolicy,statefulset,deployment,poddisruptionbudget"
 
 
 def names_of(system: System, kinds: str = CHILDREN) -> set[str]:
@@ -72,8 +73,7 @@ def test_status_tells_where_to_start(operator: Operator, system: System) -> None
         "precision": "halfvec", "index": "auto", "reason": "",
     }  # fmt: skip
     assert status["endpoints"]["mcp"] == f"http://m-mcp.{system.kubectl.namespace}.svc:8080/mcp"
-    events = eventually("the event Ready", lambda: system.kubectl("get", "events", "-o", "json"))
-    assert "Ready" in {event["reason"] for event in json.loads(events)["items"]}
+    eventually("the event Ready", lambda: "Ready" in {event["reason"] for event in system.kubectl.list("event")})
 
 
 def test_a_second_pass_over_an_unchanged_system_writes_nothing(
@@ -116,9 +116,10 @@ def test_a_deleted_child_comes_back(ready: System, kind: str, suffix: str) -> No
 
 
 @pytest.fixture(scope="module")
-def ready_namespace(admin: Kubectl) -> Kubectl:
+def ready_namespace(admin: Kubectl) -> Iterator[Kubectl]:
     admin("create", "namespace", "healing")
-    return admin.within("healing")
+    yield admin.within("healing")
+    admin.within("healing")("delete", "memsys", "--all", "--wait=false")
 
 
 @pytest.fixture
@@ -234,15 +235,15 @@ def test_why_a_pod_does_not_start_stands_in_the_condition(operator: Operator, sy
     system.kubectl.apply(pod)
     waiting = {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "nowhere/image:1"'}
     state = {"name": "postgres", "image": "nowhere/image:1", "imageID": "", "ready": False, "restartCount": 0}
-    system.kubectl.patch_status("pod", "m-postgres-0", {"containerStatuses": [{**state, "state": {"waiting": waiting}}]})
+    system.kubectl.patch_status(
+        "pod", "m-postgres-0", {"containerStatuses": [{**state, "state": {"waiting": waiting}}]}
+    )
     assert "nowhere/image:1" in system.wait("PostgresReady", "False", "ImagePullBackOff")["message"]
     assert system.wait("Ready", "False", "ImagePullBackOff")["message"].startswith("Postgres:")
 
 
-def test_parked_memories_are_driven_and_reported(
-    operator: Operator, system: System, memory_api: tuple[ScriptedAPI, int]
-) -> None:
-    script, _ = memory_api
+def test_parked_memories_are_driven_and_reported(operator: Operator, system: System, memory_api: ScriptedAPI) -> None:
+    script = memory_api
     script.answer = {"available": False, "pending": 3, "parked": 2, "lag_seconds": 47, "last_error": "graph away"}
     system.apply({"sync": {"intervalSeconds": 5}})
     system.make_all_ready()
@@ -251,6 +252,7 @@ def test_parked_memories_are_driven_and_reported(
     sync = system.object()["status"]["sync"]
     assert (sync["pending"], sync["parked"], sync["lagSeconds"]) == (3, 2, 40)
 
+    script.keys.clear()
     script.after_sync = {"available": True, "pending": 0, "parked": 0, "lag_seconds": 0}
     script.answer = {**script.answer, "available": True}
     system.wait("GraphSynced", "True")

@@ -112,7 +112,9 @@ def test_what_cannot_be_carried_out_is_refused_with_field_and_remedy(system: Sys
     assert system.kubectl.get("memsys", system.name) is None
 
 
-@pytest.mark.parametrize(("name", "word"), [("a" * 41, "40 characters"), ("1st", "begins with a letter"), ("a.b", "DNS")])
+@pytest.mark.parametrize(
+    ("name", "word"), [("a" * 41, "40 characters"), ("1st", "begins with a letter"), ("a.b", "DNS")]
+)
 def test_names_that_cannot_name_a_service_are_refused(namespace: Kubectl, name: str, word: str) -> None:
     with pytest.raises(Refused, match=word):
         namespace.apply(manifest(name, {}))
