@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,14 +14,23 @@ import memsys
 
 from ..support.postgres import create_database, server
 from .clients import Target
-from .processes import Process, python_module, served
+from .processes import Process, cache, held, python_module, served
 from .scripted_api import ScriptedApi
 
 ADMIN_KEY = "msk_" + "a" * 12 + "_" + "b" * 32
 
 
 @pytest.fixture(scope="session")
-def real_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+def model_dir() -> Path:
+    """The built-in embedding model, exported once into the cache."""
+    folder = cache() / "models" / "all-MiniLM-L6-v2"
+    with held(folder):  # does nothing where it is exported already
+        subprocess.run([sys.executable, "-m", "memsys_api.embedding.export_minilm", str(folder)], check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_api(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """The API on a PostgreSQL of its own, with its built-in embedder and no graph."""
     with server() as database:
         create_database(database, "memsys")
@@ -30,6 +41,7 @@ def real_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
             DATABASE_URL=database.url("memsys_app", "memsys"),
             DATABASE_OWNER_URL=database.url("memsys_owner", "memsys"),
             GRAPH_STORE="none",
+            MEMSYS_MODEL_DIR=str(model_dir),
             MEMSYS_ADMIN_KEY=ADMIN_KEY,
         ) as process:
             yield process

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from .clients import Target
+from .processes import cache, held
 
 VERSION = "2.1.197"
 INSTALL_SECONDS = 280
@@ -24,18 +24,15 @@ def claude() -> Path:
     """The CLI, installed once into the cache."""
     npm = shutil.which("npm")
     assert npm, "npm is not installed; on Debian: apt-get install npm"
-    cache = Path(os.environ.get("MEMSYS_CACHE", Path.home() / ".cache" / "memsys")) / "npm" / f"claude-code-{VERSION}"
-    cache.mkdir(parents=True, exist_ok=True)
-    binary = cache / "node_modules" / ".bin" / "claude"
-    with (cache / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (cache / "complete").exists():
+    folder = cache() / "npm" / f"claude-code-{VERSION}"
+    with held(folder):
+        if not (folder / "complete").exists():
             package = f"@anthropic-ai/claude-code@{VERSION}"
-            command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(cache), package]
+            command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), package]
             done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS)
             assert done.returncode == 0, done.stderr
-            (cache / "complete").touch()
-    return binary
+            (folder / "complete").touch()
+    return folder / "node_modules" / ".bin" / "claude"
 
 
 @dataclass

@@ -79,7 +79,7 @@ async def test_no_tool_resource_or_prompt_gives_away_a_memory_of_another_project
                 await session.read(uri)
             assert "4711" not in str(caught.value)
         assert "4711" not in await session.prompt("recall_project")
-        assert "4711" not in await session.prompt("recall_project", topic=SECRET)
+        assert "4711" not in await session.prompt("recall_project", topic="the vault code of the victim")
 
 
 @pytest.mark.parametrize("transport", ["http", "sse"])
@@ -95,7 +95,7 @@ async def test_a_connection_that_names_another_project_is_refused_by_the_key(
     assert "4711" not in answer.text
 
 
-@pytest.mark.parametrize("name", ["..", "UPPER", "a%2F..%2Fb", "a b", "-", "x" * 101, "a%00b", "ä"])
+@pytest.mark.parametrize("name", [".hidden", "UPPER", "a%2F..%2Fb", "a b", "-", "x" * 101, "a%00b", "ä"])
 def test_a_project_that_is_no_name_is_refused_with_the_rule(target: Target, name: str):
     for url, headers in (
         (f"{target.mcp_url}/p/{name}/mcp", {}),
