@@ -125,7 +125,11 @@ class Reconciler:
         await self._cluster.write_status(ref, status)
         for notice in events.transitions(before.get("conditions") or (), status["conditions"]):
             logger.info("%s: %s: %s", ref, notice.reason, notice.note)
-            await self._cluster.post_event(obj, notice.kind, notice.reason, notice.note)
+            try:
+                await self._cluster.post_event(obj, notice.kind, notice.reason, notice.note)
+            except ClusterError as error:
+                # The status has been written and says the same; an Event is not worth another pass.
+                logger.warning("%s: the event %s could not be recorded: %s", ref, notice.reason, error)
 
     def _graph_target(self, system: System, observed: Observed) -> GraphTarget | None:
         workload = observed.objects.get(startup.workload(system, names.API))
