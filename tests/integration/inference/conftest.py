@@ -32,12 +32,12 @@ class Settings:
 
 def settings_for(provider: str, llm: ScriptedLLM, **changes: Any) -> Settings:
     """Settings that reach the scripted server in the protocol of ``provider``."""
-    reached = {
+    reached: dict[str, dict[str, Any]] = {
         "openai": {"llm_base_url": llm.openai_url},
         "ollama": {"ollama_base_url": llm.url, "llm_model": "llama3.1"},
-        "anthropic": {"llm_base_url": llm.url, "llm_api_key": SecretStr("key")},
-    }[provider]
-    return Settings(**{"llm_provider": provider, **reached, **changes})
+        "anthropic": {"llm_base_url": llm.url, "llm_api_key": SecretStr("sk-scripted")},
+    }
+    return Settings(**{"llm_provider": provider, **reached[provider], **changes})
 
 
 Connect = Callable[..., Awaitable[Inferrer]]

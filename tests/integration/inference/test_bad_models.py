@@ -194,6 +194,17 @@ async def test_more_callers_than_threads_wait_their_turn(llm: ScriptedLLM, conne
     assert all(len(one.decisions) == 1 for one in found)
 
 
+async def test_waiting_for_a_turn_is_no_failure_of_the_provider(llm: ScriptedLLM, connect: Connect) -> None:
+    inferrer = await connect(llm_concurrency=1, llm_timeout_seconds=1.0)
+    llm.answer = lambda call: Reply(FACT, delay=0.3)
+    waiting = (inferrer.infer(TALK, observed_at=NOW) for _ in range(12))
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    refused = [str(outcome) for outcome in outcomes if isinstance(outcome, BaseException)]
+    assert refused
+    assert all("LLM_CONCURRENCY" in text for text in refused), refused
+    assert inferrer.state().available
+
+
 async def test_the_event_loop_is_never_blocked(llm: ScriptedLLM, connect: Connect) -> None:
     """Large conversations, large answers, slow models, eight at once: the loop keeps its beat.
 

@@ -1,5 +1,6 @@
 """What the three protocols have in common: facts, decisions, usage, failures. One call each time."""
 
+import asyncio
 import json
 import os
 from pathlib import Path
@@ -11,7 +12,7 @@ from memsys_api import inference
 from memsys_api.inference import Add, InferenceRejected, InferenceUnavailable, Message, Nothing, Supersede
 from memsys_api.model import Memory, Scope
 from tests.integration.inference.conftest import NOW, Connect, Settings, settings_for
-from tests.support.scripted_llm import Reply, ScriptedLLM
+from tests.support.scripted_llm import Call, Reply, ScriptedLLM
 
 PROTOCOLS = ["openai", "ollama", "anthropic"]
 TALK = [Message("user", "I moved from Berlin to Oslo, and Poppy loves the snow!", name="Ana")]
@@ -67,6 +68,13 @@ async def test_what_the_model_is_sent(provider: str, llm: ScriptedLLM, connect: 
     assert "Only pets." in call.user
     assert str(EXISTING[0].id) not in json.dumps(call.body)
     assert llm.refused == []
+
+
+async def test_an_agent_without_a_user_is_told_of(llm: ScriptedLLM, connect: Connect) -> None:
+    inferrer = await connect()
+    await inferrer.infer(TALK, observed_at=NOW, agent="helper")
+    await inferrer.infer(TALK, observed_at=NOW, agent="helper", user="ana")
+    assert ["primary entity is an AI agent" in call.system for call in llm.calls] == [True, False]
 
 
 @pytest.mark.parametrize("provider", PROTOCOLS)
@@ -185,6 +193,17 @@ async def test_parameters_that_a_model_refuses_are_left_out_from_then_on(llm: Sc
     bodies = [call.body for call in llm.calls]
     assert ["response_format" in body for body in bodies] == [True, False, False, False]
     assert ["temperature" in body for body in bodies] == [True, True, False, False]
+
+
+async def test_many_first_calls_at_once_all_learn_what_is_refused(llm: ScriptedLLM, connect: Connect) -> None:
+    def answer(call: Call) -> Reply:
+        refused = "response_format" in call.body
+        return Reply(status=400 if refused else 200, error="response_format is not supported", delay=0.1)
+
+    llm.answer = answer
+    inferrer = await connect()
+    found = await asyncio.gather(*(inferrer.infer(TALK, observed_at=NOW) for _ in range(4)))
+    assert [one.usage.calls for one in found] == [1] * 4
 
 
 async def test_mem0_leaves_no_trace_at_home(llm: ScriptedLLM, connect: Connect) -> None:

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memsys_api.inference.mem0_import import extraction_prompt
+from memsys_api.inference.mem0_import import extraction_prompts
 from memsys_api.inference.prompt import PromptChanged, system_prompt, user_prompt
 from memsys_api.inference.types import Message
 from memsys_api.model import Memory, Scope
 
+BASE, OF_AGENTS = extraction_prompts()
 AT = datetime(2025, 3, 15, tzinfo=UTC)
 
 
@@ -25,7 +26,7 @@ def section(prompt: str, name: str) -> Any:
 
 
 def test_the_system_prompt_keeps_mem0s_rules_and_adds_decisions() -> None:
-    prompt = system_prompt(extraction_prompt())
+    prompt = system_prompt(BASE)
     for kept in ("# ROLE", "No Fabrication", "linked_memory_ids", "Temporally Grounded", "JSON"):
         assert kept in prompt
     for added in ("# DECISIONS", "supersede", "# UNTRUSTED INPUT", '"valid_from"'):
@@ -34,11 +35,16 @@ def test_the_system_prompt_keeps_mem0s_rules_and_adds_decisions() -> None:
         assert dropped not in prompt
 
 
+def test_an_agent_without_a_user_remembers_as_mem0s_agents_do() -> None:
+    assert "The primary entity is an AI agent" in system_prompt(BASE, OF_AGENTS)
+    assert "The primary entity is an AI agent" not in system_prompt(BASE)
+
+
 def test_another_prompt_of_mem0_is_noticed() -> None:
     with pytest.raises(PromptChanged, match="GUIDELINES"):
-        system_prompt(extraction_prompt().replace("# GUIDELINES", "# HINTS"))
+        system_prompt(BASE.replace("# GUIDELINES", "# HINTS"))
     with pytest.raises(PromptChanged, match="sole operation"):
-        system_prompt(extraction_prompt().replace("sole operation", "only task"))
+        system_prompt(BASE.replace("sole operation", "only task"))
 
 
 def test_memories_are_shown_under_numbers_and_messages_under_theirs() -> None:

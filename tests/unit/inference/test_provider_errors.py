@@ -92,6 +92,12 @@ def test_what_is_translated_already_stays_and_what_is_unknown_is_unavailable() -
     assert isinstance(said(KeyError("choices")), InferenceUnavailable)
 
 
+def test_the_key_is_never_part_of_an_error() -> None:
+    error = translate(HttpError(500, "https://x/?key=sk-123 failed"), "gemini", "m", now=NOW, key="sk-123")
+    assert "sk-123" not in str(error)
+    assert "key=*** failed" in str(error)
+
+
 def test_long_errors_are_shortened() -> None:
     assert len(str(said(HttpError(400, "x" * 10_000)))) < DETAIL_CHARACTERS + 100
 

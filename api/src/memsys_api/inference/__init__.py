@@ -83,7 +83,7 @@ async def create(settings: InferenceSettings) -> Inferrer | None:
         return None
     from memsys_api.inference.chat import Chat
     from memsys_api.inference.inferrer import LlmInferrer
-    from memsys_api.inference.mem0_import import extraction_prompt
+    from memsys_api.inference.mem0_import import extraction_prompts
     from memsys_api.inference.prompt import system_prompt
     from memsys_api.inference.provider_settings import ProviderSettings
 
@@ -102,9 +102,12 @@ async def create(settings: InferenceSettings) -> Inferrer | None:
             options=settings.llm_options,
         )
     )
+    base, of_agents = await asyncio.to_thread(extraction_prompts)
     return LlmInferrer(
         chat,
-        system_prompt(await asyncio.to_thread(extraction_prompt)),
+        system_for_user=system_prompt(base),
+        system_for_agent=system_prompt(base, of_agents),
         normalise=normalise,
         timeout_seconds=settings.llm_timeout_seconds,
+        concurrency=settings.llm_concurrency,
     )

@@ -163,5 +163,5 @@ def _list(value: object) -> list[Any]:
 
 
 def _kind(value: object) -> str:
-    names = ", ".join(sorted(str(key) for key in value)[:5]) if isinstance(value, Mapping) else ""
+    names = ", ".join(sorted(str(key)[:40] for key in value)[:5]) if isinstance(value, Mapping) else ""
     return f"an object of {names}" if names else f"a {type(value).__name__}"

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from memsys_api.inference.mem0_import import llm_factory
-from memsys_api.inference.provider_errors import refused_parameter, translate
+from memsys_api.inference.provider_errors import detail, refused_parameter, translate
 from memsys_api.inference.provider_settings import ProviderSettings, mem0_config, ollama_options
 from memsys_api.inference.types import InferenceRejected, InferenceUnavailable, Usage
 from memsys_api.inference.usage import estimate, read_usage, was_cut_off
@@ -40,7 +40,10 @@ class _Call(threading.local):
 
 
 class Chat:
-    """One of mem0's language models. Make it with :meth:`create`."""
+    """One of mem0's language models. Make it with :meth:`create`.
+
+    A parameter that the model refuses (JSON mode, temperature) is left out of this call and of all later ones.
+    """
 
     def __init__(self, settings: ProviderSettings, llm: Any) -> None:
         self.provider = settings.provider
@@ -48,6 +51,7 @@ class Chat:
         self._llm = llm
         self._call = _Call()
         self._json_mode = True
+        self._key = settings.api_key
         self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix=f"llm-{settings.provider}")
         _watch_response(llm, self._call)
         _limit_time(llm, self._call, settings.timeout_seconds)
@@ -72,7 +76,7 @@ class Chat:
                 f"{self.provider} model {self.model} did not answer within {seconds:.3g} s (LLM_TIMEOUT_SECONDS)"
             ) from None
         except Exception as error:  # mem0's classes and the vendors' libraries raise whatever they like
-            raise translate(error, self.provider, self.model, now=datetime.now(UTC)) from error
+            raise translate(error, self.provider, self.model, now=datetime.now(UTC), key=self._key) from error
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -80,27 +84,28 @@ class Chat:
     def _complete(self, prompt: list[dict[str, str]], deadline: float) -> Completion:
         self._call.deadline, self._call.response = deadline, None
         while True:
+            json_mode, sampling = self._json_mode, self._sampling()
             try:
-                text = self._llm.generate_response(prompt, response_format=JSON_MODE if self._json_mode else None)
+                text = self._llm.generate_response(prompt, response_format=JSON_MODE if json_mode else None)
                 break
             except Exception as error:
-                if not self._adapt(error):
+                refused = refused_parameter(error)
+                if refused == "response_format" and json_mode:
+                    self._json_mode = False
+                elif refused == "sampling" and sampling:
+                    self._llm.config.is_reasoning_model = (
+                        True  # as mem0 calls it: temperature and the like are not sent
+                    )
+                else:
                     raise
         response, self._call.response = self._call.response, None
         text = text if isinstance(text, str) else ""  # some providers answer None for an empty answer
         usage = read_usage(response) or estimate([message["content"] for message in prompt], text)
         return Completion(text, usage, was_cut_off(response))
 
-    def _adapt(self, error: Exception) -> bool:
-        """Leave out for good what this model refuses: JSON mode, or temperature and the like (as mem0 names it)."""
-        refused = refused_parameter(error)
-        if refused == "response_format" and self._json_mode:
-            self._json_mode = False
-            return True
-        if refused == "sampling" and getattr(self._llm.config, "is_reasoning_model", True) is not True:
-            self._llm.config.is_reasoning_model = True
-            return True
-        return False
+    def _sampling(self) -> bool:
+        """Whether temperature and the like are sent, and could be left out."""
+        return getattr(self._llm.config, "is_reasoning_model", True) is not True
 
 
 def _make_llm(settings: ProviderSettings) -> Any:
@@ -118,7 +123,8 @@ def _make_llm(settings: ProviderSettings) -> Any:
     except Exception as error:  # a client that cannot even be made: a missing package, key or region
         if isinstance(error, ImportError):
             raise translate(error, settings.provider, str(settings.model), now=datetime.now(UTC)) from error
-        raise InferenceRejected(f"LLM_PROVIDER={settings.provider} cannot be set up: {error}") from error
+        text = detail(error, settings.api_key)
+        raise InferenceRejected(f"LLM_PROVIDER={settings.provider} cannot be set up: {text}") from error
     if settings.provider == "ollama":
         _set_ollama_options(llm.client, ollama_options(settings.options))
     return llm

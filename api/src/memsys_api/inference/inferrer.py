@@ -50,18 +50,22 @@ class LlmInferrer:
     def __init__(
         self,
         model: Model,
-        system_prompt: str,
         *,
+        system_for_user: str,
+        system_for_agent: str,
         normalise: Callable[[str], str],
         timeout_seconds: float,
+        concurrency: int,
         rules: Rules | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model = model
-        self._system_prompt = system_prompt
+        self._system_for_user = system_for_user
+        self._system_for_agent = system_for_agent  # for what an agent remembers of its own, without a user
         self._normalise = normalise
         self._timeout = timeout_seconds
         self._clock = clock
+        self._slots = asyncio.Semaphore(concurrency)
         self._breaker = Breaker(rules or Rules())
         self._last_error: str | None = None
         # Reading a long answer takes milliseconds of pure Python: beside the event loop, and one at a time, so that the
@@ -106,7 +110,8 @@ class LlmInferrer:
             includes=includes,
             excludes=excludes,
         )
-        prompt = [{"role": "system", "content": self._system_prompt}, {"role": "user", "content": question}]
+        system = self._system_for_agent if agent and not user else self._system_for_user
+        prompt = [{"role": "system", "content": system}, {"role": "user", "content": question}]
         deadline = self._clock() + self._timeout
         first = await self._ask(prompt, deadline)
         try:
@@ -138,6 +143,25 @@ class LlmInferrer:
         return await asyncio.get_running_loop().run_in_executor(self._reader, _read, completion, conversation, usage)
 
     async def _ask(self, prompt: list[dict[str, str]], deadline: float) -> Completion:
+        """One call, when its turn comes: within half of the time, so that the call itself has the other half.
+
+        To wait in vain says nothing about the provider, and no breaker counts it.
+        """
+        patience = (deadline - self._clock()) / 2
+        try:
+            async with asyncio.timeout(patience):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise InferenceUnavailable(
+                f"no call of {self._model.provider} model {self._model.model} became free within {patience:.3g} s: "
+                "send less at once or raise LLM_CONCURRENCY"
+            ) from None
+        try:
+            return await self._ask_now(prompt, deadline)
+        finally:
+            self._slots.release()
+
+    async def _ask_now(self, prompt: list[dict[str, str]], deadline: float) -> Completion:
         """One call, through the breaker: whatever the provider answers about this request, it is alive."""
         now = self._clock()
         self._breaker, ticket = self._breaker.acquire(now)

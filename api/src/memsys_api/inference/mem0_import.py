@@ -16,12 +16,12 @@ def llm_factory() -> Any:
     return LlmFactory
 
 
-def extraction_prompt() -> str:
-    """Return mem0's system prompt for extraction."""
+def extraction_prompts() -> tuple[str, str]:
+    """Return mem0's system prompt for extraction, and what it adds where an agent, not a user, remembers."""
     _silence()
-    from mem0.configs.prompts import ADDITIVE_EXTRACTION_PROMPT  # type: ignore[import-untyped]
+    from mem0.configs.prompts import ADDITIVE_EXTRACTION_PROMPT, AGENT_CONTEXT_SUFFIX  # type: ignore[import-untyped]
 
-    return str(ADDITIVE_EXTRACTION_PROMPT)
+    return str(ADDITIVE_EXTRACTION_PROMPT), str(AGENT_CONTEXT_SUFFIX)
 
 
 def _silence() -> None:

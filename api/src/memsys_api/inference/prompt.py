@@ -108,8 +108,11 @@ class PromptChanged(Exception):
     """mem0's prompt is not the one this module was written for."""
 
 
-def system_prompt(base: str) -> str:
-    """Return the system prompt, made of ``base``, mem0's own. Raises :class:`PromptChanged`."""
+def system_prompt(base: str, of_agents: str = "") -> str:
+    """Return the system prompt, made of mem0's own (``base``, perhaps its addition for agents).
+
+    Raises :class:`PromptChanged`.
+    """
     parts = re.split(r"^# (.+)$", base, flags=re.MULTILINE)
     sections = dict(zip(parts[1::2], parts[2::2], strict=True))
     if missing := [name for name in KEPT_SECTIONS if name not in sections]:
@@ -119,7 +122,7 @@ def system_prompt(base: str) -> str:
         if theirs not in kept:
             raise PromptChanged(f"mem0's extraction prompt no longer says {theirs!r}")
         kept = kept.replace(theirs, ours)
-    return f"{kept}\n{DECISIONS}{ANSWER_FORM}"
+    return f"{kept}\n{of_agents}{DECISIONS}{ANSWER_FORM}"
 
 
 def user_prompt(

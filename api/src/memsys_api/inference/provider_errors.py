@@ -18,8 +18,13 @@ _SAMPLING = ("temperature", "top_p", "max_tokens")
 _NO_MONEY = ("insufficient_quota", "credit balance")  # answered as 429 or 400, and no waiting will mend it
 
 
-def translate(error: BaseException, provider: str, model: str, *, now: datetime) -> InferenceError:
-    """Return the error of the contract for ``error``. Status codes and connection errors decide, not the library."""
+def translate(
+    error: BaseException, provider: str, model: str, *, now: datetime, key: str | None = None
+) -> InferenceError:
+    """Return the error of the contract for ``error``. Status codes and connection errors decide, not the library.
+
+    ``key`` is the secret that must not appear in it.
+    """
     if isinstance(error, InferenceError):
         return error
     if isinstance(error, ImportError):
@@ -29,7 +34,7 @@ def translate(error: BaseException, provider: str, model: str, *, now: datetime)
     if status in (401, 403):  # the body may repeat the key
         return InferenceRejected(f"{who} refused the key (HTTP {status}): correct LLM_API_KEY")
     if status is not None:
-        text = f"{who} answered HTTP {status}: {detail(error)}"
+        text = f"{who} answered HTTP {status}: {detail(error, key)}"
         if any(word in str(error).casefold() for word in _NO_MONEY):
             return InferenceRejected(text)
         if status in LATER or status >= 500:
@@ -41,9 +46,9 @@ def translate(error: BaseException, provider: str, model: str, *, now: datetime)
         return InferenceRejected(text, subject="input")
     for cause in _causes(error):
         if isinstance(cause, TimeoutError | OSError) or _TRANSPORT & {base.__name__ for base in type(cause).__mro__}:
-            return InferenceUnavailable(f"{who} does not answer: {detail(error)}")
+            return InferenceUnavailable(f"{who} does not answer: {detail(error, key)}")
     # A provider's library failed on what its server sent: no fault of this request, and perhaps gone with the next.
-    return InferenceUnavailable(f"{who} cannot be used: {type(error).__name__}: {detail(error)}")
+    return InferenceUnavailable(f"{who} cannot be used: {type(error).__name__}: {detail(error, key)}")
 
 
 def refused_parameter(error: BaseException) -> str | None:
@@ -90,8 +95,11 @@ def retry_after(error: BaseException, now: datetime) -> float | None:
     return None
 
 
-def detail(error: BaseException) -> str:
+def detail(error: BaseException, key: str | None = None) -> str:
+    """Return the error's text on one line, shortened, without the key."""
     text = " ".join(str(error).split()) or type(error).__name__
+    if key:
+        text = text.replace(key, "***")
     return text if len(text) <= DETAIL_CHARACTERS else text[:DETAIL_CHARACTERS] + "…"
 
 

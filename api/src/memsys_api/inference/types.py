@@ -122,7 +122,7 @@ class State:
 
 
 class InferenceError(Exception):
-    """Base of all that inference raises. The message may be shown: it holds no key and no conversation."""
+    """Base of all that inference raises. The message may be shown: it holds no key."""
 
 
 class InferenceUnavailable(InferenceError):
