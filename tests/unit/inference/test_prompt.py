@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memsys_api.inference.answers import moment, raw_facts
 from memsys_api.inference.mem0_import import extraction_prompts
-from memsys_api.inference.prompt import PromptChanged, system_prompt, user_prompt
+from memsys_api.inference.prompt import ANSWER_FORM, PromptChanged, system_prompt, user_prompt
+from memsys_api.inference.tolerant_json import loads
 from memsys_api.inference.types import Message
 from memsys_api.model import Memory, Scope
 
@@ -45,6 +47,18 @@ def test_another_prompt_of_mem0_is_noticed() -> None:
         system_prompt(BASE.replace("# GUIDELINES", "# HINTS"))
     with pytest.raises(PromptChanged, match="sole operation"):
         system_prompt(BASE.replace("sole operation", "only task"))
+
+
+def test_the_example_that_the_model_is_shown_is_an_answer_that_is_understood() -> None:
+    shown = ANSWER_FORM.partition("Output:\n")[2].partition("# OUTPUT FORMAT")[0]
+    facts = raw_facts(loads(shown).value)
+    assert [(fact.decision, fact.memory_id, fact.linked, fact.messages) for fact in facts] == [
+        ("supersede", 0, (), (0,)),
+        ("add", None, (1,), (0,)),
+        ("none", 1, (), (0,)),
+    ]
+    assert facts[0].relations == (("User", "works_at", "Stripe", "2025-03-10", None),)
+    assert [moment(fact.event_date) is not None for fact in facts] == [True, True, False]
 
 
 def test_memories_are_shown_under_numbers_and_messages_under_theirs() -> None:
