@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from . import cachefolder
 from .commands import run_logged
 from .locks import exclusive
 from .paths import MODULES_DIR, cache_dir
@@ -47,6 +48,7 @@ def ensure(tools: Iterable[Tool]) -> None:
     wanted = [(tool, _folder(tool)) for tool in tools]
     if all(_is_complete(tool, folder) and _is_linked(tool, folder) for tool, folder in wanted):
         return
+    cachefolder.mark(cache_dir())
     with exclusive(cache_dir() / "build.lock", "the build of the cluster's binaries"):
         for tool, folder in wanted:
             if not _is_complete(tool, folder):

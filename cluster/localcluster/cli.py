@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from types import FrameType
 
-from . import apiserver, binaries, description, providers, targets
+from . import apiserver, binaries, cachefolder, description, providers, targets
 from .errors import ClusterError
 from .locks import exclusive
 from .mounts import unmount_under
@@ -131,13 +131,11 @@ def _down(arguments: argparse.Namespace) -> None:
 
 
 def _clean(arguments: argparse.Namespace) -> None:
-    names = sorted(path.name for path in state_dir().glob("*") if path.is_dir())
-    for name in names:
+    for name in sorted(path.parent.name for path in state_dir().glob("*/cluster.json")):
         _down(argparse.Namespace(name=name))
     cache = cache_dir()
     if cache.exists():
+        cachefolder.check(cache)
         with step(f"remove {cache}"):
             unmount_under(cache)
             shutil.rmtree(cache)
-    if state_dir().exists():
-        state_dir().rmdir()

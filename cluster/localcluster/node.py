@@ -81,8 +81,8 @@ def down(paths: ClusterPaths) -> None:
     _stop_everything(paths)
     netns.remove(paths, Slot(desc.slot) if desc and desc.slot >= 0 else None)
     slots.release(paths.root)
+    _remove_strays(paths)
     shutil.rmtree(paths.run, ignore_errors=True)
-    _remove_links(paths)
 
 
 def _describe(paths: ClusterPaths) -> tuple[Node, ControlPlane]:
@@ -184,15 +184,17 @@ def _all_running(paths: ClusterPaths) -> bool:
 
 def _stop_everything(paths: ClusterPaths) -> None:
     for name in STOP_ORDER:
-        processes.stop(paths.pids, name, seconds=2.0)
+        processes.stop(paths.pids, name, seconds=0.0)
     cgroups.kill_all(paths.identity)
     mounts.unmount_under(paths.root)
     mounts.unmount_under(paths.run)
     cgroups.remove(paths.identity)
 
 
-def _remove_links(paths: ClusterPaths) -> None:
-    """Links and notes that kubelet and the CNI library keep at fixed places, as far as they are this cluster's."""
+def _remove_strays(paths: ClusterPaths) -> None:
+    """What kubelet, the CNI library and containerd's shims keep at fixed places, as far as it is this cluster's."""
+    for address in paths.run.glob("containerd/io.containerd.runtime.v2.task/*/*/address"):
+        Path(address.read_text().removeprefix("unix://")).unlink(missing_ok=True)
     for link in Path("/var/log/containers").glob("*.log"):
         if link.is_symlink() and str(link.readlink()).startswith(str(paths.root)):
             link.unlink()

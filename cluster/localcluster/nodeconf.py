@@ -84,6 +84,10 @@ state = {json.dumps(str(node.paths.run / "containerd"))}
     snapshotter = "overlayfs"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
       runtime_type = "io.containerd.runc.v2"
+      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+        Root = {json.dumps(str(node.paths.run / "runc"))}
+[plugins."io.containerd.internal.v1.opt"]
+  path = {json.dumps(str(root / "opt"))}
 """
 
 

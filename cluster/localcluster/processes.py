@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .errors import ClusterError
-from .progress import say, tail
+from .progress import say
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -133,8 +133,8 @@ def _identity(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def stop(pids: Path, name: str, seconds: float = 10.0, log: Path | None = None) -> None:
-    """Asks the process to end, insists after `seconds`, and forgets it. No other process is touched.
+def stop(pids: Path, name: str, seconds: float = 10.0) -> None:
+    """Asks the process to end, insists after `seconds` (0: at once), and forgets it. No other process is touched.
 
     Raises:
         ClusterError: it survived SIGKILL (it hangs in the kernel).
@@ -143,17 +143,12 @@ def stop(pids: Path, name: str, seconds: float = 10.0, log: Path | None = None) 
     if record is not None and is_running(record):
         _signal(record, signal.SIGTERM)
         if not _gone_within(record, seconds):
-            say(f"    {name} did not end within {seconds:.0f} s of SIGTERM; killing it")
+            if seconds > 0:
+                say(f"    {name} did not end within {seconds:.0f} s of SIGTERM; killing it")
             _signal(record, signal.SIGKILL)
             if not _gone_within(record, 10.0):
-                words = f"\n{tail(log)}" if log else ""
-                raise ClusterError(f"{name} (pid {record.pid}) survived SIGKILL; it hangs in the kernel{words}")
+                raise ClusterError(f"{name} (pid {record.pid}) survived SIGKILL: it hangs in the kernel")
     (pids / f"{name}.json").unlink(missing_ok=True)
-
-
-def recorded(pids: Path) -> list[str]:
-    """The names of all recorded processes."""
-    return sorted(path.stem for path in pids.glob("*.json"))
 
 
 def _signal(record: Record, number: signal.Signals) -> None:

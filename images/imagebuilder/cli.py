@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
-from localcluster import layout
+from localcluster import cachefolder, layout
 from localcluster.errors import ClusterError
 from localcluster.images import project_layout
 from localcluster.locks import exclusive
@@ -94,6 +94,7 @@ def _build(arguments: argparse.Namespace) -> None:
     if not pending:
         return
     required = {image.name for image in needed(pending, own_bases)}
+    cachefolder.mark(cache_dir())
     require(IMAGES)
     say(f"  images on {'self-built' if own_bases else 'upstream'} bases")
     with exclusive(cache_dir() / "images.lock", "the image store"), tempfile.TemporaryDirectory() as secrets_folder:
