@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -42,6 +42,10 @@ def _supabase_url(value: SecretStr) -> SecretStr:
             "project's 'Connect' page, postgresql://postgres.<ref>:<password>@<host>:5432/postgres"
         )
     return _postgres_url(value)
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
 
 
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
@@ -168,7 +172,7 @@ class Settings(BaseSettings):
     )
     host: str = Field("0.0.0.0", validation_alias="MEMSYS_HOST", description="Address to listen on.")  # noqa: S104
     port: int = Field(8000, ge=1, le=65_535, validation_alias="MEMSYS_PORT", description="Port to listen on.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = Field(
         "INFO", validation_alias="MEMSYS_LOG_LEVEL", description="Least severe level that is logged."
     )
     max_body_bytes: int = Field(
