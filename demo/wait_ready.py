@@ -41,6 +41,7 @@ def main() -> int:
 
     started = time.monotonic()
     shown: dict[str, tuple[str, str, str]] = {}
+    said: set[tuple[str, str, str, str]] = set()  # a pod that keeps restarting is told once, not at every turn
     print(f"waiting for MemorySystem {options.namespace}/{options.name} to be Ready")
     while True:
         elapsed = time.monotonic() - started
@@ -49,6 +50,8 @@ def main() -> int:
             line = (condition["status"], condition.get("reason", ""), condition.get("message", ""))
             if shown.get(kind) != line:
                 shown[kind] = line
+            if (kind, *line) not in said:
+                said.add((kind, *line))
                 print(f"  {elapsed:5.0f} s  {kind:<14} {line[0]:<8} {line[1]:<22} {line[2]}", flush=True)
         ready = conditions.get("Ready", {})
         if ready.get("status") == "True" and observed == generation:
