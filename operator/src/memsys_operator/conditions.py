@@ -56,9 +56,7 @@ def serving(workload: Manifest | None) -> bool:
     """Whether all replicas of a workload are ready."""
     if workload is None:
         return False
-    ready: int = workload.get("status", {}).get("readyReplicas") or 0
-    wanted: int = workload["spec"].get("replicas", 1)
-    return ready >= wanted
+    return bool((workload.get("status", {}).get("readyReplicas") or 0) >= workload["spec"].get("replicas", 1))
 
 
 def rolling(workload: Manifest | None) -> bool:
@@ -67,7 +65,7 @@ def rolling(workload: Manifest | None) -> bool:
         return False
     status = workload.get("status", {})
     wanted = workload["spec"].get("replicas", 1)
-    return (
+    return bool(
         (status.get("observedGeneration") or 0) < workload["metadata"].get("generation", 0)
         or (status.get("updatedReplicas") or 0) < wanted
         or (workload["kind"] == "Deployment" and (status.get("replicas") or 0) > wanted)

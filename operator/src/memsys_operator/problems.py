@@ -6,6 +6,7 @@ new text is a write to the status.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,10 @@ from typing import Any
 _IMAGE_REASONS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
 )
-_LONGEST = 400
+_LONGEST = 300
+#: How much of a container's last words is told.
+_LAST_WORDS = 160
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ def _container_problem(pod: str, container: Mapping[str, Any]) -> Problem | None
         return Problem(settled, _cut(f"pod {pod}: image {container.get('image')} cannot be pulled: {detail}"))
     ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated")
     if ended and not container.get("ready"):
-        said = " ".join((ended.get("message") or "").split())[-_LONGEST // 2 :]
+        said = _last_words(ended.get("message") or "")
         text = f"pod {pod}: container {container['name']} ended with exit code {ended.get('exitCode')}"
         if ended.get("reason") not in (None, "Error", "Completed"):
             text += f" ({ended['reason']})"
@@ -71,6 +75,17 @@ def _container_problem(pod: str, container: Mapping[str, Any]) -> Problem | None
 def _condition(pod: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
     conditions: Sequence[Mapping[str, Any]] = pod.get("status", {}).get("conditions") or ()
     return next((c for c in conditions if c.get("type") == kind), {})
+
+
+def _last_words(log: str) -> str:
+    """The last lines of a log that fit, whole and without colours; of a longer last line its beginning."""
+    lines = [" ".join(line.split()) for line in _ANSI.sub("", log).splitlines()]
+    told: list[str] = []
+    for line in reversed([line for line in lines if line]):
+        if told and sum(map(len, told)) + len(told) + len(line) > _LAST_WORDS:
+            break
+        told.insert(0, line)
+    return " / ".join(told)
 
 
 def _cut(text: str) -> str:

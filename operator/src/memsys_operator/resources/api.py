@@ -52,7 +52,7 @@ def environment(system: System) -> dict[str, str | int]:
     values: dict[str, str | int] = {
         "MEMSYS_HOST": "0.0.0.0",  # noqa: S104 - the pod's own address; a NetworkPolicy limits the port
         "MEMSYS_PORT": spec.api.port,
-        "MEMSYS_LOG_LEVEL": spec.api.log_level,
+        "MEMSYS_LOG_LEVEL": spec.api.log_level.upper(),
         "MEMSYS_SECRETS_DIR": "/run/secrets/memsys",
         "VECTOR_STORE": spec.vector_store.provider,
         "VECTOR_PRECISION": embedding.precision,
