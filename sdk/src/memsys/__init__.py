@@ -1,5 +1,6 @@
 """Python client and wire models for memsys."""
 
+from memsys._version import __version__
 from memsys.aio import AsyncClient
 from memsys.breaker import CircuitBreaker
 from memsys.client import Client
@@ -72,5 +73,3 @@ __all__ = [
     "Unreachable",
     "__version__",
 ]
-
-__version__ = "0.1.0"

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
+from memsys._version import __version__
 from memsys.exchange import Options
 from memsys.operations import Call
 
-USER_AGENT = f"memsys-python/{version('memsys')}"
+USER_AGENT = f"memsys-python/{__version__}"
 
 
 def base_url(url: str) -> str:
