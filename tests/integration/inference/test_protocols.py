@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from pydantic import SecretStr
 
 from memsys_api import inference
 from memsys_api.inference import Add, InferenceRejected, InferenceUnavailable, Message, Nothing, Supersede
@@ -137,6 +138,20 @@ async def test_a_provider_that_hangs_up(provider: str, llm: ScriptedLLM, connect
     inferrer = await connect(provider)
     with pytest.raises(InferenceUnavailable):
         await inferrer.infer(TALK, observed_at=NOW)
+
+
+@pytest.mark.parametrize("provider", ["openai_structured", "vllm", "lmstudio", "deepseek", "xai", "minimax"])
+async def test_relatives_of_openai(provider: str, llm: ScriptedLLM) -> None:
+    llm.say(json.dumps(ANSWER))
+    settings = Settings(llm_provider=provider, llm_base_url=llm.openai_url, llm_api_key=SecretStr("sk-scripted"))
+    inferrer = await inference.create(settings)
+    assert inferrer is not None
+    found = await inferrer.infer(TALK, EXISTING, observed_at=NOW)
+    await inferrer.close()
+    assert [type(decision) for decision in found.decisions] == [Supersede, Add, Nothing]
+    assert found.usage.calls == 1
+    assert found.usage.estimated == (provider == "openai_structured")  # mem0's class keeps its response to itself
+    assert llm.calls[0].headers["authorization"] == "Bearer sk-scripted"
 
 
 async def test_a_start_does_not_need_the_provider(llm: ScriptedLLM) -> None:
