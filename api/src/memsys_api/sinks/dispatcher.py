@@ -95,7 +95,7 @@ class Dispatcher:
         errors = await self._apply(records)
         by_memory = {(held.project, held.memory_id): held for held in claims}
         applied = [r for r in records if (r.project, r.id) not in errors]
-        failed = [self._failure(by_memory[memory], error) for memory, error in errors.items()]
+        failed = [self.failure(by_memory[memory], error) for memory, error in errors.items()]
         await deliveries.settle(self._database, self._sink.name, lease, applied, failed)
         SINK_DELIVERIES.labels(self._sink.name, "applied").inc(len(applied))
         for failure in failed:
@@ -139,7 +139,8 @@ class Dispatcher:
             return await self._apply(records[:middle]) | await self._apply(records[middle:])
         return {(r.project, r.id): ValueError(refused[r.id]) for r in records if r.id in refused}
 
-    def _failure(self, held: Claim, error: Exception) -> Failure:
+    def failure(self, held: Claim, error: Exception) -> Failure:
+        """What becomes of a claim whose attempt failed: due again after a wait, or parked after the last attempt."""
         wait = timedelta(seconds=self._retry_base * 2 ** (held.attempts - 1)) if held.attempts < ATTEMPTS else None
         cause: deliveries.Cause = "away" if isinstance(error, SinkUnavailable) else "record"
         return Failure(held, cause, f"{error}"[:_ERROR_LENGTH], wait)

@@ -1,0 +1,112 @@
+"""Idempotency keys: the same request is carried out once, whoever repeats it, wherever and after whatever."""
+
+from __future__ import annotations
+
+import asyncio
+
+import psycopg
+import pytest
+
+from memsys_api.ports import EmbedderUnavailable
+
+from .conftest import Dsn, Fleet, Replica
+from .support.waiting import until
+
+KEY = {"Idempotency-Key": "order-66"}
+
+
+async def _count(api: Replica) -> int:
+    return len((await api.client.get("/memories")).json()["results"])
+
+
+async def test_a_repeated_request_is_answered_the_same_and_stores_nothing(api: Replica) -> None:
+    body = {"messages": [{"role": "user", "content": "one"}, {"role": "user", "content": "two"}], "user_id": "u"}
+    first = await api.client.post("/memories", json=body, headers=KEY)
+    again = await api.client.post("/memories", json=body, headers=KEY)
+    assert first.status_code == again.status_code == 200
+    assert first.json() == again.json()
+    assert await _count(api) == 2
+
+
+async def test_the_first_answer_stands_after_the_memory_has_changed(api: Replica) -> None:
+    first = (await api.client.post("/memories", json={"text": "one"}, headers=KEY)).json()
+    await api.client.put(f"/memories/{first['results'][0]['id']}", json={"text": "two"})
+    assert (await api.client.post("/memories", json={"text": "one"}, headers=KEY)).json() == first
+    await api.client.delete(f"/memories/{first['results'][0]['id']}")
+    assert (await api.client.post("/memories", json={"text": "one"}, headers=KEY)).json() == first
+    assert await _count(api) == 0
+
+
+@pytest.mark.parametrize("change", [{"text": "two"}, {"user_id": "u"}, {"metadata": {"a": 1}}])
+async def test_another_request_under_the_same_key_is_refused(api: Replica, change: dict[str, object]) -> None:
+    await api.client.post("/memories", json={"text": "one"}, headers=KEY)
+    refused = await api.client.post("/memories", json={"text": "one"} | change, headers=KEY)
+    assert refused.status_code == 409
+    assert refused.json()["type"].endswith("/idempotency-conflict")
+    assert refused.json()["errors"][0]["field"] == "Idempotency-Key"
+    assert await _count(api) == 1
+
+
+async def test_a_key_belongs_to_its_project(api: Replica) -> None:
+    await api.client.post("/memories", json={"text": "one"}, headers=KEY)
+    other = await api.client.post("/memories", json={"text": "two"}, headers=KEY | {"X-Memsys-Project": "other"})
+    assert other.status_code == 200
+
+
+async def test_replicas_that_race_store_once_and_answer_the_same(fleet: Fleet) -> None:
+    async with fleet.replica() as one, fleet.replica() as two:
+        answers = await asyncio.gather(
+            *(r.client.post("/memories", json={"text": "tea"}, headers=KEY) for r in (one, two) * 8)
+        )
+        assert {a.status_code for a in answers} == {200}
+        assert len({a.text for a in answers}) == 1
+        assert await _count(one) == 1
+
+
+async def test_a_request_that_failed_leaves_its_key_free(api: Replica) -> None:
+    api.embedder.fault = EmbedderUnavailable("away")
+    assert (await api.client.post("/memories", json={"text": "one"}, headers=KEY)).status_code == 503
+    api.embedder.fault = None
+    assert (await api.client.post("/memories", json={"text": "one"}, headers=KEY)).status_code == 200
+    assert await _count(api) == 1
+
+
+async def test_a_replica_that_dies_in_the_transaction_leaves_its_key_free(api: Replica, dsn: Dsn) -> None:
+    """Another session holds the key uncommitted, as a replica in the middle of its write does, and is killed."""
+    dying = await psycopg.AsyncConnection.connect(dsn.superuser)
+    await dying.execute(
+        "INSERT INTO idempotency (project, key, request_hash, memory_ids) VALUES ('default', %s, 'x', '{}')",
+        (KEY["Idempotency-Key"],),
+    )
+    waiting = asyncio.create_task(api.client.post("/memories", json={"text": "one"}, headers=KEY))
+    with psycopg.connect(dsn.superuser, autocommit=True) as watcher:
+
+        def blocked() -> bool:
+            row = watcher.execute(
+                """SELECT count(*) FROM pg_stat_activity
+                   WHERE wait_event_type = 'Lock' AND datname = current_database()"""
+            ).fetchone()
+            return row == (1,)
+
+        await until("the request waits for the other session", blocked)
+        watcher.execute("SELECT pg_terminate_backend(%s)", (dying.info.backend_pid,))
+    assert (await waiting).status_code == 200
+    await dying.close()
+    assert await _count(api) == 1
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "naïve", "tab\there"])
+async def test_a_key_that_cannot_be_one_is_refused(api: Replica, key: str) -> None:
+    answer = await api.client.post(
+        "/memories", json={"text": "one"}, headers={"Idempotency-Key": key.encode("latin-1")}
+    )  # type: ignore[dict-item]
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["field"] == "Idempotency-Key"
+
+
+async def test_no_memory_text_stands_among_the_keys(api: Replica, dsn: Dsn) -> None:
+    await api.client.post("/memories", json={"text": "xyzzy plugh"}, headers=KEY)
+    with psycopg.connect(dsn.superuser) as conn:
+        rows = conn.execute("SELECT i::text FROM idempotency i").fetchall()
+    assert len(rows) == 1
+    assert "xyzzy" not in rows[0][0]
