@@ -61,9 +61,7 @@ class ProviderEmbedder:
         if not texts:
             return np.empty((0, self.dimensions), np.float32)
         parts = [list(texts[start : start + REQUEST_TEXTS]) for start in range(0, len(texts), REQUEST_TEXTS)]
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._call(part)) for part in parts]
-        return np.concatenate([task.result() for task in tasks])
+        return np.concatenate(await asyncio.gather(*map(self._call, parts)))
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

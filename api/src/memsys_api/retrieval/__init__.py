@@ -3,12 +3,14 @@
 from memsys_api.retrieval.calibration import CALIBRATION_TEXTS, baseline
 from memsys_api.retrieval.names import embedding_text
 from memsys_api.retrieval.query import analyse
-from memsys_api.retrieval.ranking import REACH, Weights, rank
+from memsys_api.retrieval.ranking import Weights, rank
+from memsys_api.retrieval.signals import REACH, SIGNALS, signals
 from memsys_api.retrieval.types import Candidate, Query, Ranked, Source, TimeRange
 
 __all__ = [
     "CALIBRATION_TEXTS",
     "REACH",
+    "SIGNALS",
     "Candidate",
     "Query",
     "Ranked",
@@ -19,4 +21,5 @@ __all__ = [
     "baseline",
     "embedding_text",
     "rank",
+    "signals",
 ]

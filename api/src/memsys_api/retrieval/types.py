@@ -26,7 +26,7 @@ class Candidate:
     """One memory that may answer, with the raw scores of the stores. All candidates of one query are ranked together.
 
     The store supplies the union of three sets: the best by vector, the best by text, those the graph named; and
-    around each of them its neighbours, the memories up to :data:`~memsys_api.retrieval.ranking.REACH` turns before
+    around each of them its neighbours, the memories up to :data:`~memsys_api.retrieval.signals.REACH` turns before
     and after in the same run. A neighbour is a full candidate: it carries its own scores (a neighbour that no list
     named still has a cosine similarity, and a text score of 0 when it shares no word).
     """
