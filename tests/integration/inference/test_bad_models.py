@@ -208,12 +208,13 @@ async def test_waiting_for_a_turn_is_no_failure_of_the_provider(llm: ScriptedLLM
 async def test_the_event_loop_is_never_blocked(llm: ScriptedLLM, connect: Connect) -> None:
     """Large conversations, large answers, slow models, eight at once: the loop keeps its beat.
 
-    The limit leaves room for the threads of the scripted server, which share the interpreter, and for a busy machine; a
-    call made on the loop would hold it for the second that the model takes.
+    Two measures that a busy machine does not falsify: a call made on the loop would hold it for the two seconds that
+    the model takes, and answers read on the loop would cost its own thread their processor time.
     """
     inferrer = await connect(llm_concurrency=8)
     facts = [{"text": f"User saw {n} moose " + "in the far north " * 20} for n in range(300)]
-    llm.answer = lambda call: Reply(json.dumps({"memory": facts}), delay=1.0)
+    answer = Reply(json.dumps({"memory": facts}), delay=2.0)
+    llm.answer = lambda call: answer
     talk = [Message("user", "I saw many moose in the far north and a lake " * 1000)]
     worst, done = 0.0, asyncio.Event()
 
@@ -225,7 +226,10 @@ async def test_the_event_loop_is_never_blocked(llm: ScriptedLLM, connect: Connec
             worst = max(worst, time.monotonic() - before - 0.005)
 
     beating = asyncio.create_task(beat())
+    processor_time = time.thread_time()
     await asyncio.gather(*(inferrer.infer(talk, EXISTING, observed_at=NOW) for _ in range(8)))
+    processor_time = time.thread_time() - processor_time
     done.set()
     await beating
-    assert worst < 0.25, f"the loop stood still for {worst * 1000:.0f} ms"
+    assert worst < 1.0, f"the loop stood still for {worst * 1000:.0f} ms"
+    assert processor_time / 8 < 0.03, f"one inference cost the loop {processor_time / 8 * 1000:.0f} ms"
