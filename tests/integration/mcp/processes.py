@@ -72,9 +72,7 @@ def python_module(
 def served(app: ASGIApp, port: int | None = None) -> Iterator[str]:
     """Serve an application from a thread of this process."""
     port = port or free_port()
-    server = uvicorn.Server(
-        uvicorn.Config(app, port=port, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
-    )
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     wait_until(lambda: server.started, "the application is served", START_SECONDS)

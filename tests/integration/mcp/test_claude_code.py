@@ -2,86 +2,66 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
+import json
 import sys
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from . import npm
 from .clients import Target
-from .processes import cache, held
+from .processes import Process
 
-VERSION = "2.1.197"
-INSTALL_SECONDS = 280
-RUN_SECONDS = 100
+PACKAGE = "@anthropic-ai/claude-code@2.1.197"
 
 
 @pytest.fixture(scope="session")
-def claude() -> Path:
-    """The CLI, installed once into the cache."""
-    npm = shutil.which("npm")
-    assert npm, "npm is not installed; on Debian: apt-get install npm"
-    folder = cache() / "npm" / f"claude-code-{VERSION}"
-    with held(folder):
-        if not (folder / "complete").exists():
-            package = f"@anthropic-ai/claude-code@{VERSION}"
-            command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), package]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS)
-            assert done.returncode == 0, done.stderr
-            (folder / "complete").touch()
-    return folder / "node_modules" / ".bin" / "claude"
+def programs() -> Path:
+    return npm.installed("claude-code", PACKAGE)
 
 
-@dataclass
-class Claude:
-    """The CLI of a user with a home and a project directory of their own."""
-
-    binary: Path
-    home: Path
-    directory: Path
-
-    def __call__(self, *arguments: str) -> str:
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self.home),
-            "DISABLE_AUTOUPDATER": "1",
-            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-        }
-        done = subprocess.run(
-            [self.binary, *arguments],
-            cwd=self.directory,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=RUN_SECONDS,
-        )
-        assert done.returncode == 0, f"claude {' '.join(arguments)}\n{done.stdout}{done.stderr}"
-        return done.stdout
+def states(listed: str) -> dict[str, str]:
+    """What ``claude mcp list`` says of each server."""
+    return {line.partition(":")[0]: line for line in listed.splitlines() if ":" in line}
 
 
-@pytest.fixture
-def user(claude: Path, tmp_path: Path) -> Claude:
-    directory = tmp_path / "home" / "checkout"
-    directory.mkdir(parents=True)
-    return Claude(claude, tmp_path / "home", directory)
-
-
-def test_it_connects_over_http_sse_and_stdio_and_not_with_a_wrong_key(user: Claude, target: Target):
+def test_it_connects_over_http_sse_and_stdio_and_not_with_a_wrong_key(
+    programs: Path, target: Target, real_mcp: Process, tmp_path: Path
+):
+    directory = tmp_path / "checkout"
+    directory.mkdir()
+    claude = partial(npm.run, programs, "claude", "mcp", directory=directory, home=tmp_path)
     bearer = f"Authorization: Bearer {target.key}"
+    http, sse = ("add", "--transport", "http"), ("add", "--transport", "sse")
     in_path = f"{target.mcp_url}/p/{target.project}/mcp"
-    header = f"X-Memsys-Project: {target.project}"
-    user("mcp", "add", "--transport", "http", "by-path", in_path, "--header", bearer)
-    anywhere = f"{target.mcp_url}/mcp"
-    user("mcp", "add", "--transport", "http", "by-header", anywhere, "--header", bearer, "--header", header)
-    user("mcp", "add", "--transport", "sse", "by-sse", f"{target.mcp_url}/sse", "--header", bearer)
-    user("mcp", "add", "--transport", "http", "wrong-key", in_path, "--header", "Authorization: Bearer msk_wrong")
-    settings = ["-e", f"MEMSYS_API_URL={target.api_url}", "-e", f"MEMSYS_API_KEY={target.key}"]
-    user("mcp", "add", "by-stdio", *settings, "--", sys.executable, "-m", "memsys_mcp", "--stdio")
-    listed = user("mcp", "list")
-    state = {line.partition(":")[0]: line for line in listed.splitlines() if ":" in line}
+    claude(*http, "by-path", in_path, "--header", bearer)
+    by_header = ("--header", bearer, "--header", f"X-Memsys-Project: {target.project}")
+    claude(*http, "by-header", f"{target.mcp_url}/mcp", *by_header)
+    claude(*sse, "by-sse", f"{target.mcp_url}/sse", "--header", bearer)
+    claude(*http, "wrong-key", in_path, "--header", "Authorization: Bearer msk_wrong")
+    settings = ("-e", f"MEMSYS_API_URL={target.api_url}", "-e", f"MEMSYS_API_KEY={target.key}")
+    # Claude Code starts it with the environment of the CLI, which here knows no source tree.
+    paths = ("-e", f"PYTHONPATH={':'.join(path for path in sys.path if path)}")
+    claude("add", "by-stdio", *settings, *paths, "--", sys.executable, "-m", "memsys_mcp", "--stdio")
+    listed = claude("list")
     for name in ("by-path", "by-header", "by-sse", "by-stdio"):
-        assert "Connected" in state[name], listed
-    assert "Failed to connect" in state["wrong-key"], listed
+        assert "Connected" in states(listed)[name], f"{listed}\n{real_mcp.logged()[-2000:]}"
+    assert "Failed to connect" in states(listed)["wrong-key"], listed
+
+
+def test_a_file_checked_in_by_a_team_takes_address_and_key_from_the_environment(
+    programs: Path, target: Target, tmp_path: Path
+):
+    directory = tmp_path / "checkout"
+    directory.mkdir()
+    page = (Path(__file__).parents[3] / "docs" / "connect-claude-code.md").read_text()
+    block = page.split("check this in as `.mcp.json`:")[1].partition("Everybody sets")[0]
+    servers = json.loads(block.replace("/p/shop/", f"/p/{target.project}/"))
+    (directory / ".mcp.json").write_text(json.dumps(servers))
+    # Trust is asked for in a dialogue on the first start; this is what it writes.
+    trusted = {"projects": {str(directory): {"hasTrustDialogAccepted": True, "enabledMcpjsonServers": ["memsys"]}}}
+    (tmp_path / ".claude.json").write_text(json.dumps(trusted))
+    variables = {"MEMSYS_MCP_URL": target.mcp_url, "MEMSYS_API_KEY": target.key}
+    listed = npm.run(programs, "claude", "mcp", "list", directory=directory, home=tmp_path, variables=variables)
+    assert "Connected" in states(listed)["memsys"], listed
