@@ -14,8 +14,9 @@ _STATUS_TIMEOUT_SECONDS = 5.0
 class MemoryAPI:
     """Calls to the APIs of all systems over one connection pool."""
 
-    def __init__(self) -> None:
-        self._http = httpx.AsyncClient(headers={"User-Agent": "memsys-operator"}, trust_env=False)
+    def __init__(self, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        headers = {"User-Agent": "memsys-operator"}
+        self._http = httpx.AsyncClient(headers=headers, trust_env=False, transport=transport)
 
     async def aclose(self) -> None:
         await self._http.aclose()

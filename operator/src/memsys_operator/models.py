@@ -177,9 +177,7 @@ def _index(dimensions: int, precision: Precision, asked: Index) -> tuple[Index, 
     if dimensions <= limit:
         if asked == "hnsw":
             return "hnsw", f"{size}: HNSW, as spec.vectorStore.index asks"
-        if dimensions <= HNSW_LIMIT["float32"]:
-            return "auto", f"{size}: exact within a small scope, HNSW for large ones"
-        return "hnsw", f"{size}: HNSW on halfvec, which indexes up to {limit}"
+        return "auto", f"{size}: exact within a small scope, HNSW (up to {limit} dimensions) for large ones"
     if precision == "float32" and dimensions <= HNSW_LIMIT["halfvec"]:
         remedy = "set spec.vectorStore.precision to halfvec to have it indexed"
     else:

@@ -14,7 +14,7 @@ from memsys_operator.errors import Rejected
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
 
 
 class SecretKeyRef(_Model):
@@ -48,7 +48,7 @@ class Storage(_Model):
 
 class Images(_Model):
     postgres: str | None = None
-    neo4j: str | None = None
+    neo4j: str | None = Field(default=None, alias="neo4j")
     api: str | None = None
     mcp: str | None = None
     pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None

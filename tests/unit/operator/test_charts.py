@@ -1,0 +1,47 @@
+"""What of the charts can be checked without rendering them: `contract/` renders and applies them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from jsonschema import Draft7Validator
+
+import memsys_operator
+
+ROOT = Path(__file__).resolve().parents[3]
+CHARTS = ["memsys-operator", "memsys"]
+
+
+def test_the_chart_carries_the_resource_definition_as_it_is() -> None:
+    source = (ROOT / "crds/memorysystems.memsys.dev.yaml").read_text()
+    copy = (ROOT / "charts/memsys-operator/files/memorysystems.memsys.dev.yaml").read_text()
+    assert copy == source, "run charts/sync-crds"
+
+
+@pytest.mark.parametrize("chart", CHARTS)
+def test_the_default_values_are_valid_and_an_unknown_one_is_not(chart: str) -> None:
+    folder = ROOT / "charts" / chart
+    schema = Draft7Validator(json.loads((folder / "values.schema.json").read_text()))
+    values = yaml.safe_load((folder / "values.yaml").read_text())
+    assert list(schema.iter_errors(values)) == []
+    assert list(schema.iter_errors({**values, "replicaCount": 2})) != []
+
+
+def test_the_schema_knows_every_value_that_the_templates_use() -> None:
+    folder = ROOT / "charts/memsys-operator"
+    schema = json.loads((folder / "values.schema.json").read_text())["properties"]
+    used = set()
+    for template in (folder / "templates").iterdir():
+        used |= set(re.findall(r"\.Values\.([a-zA-Z]+)", template.read_text()))
+    assert used <= set(schema)
+    assert set(yaml.safe_load((folder / "values.yaml").read_text())) == set(schema) - {"global"}
+
+
+@pytest.mark.parametrize("chart", CHARTS)
+def test_charts_have_the_version_of_the_operator(chart: str) -> None:
+    meta = yaml.safe_load((ROOT / "charts" / chart / "Chart.yaml").read_text())
+    assert meta["version"] == meta["appVersion"] == memsys_operator.__version__

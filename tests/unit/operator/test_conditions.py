@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from memsys_operator import conditions
+from memsys_operator.conditions import Condition, Findings
+from memsys_operator.errors import Broken, Rejected, Waiting
+from memsys_operator.observed import Observed
+from memsys_operator.sync import SyncReport
+
+from .support import memory_system, seen, system, whole, workload
+
+TYPES = [
+    "Ready", "PostgresReady", "GraphReady", "APIReady", "MCPReady", "GraphSynced", "Reconciling", "Stalled",
+]  # fmt: skip
+SYNCED = SyncReport(available=True)
+
+
+def told(observed: Observed, found: Findings | None = None, **more: Any) -> dict[str, Condition]:
+    return {c.type: c for c in conditions.conditions("m", observed, found or Findings(), **more)}
+
+
+def truths(observed: Observed, found: Findings | None = None, **more: Any) -> dict[str, str]:
+    return {kind: c.status for kind, c in told(observed, found, **more).items()}
+
+
+def test_a_whole_system_is_ready_and_quiet() -> None:
+    assert truths(seen(*whole()), Findings(sync=SYNCED)) == dict(
+        zip(TYPES, ["True", "True", "True", "True", "True", "True", "False", "False"], strict=True)
+    )
+
+
+def test_an_empty_cluster_is_not_ready_and_says_what_is_missing() -> None:
+    found = told(Observed(), Findings(waiting={"api": Waiting("WaitingForPostgres", "later")}))
+    assert found["Ready"].status == "False"
+    assert found["Ready"].message == "Postgres: StatefulSet m-postgres does not exist"
+    assert (found["APIReady"].reason, found["MCPReady"].reason) == ("WaitingForPostgres", "NotCreated")
+    assert found["Reconciling"].status == "True"
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_one_part_that_is_not_ready_makes_the_system_not_ready(index: int) -> None:
+    objects = whole()
+    objects[index]["status"]["readyReplicas"] = 0
+    found = told(seen(*objects))
+    assert found[TYPES[index + 1]].status == "False"
+    assert found["Ready"].status == "False"
+    assert found["Ready"].message.startswith(TYPES[index + 1].removesuffix("Ready"))
+    assert found["Reconciling"].status == "True"
+
+
+def test_what_a_pod_suffers_from_stands_in_the_condition() -> None:
+    objects = whole()
+    objects[2]["status"]["readyReplicas"] = 0
+    scheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no room"}
+    labels = {"app.kubernetes.io/component": "api"}
+    pod = {"metadata": {"name": "m-api-1", "labels": labels}, "status": {"conditions": [scheduled]}}
+    found = told(seen(*objects, pods=(pod,)))
+    assert found["APIReady"].reason == found["Ready"].reason == "Unschedulable"
+    assert "no room" in found["Ready"].message
+
+
+def test_a_graph_that_is_away_is_told_after_the_parts_that_everything_needs() -> None:
+    objects = whole()
+    objects[1]["status"]["readyReplicas"] = objects[3]["status"]["readyReplicas"] = 0
+    assert told(seen(*objects))["Ready"].message.startswith("MCP")
+
+
+@pytest.mark.parametrize("change", ["updatedReplicas", "observedGeneration"])
+def test_a_rollout_keeps_the_system_ready_and_reconciling(change: str) -> None:
+    objects = whole()
+    objects[2]["status"][change] = 0
+    found = told(seen(*objects))
+    assert (found["Ready"].status, found["Reconciling"].status) == ("True", "True")
+    assert found["Reconciling"].reason == "RollingOut"
+
+
+def test_an_old_pod_that_has_not_gone_is_a_rollout_too() -> None:
+    objects = whole()
+    objects[3]["status"]["replicas"] = 2
+    assert truths(seen(*objects))["Reconciling"] == "True"
+
+
+def test_writes_of_this_pass_are_reconciling() -> None:
+    assert truths(seen(*whole()), Findings(changes=1))["Reconciling"] == "True"
+
+
+@pytest.mark.parametrize("problem", [Rejected("spec.x: no"), Broken("CredentialsLost", "gone")])
+def test_a_problem_that_needs_a_person_is_stalled_and_not_ready(problem: Rejected | Broken) -> None:
+    found = told(seen(*whole()), Findings(problem=problem))
+    assert (found["Ready"].status, found["Stalled"].status, found["Reconciling"].status) == ("False", "True", "False")
+    assert found["Ready"].reason == found["Stalled"].reason == problem.reason
+    assert found["Stalled"].message == problem.message
+    assert found["PostgresReady"].status == "True", "what runs is told as it is"
+
+
+def test_an_obstacle_stalls_without_taking_readiness_away() -> None:
+    found = told(seen(*whole()), Findings(obstacles=[Broken("StorageNotExpandable", "too small")]))
+    assert (found["Ready"].status, found["Stalled"].status) == ("True", "True")
+
+
+def test_a_lost_graph_password_is_told_at_the_graph() -> None:
+    found = told(seen(*whole()), Findings(graph_problem=Broken("CredentialsLost", "gone")))
+    assert (found["GraphReady"].status, found["GraphReady"].reason) == ("False", "CredentialsLost")
+    assert (found["Ready"].status, found["Stalled"].status, found["APIReady"].status) == ("False", "True", "True")
+
+
+def test_without_a_graph_its_conditions_are_true_and_say_why() -> None:
+    objects = [obj for obj in whole() if obj["metadata"]["name"] != "m-neo4j"]
+    found = told(seen(*objects), graph=False)
+    assert found["Ready"].status == "True"
+    assert found["GraphReady"] == Condition("GraphReady", "True", "Disabled", "spec.graph.provider is none")
+    assert found["GraphSynced"].reason == "Disabled"
+
+
+def test_a_paused_system_is_not_reconciling() -> None:
+    found = told(Observed(), paused=True)
+    assert (found["Reconciling"].status, found["Reconciling"].reason) == ("False", "Paused")
+    assert found["Ready"].status == "False"
+
+
+@pytest.mark.parametrize(
+    ("report", "status", "reason"),
+    [
+        (SyncReport(available=True), "True", "Synced"),
+        (SyncReport(available=True, pending=9, lag_seconds=20), "True", "Synced"),
+        (SyncReport(available=True, pending=9, lag_seconds=120), "False", "Behind"),
+        (SyncReport(available=True, parked=1), "False", "Parked"),
+        (SyncReport(available=False, pending=1), "False", "GraphUnavailable"),
+        (SyncReport(error="away"), "Unknown", "APIUnreachable"),
+        (None, "Unknown", "NotChecked"),
+    ],
+)
+def test_the_graph_is_synced_or_the_reason_says_why_not(report: SyncReport | None, status: str, reason: str) -> None:
+    found = conditions.graph_synced(True, report, 30)
+    assert (found.status, found.reason) == (status, reason)
+
+
+def test_what_was_known_of_the_graph_holds_until_the_first_look_after_a_restart() -> None:
+    last = {"status": "True", "reason": "Synced", "message": "all there"}
+    assert conditions.graph_synced(True, None, 30, last).status == "True"
+    assert conditions.graph_synced(False, None, 30, last).status == "Unknown"
+
+
+# -- the whole status
+
+
+def report(obj: dict[str, Any], found: Findings | None = None, now: str = "T1", **more: Any) -> dict[str, Any]:
+    target = more.pop("target", system(obj["spec"]))
+    return conditions.status(obj, target, seen(*whole()), found or Findings(sync=SYNCED), now)
+
+
+def test_the_status_of_an_unchanged_system_does_not_change_with_time() -> None:
+    first = report(memory_system(), now="T1")
+    assert report(memory_system(status=first), now="T2") == first
+
+
+def test_all_conditions_are_there_in_order_and_speak_of_the_generation() -> None:
+    status = report(memory_system())
+    assert [c["type"] for c in status["conditions"]] == TYPES
+    assert {c["observedGeneration"] for c in status["conditions"]} == {status["observedGeneration"]} == {3}
+
+
+def test_the_time_of_transition_changes_with_the_status_alone() -> None:
+    first = report(memory_system(), now="T1")
+    again = report(memory_system(status=first), Findings(changes=1, sync=SyncReport(True, 5)), now="T2")
+    times = {c["type"]: c["lastTransitionTime"] for c in again["conditions"]}
+    assert times["Reconciling"] == "T2"
+    assert times["Ready"] == times["GraphSynced"] == "T1"
+
+
+def test_facts_tell_where_everything_is() -> None:
+    status = report(memory_system({"api": {"port": 9000}}))
+    assert status["adminKeySecret"] == {"name": "m-admin-key", "key": "key"}
+    assert status["endpoints"] == {
+        "api": "http://m-api.n.svc:9000",
+        "mcp": "http://m-mcp.n.svc:8080/mcp",
+        "postgres": "m-postgres-rw.n.svc:5432",
+        "neo4j": "bolt://m-neo4j.n.svc:7687",
+    }
+    assert status["embedding"]["dimensions"] == 384
+
+
+def test_a_rejected_spec_leaves_the_facts_of_what_runs() -> None:
+    first = report(memory_system())
+    rejected = conditions.status(
+        memory_system(status=first), None, seen(*whole()), Findings(problem=Rejected("spec.x: no")), "T2"
+    )
+    assert {k: rejected[k] for k in ("endpoints", "embedding", "adminKeySecret")} == {
+        k: first[k] for k in ("endpoints", "embedding", "adminKeySecret")
+    }
+
+
+def test_the_numbers_of_the_graph_keep_their_time_while_they_are_the_same() -> None:
+    found = Findings(sync=SyncReport(True, 2, 1, 10))
+    first = report(memory_system(), found, now="T1")
+    assert first["sync"] == {"pending": 2, "parked": 1, "lagSeconds": 10, "lastChecked": "T1"}
+    assert report(memory_system(status=first), found, now="T2")["sync"]["lastChecked"] == "T1"
+    other = Findings(sync=SyncReport(True, 3, 1, 10))
+    assert report(memory_system(status=first), other, now="T2")["sync"]["lastChecked"] == "T2"
+
+
+def test_numbers_of_a_graph_that_was_switched_off_go() -> None:
+    first = report(memory_system())
+    assert "sync" in first
+    off = memory_system({"graph": {"provider": "none"}}, status=first)
+    assert "sync" not in report(off, Findings())
+
+
+def test_rolling_and_serving_of_nothing_are_false() -> None:
+    assert not conditions.serving(None)
+    assert not conditions.rolling(None)
+    assert conditions.serving(workload("Deployment", "x", ready=2, replicas=2))
+    assert not conditions.serving(workload("Deployment", "x", ready=1, replicas=2))

@@ -1,0 +1,195 @@
+"""When passes happen: woken, serialised, bounded, backed off."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any
+
+import pytest
+
+from memsys_operator import controller
+from memsys_operator.errors import Waiting
+from memsys_operator.reconcile import GraphTarget, Outcome
+from memsys_operator.settings import Settings
+from memsys_operator.spec import Ref
+from memsys_operator.sync import SyncReport
+
+A, B = Ref("n", "a"), Ref("n", "b")
+
+
+class World:
+    """Cluster, reconciler and memory API in one; records the passes."""
+
+    def __init__(self) -> None:
+        self.systems_there: list[Ref] = []
+        self.passes: list[Ref] = []
+        self.running = 0
+        self.most_running = 0
+        self.same_twice = False
+        self.outcome: Callable[[Ref], Outcome] = lambda _: Outcome()
+        self.hold = asyncio.Event()
+        self.hold.set()
+        self.syncs: list[SyncReport | None] = []
+        self.report = SyncReport(available=True)
+        self._active: set[Ref] = set()
+
+    async def systems(self, namespaces: Iterable[str]) -> list[dict[str, Any]]:
+        return [{"metadata": {"namespace": ref.namespace, "name": ref.name}} for ref in self.systems_there]
+
+    async def run(self, ref: Ref, sync: SyncReport | None) -> Outcome:
+        self.same_twice |= ref in self._active
+        self._active.add(ref)
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        self.syncs.append(sync)
+        try:
+            await self.hold.wait()
+            await asyncio.sleep(0)
+            self.passes.append(ref)
+            return self.outcome(ref)
+        finally:
+            self.running -= 1
+            self._active.discard(ref)
+
+    async def check_graph(self, url: str, admin_key: str) -> SyncReport:
+        return self.report
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(controller, "_COALESCE_SECONDS", 0.01)
+    monkeypatch.setattr(controller, "_AGAIN_SECONDS", 0.01)
+    return World()
+
+
+@contextlib.asynccontextmanager
+async def controlling(world: World, **settings: Any) -> AsyncIterator[controller.Controller]:
+    chosen = Settings(**{"resync_seconds": 3600.0, **settings})
+    made = controller.Controller(world, world, world, chosen)  # type: ignore[arg-type]
+    running = asyncio.create_task(made.run())
+    await asyncio.sleep(0)
+    try:
+        yield made
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+
+async def until(what: str, look: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if look():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError(f"not within 5 s: {what}")
+
+
+async def test_the_resync_looks_at_every_system_again_and_again(world: World) -> None:
+    world.systems_there = [A, B]
+    async with controlling(world, resync_seconds=0.02):
+        await until("three passes over both", lambda: min(world.passes.count(A), world.passes.count(B)) >= 3)
+
+
+async def test_a_burst_of_events_is_one_pass_and_an_event_during_it_one_more(world: World) -> None:
+    async with controlling(world) as made:
+        world.hold.clear()
+        for _ in range(50):
+            made.wake(A)
+        await until("the pass has begun", lambda: world.running == 1)
+        for _ in range(50):
+            made.wake(A)
+        world.hold.set()
+        await until("two passes", lambda: len(world.passes) == 2)
+        await asyncio.sleep(0.1)
+        assert len(world.passes) == 2
+        assert not world.same_twice
+
+
+async def test_no_more_passes_at_once_than_workers(world: World) -> None:
+    async with controlling(world, workers=3) as made:
+        world.hold.clear()
+        for index in range(20):
+            made.wake(Ref("n", f"s{index}"))
+        await until("three passes have begun", lambda: world.running == 3)
+        world.hold.set()
+        await until("all passes", lambda: len(world.passes) == 20)
+        assert world.most_running == 3
+
+
+async def test_a_failed_pass_is_tried_again_and_holds_up_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controller, "_backoff", lambda failures: 0.02)
+    failures = iter([RuntimeError("bug"), Waiting("Conflict", "slower")])
+
+    def outcome(ref: Ref) -> Outcome:
+        error = next(failures, None) if ref == A else None
+        if error is not None:
+            raise error
+        return Outcome()
+
+    world.outcome = outcome
+    async with controlling(world) as made:
+        made.wake(A)
+        made.wake(B)
+        await until("the third try of a", lambda: world.passes.count(A) == 3)
+        assert B in world.passes
+        assert made.stuck() is None
+
+
+async def test_what_was_changed_is_looked_at_again_but_a_tug_of_war_is_slowed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slowed: list[int] = []
+
+    def backoff(failures: int) -> float:
+        slowed.append(failures)
+        return 0.0
+
+    monkeypatch.setattr(controller, "_backoff", backoff)
+    world.outcome = lambda _: Outcome(again=len(world.passes) < controller._PATIENCE + 3)
+    async with controlling(world) as made:
+        made.wake(A)
+        await until("the last look", lambda: len(world.passes) == controller._PATIENCE + 3)
+    assert slowed == [1, 2]
+
+
+async def test_a_system_that_is_gone_is_forgotten_and_can_come_again(world: World) -> None:
+    world.outcome = lambda _: Outcome(gone=True)
+    async with controlling(world) as made:
+        made.wake(A)
+        await until("forgotten", lambda: bool(world.passes) and not made._states)
+        world.outcome = lambda _: Outcome()
+        made.wake(A)
+        await until("back", lambda: len(world.passes) == 2)
+
+
+async def test_the_graph_is_asked_and_news_of_it_wake_the_system(world: World) -> None:
+    target = GraphTarget("http://a", "key", 3600)
+    world.outcome = lambda _: Outcome(graph=target)
+    async with controlling(world) as made:
+        made.wake(A)
+        await until("a pass that knows the report", lambda: world.syncs[-1:] == [world.report])
+        assert world.syncs[0] is None
+        world.outcome = lambda _: Outcome(graph=None)
+        made.wake(A)
+        await until("asked no more", lambda: made._states[A].watcher is None)
+
+
+async def test_trouble_is_told_until_the_first_resync_and_when_it_is_late(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = controller.Controller(world, world, world, Settings(resync_seconds=10))  # type: ignore[arg-type]
+    assert "no resync has succeeded" in (made.trouble() or "")
+    await made._resync()
+    assert made.trouble() is None
+    now = controller.time.monotonic()
+    monkeypatch.setattr(controller.time, "monotonic", lambda: now + 61)
+    assert "the last resync was 61 s ago" in (made.trouble() or "")
+
+
+def test_waits_grow_and_end_at_a_minute() -> None:
+    assert all(1 <= controller._backoff(1) <= 2 for _ in range(100))
+    assert all(30 <= controller._backoff(50) <= 60 for _ in range(100))

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memsys_operator import names
+from memsys_operator.credentials import NEO4J_KEYS, POSTGRES_KEYS, settle
+from memsys_operator.errors import Broken, Rejected
+from memsys_operator.observed import Observed
+from memsys_operator.reconcile import RANDOM
+
+from .support import claim, counting, secret, seen, system
+
+POSTGRES = {"superuser-password": "s", "owner-password": "o", "app-password": "a"}
+
+
+def test_a_new_system_gets_credentials_that_all_differ() -> None:
+    made = settle(system(), Observed(), counting())
+    assert set(made.postgres) == set(POSTGRES_KEYS)
+    assert made.neo4j is not None
+    values = [*made.postgres.values(), *made.neo4j.values(), *made.admin.values()]
+    assert len(set(values)) == len(values)
+
+
+def test_what_exists_is_kept() -> None:
+    observed = seen(
+        secret("m-postgres", POSTGRES), secret("m-neo4j", {"password": "n"}), secret("m-admin-key", {"key": "k"}),
+        claim("data-m-postgres-0"), claim("data-m-neo4j-0"),
+    )  # fmt: skip
+    kept = settle(system(), observed, counting())
+    assert (kept.postgres, kept.neo4j, kept.admin) == (POSTGRES, {"password": "n"}, {"key": "k"})
+    assert not kept.reset
+
+
+def test_a_lost_admin_key_is_made_anew_because_no_data_depends_on_it() -> None:
+    observed = seen(secret("m-postgres", POSTGRES), claim("data-m-postgres-0"))
+    assert settle(system({"graph": {"provider": "none"}}), observed, counting()).admin["key"].startswith("msk_")
+
+
+@pytest.mark.parametrize("lost", [None, *POSTGRES_KEYS])
+def test_a_volume_without_its_passwords_is_broken_and_the_message_gives_both_ways_out(lost: str | None) -> None:
+    rest = {key: value for key, value in POSTGRES.items() if key != lost}
+    objects = [claim("data-m-postgres-0")] + ([secret("m-postgres", rest)] if lost else [])
+    with pytest.raises(Broken) as broken:
+        settle(system(), seen(*objects), counting())
+    assert broken.value.reason == "CredentialsLost"
+    for word in ("data-m-postgres-0", "m-postgres", "Restore", "kubectl annotate memsys m -n n"):
+        assert word in broken.value.message
+
+
+def test_lost_passwords_are_reset_only_when_the_annotation_says_so() -> None:
+    annotated = system(annotations={names.RESET_ANNOTATION: "postgres"})
+    made = settle(annotated, seen(claim("data-m-postgres-0")), counting())
+    assert made.reset
+    assert set(made.postgres) == set(POSTGRES_KEYS)
+    with pytest.raises(Broken):
+        settle(system(annotations={names.RESET_ANNOTATION: "yes"}), seen(claim("data-m-postgres-0")), counting())
+
+
+def test_the_annotation_changes_nothing_while_nothing_is_lost() -> None:
+    annotated = system(annotations={names.RESET_ANNOTATION: "postgres"})
+    kept = settle(annotated, seen(secret("m-postgres", POSTGRES), claim("data-m-postgres-0")), counting())
+    assert kept.postgres == POSTGRES
+    assert not kept.reset
+
+
+def test_a_lost_graph_password_takes_out_the_graph_alone() -> None:
+    observed = seen(secret("m-postgres", POSTGRES), claim("data-m-postgres-0"), claim("data-m-neo4j-0"))
+    settled = settle(system(), observed, counting())
+    assert settled.neo4j is None
+    assert settled.graph_problem is not None
+    assert "kubectl delete statefulset/m-neo4j pvc/data-m-neo4j-0" in settled.graph_problem.message
+    off = settle(system({"graph": {"provider": "none"}}), observed, counting())
+    assert (off.neo4j, off.graph_problem) == (None, None)
+
+
+def test_a_graph_that_is_off_keeps_the_password_it_had() -> None:
+    observed = seen(secret("m-neo4j", {"password": "n"}), claim("data-m-neo4j-0"))
+    assert settle(system({"graph": {"provider": "none"}}), observed, counting()).neo4j == {"password": "n"}
+
+
+def test_data_of_another_embedder_is_rejected_naming_both() -> None:
+    annotations = {names.EMBEDDER_ANNOTATION: "openai/text-embedding-3-small/1536"}
+    with pytest.raises(Rejected, match=r"openai/text-embedding-3-small/1536.*builtin/all-MiniLM-L6-v2/384"):
+        settle(system(), seen(secret("m-postgres", POSTGRES, annotations)), counting())
+    same = {names.EMBEDDER_ANNOTATION: system().embedding.identity}
+    assert settle(system(), seen(secret("m-postgres", POSTGRES, same)), counting()).postgres == POSTGRES
+
+
+@given(
+    st.dictionaries(st.sampled_from(POSTGRES_KEYS), st.sampled_from(["", "p", "q"])),
+    st.dictionaries(st.sampled_from(NEO4J_KEYS), st.sampled_from(["", "p"])),
+    st.booleans(),
+    st.booleans(),
+)
+def test_no_existing_password_is_ever_replaced(
+    postgres: dict[str, str], neo4j: dict[str, str], has_claim: bool, has_graph_claim: bool
+) -> None:
+    objects: list[dict[str, Any]] = [secret("m-postgres", postgres), secret("m-neo4j", neo4j)]
+    objects += [claim("data-m-postgres-0")] if has_claim else []
+    objects += [claim("data-m-neo4j-0")] if has_graph_claim else []
+    try:
+        settled = settle(system(), seen(*objects), counting())
+    except Broken:
+        assert has_claim
+        assert not all(postgres.get(key) for key in POSTGRES_KEYS)
+        return
+    assert {k: v for k, v in postgres.items() if v}.items() <= settled.postgres.items()
+    assert settled.neo4j is None or {k: v for k, v in neo4j.items() if v}.items() <= settled.neo4j.items()
+
+
+def test_random_credentials_are_long_and_safe_in_urls_and_commands() -> None:
+    passwords = {RANDOM.password() for _ in range(100)}
+    assert len(passwords) == 100
+    assert all(len(p) == 32 and p.isalnum() and p.isascii() for p in passwords)
+    kind, identity, rest = RANDOM.admin_key().split("_")
+    assert (kind, len(identity), len(rest)) == ("msk", 12, 32)

@@ -1,0 +1,217 @@
+"""One pass, over a cluster held in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from memsys_operator import names
+from memsys_operator.cluster import ClusterError
+from memsys_operator.observed import Key, Manifest, Observed, key_of
+from memsys_operator.plan import Action, Delete
+from memsys_operator.reconcile import Reconciler
+from memsys_operator.spec import Ref
+from memsys_operator.sync import SyncReport
+
+from .support import SETTINGS, carry_out, claim, counting, memory_system, secret, whole
+
+REF = Ref("n", "m")
+
+
+class Memory:
+    """Plays :class:`memsys_operator.cluster.Cluster` for one system; counts every write."""
+
+    def __init__(self, obj: Manifest | None, *objects: Manifest) -> None:
+        self.obj = obj
+        self.seen = Observed({key_of(o): o for o in objects})
+        self.writes: list[str] = []
+        self.events: list[tuple[str, str]] = []
+        self.refuse: Key | None = None
+        self.refuse_events = False
+
+    async def system(self, ref: Ref) -> Manifest | None:
+        assert ref == REF
+        return copy.deepcopy(self.obj)
+
+    async def observe(self, ref: Ref, references: Iterable[str] = ()) -> Observed:
+        found = {name: self.seen.get("Secret", name) for name in references}
+        return Observed(self.seen.objects, self.seen.pods, found)
+
+    async def expandable(self, storage_classes: Iterable[str]) -> frozenset[str]:
+        return frozenset(storage_classes) & {"growing"}
+
+    async def execute(self, namespace: str, action: Action) -> None:
+        key = action.key if isinstance(action, Delete) else key_of(action.manifest)
+        if key == self.refuse:
+            raise ClusterError(403, f"PATCH {key}: 403 quota exceeded")
+        self.writes.append(f"{type(action).__name__} {key[0]}/{key[1]}")
+        self.seen = carry_out([action], self.seen)
+
+    async def write_status(self, ref: Ref, status: Manifest) -> None:
+        self.writes.append("status")
+        assert self.obj is not None
+        self.obj["status"] = copy.deepcopy(status)
+
+    async def drop_annotation(self, ref: Ref, annotation: str) -> None:
+        assert self.obj is not None
+        del self.obj["metadata"]["annotations"][annotation]
+        self.writes.append(f"drop {annotation}")
+
+    async def post_event(self, regarding: Manifest, kind: str, reason: str, note: str) -> None:
+        if self.refuse_events:
+            raise ClusterError(403, "no events")
+        self.events.append((kind, reason))
+
+    def serve(self) -> None:
+        """Every workload becomes ready."""
+        objects = dict(self.seen.objects)
+        for running in whole():
+            key = key_of(running)
+            if key in objects:
+                metadata = {**running["metadata"], **objects[key]["metadata"], "generation": 2}
+                objects[key] = {**objects[key], "metadata": metadata, "status": running["status"]}
+        self.seen = Observed(objects)
+
+    def condition(self, kind: str) -> dict[str, Any]:
+        assert self.obj is not None
+        found: dict[str, Any] = next(c for c in self.obj["status"]["conditions"] if c["type"] == kind)
+        return found
+
+
+def reconciler(cluster: Memory) -> Reconciler:
+    return Reconciler(cluster, SETTINGS, counting())  # type: ignore[arg-type]
+
+
+async def settle(cluster: Memory, sync: SyncReport | None = SyncReport(available=True)) -> None:  # noqa: B008 - frozen
+    """Passes until nothing is left to do; what was created becomes ready between two."""
+    for _ in range(10):
+        before = len(cluster.writes)
+        await reconciler(cluster).run(REF, sync)
+        if len(cluster.writes) == before:
+            return
+        cluster.serve()
+    raise AssertionError(f"still writing after ten passes: {cluster.writes[-5:]}")
+
+
+async def test_a_system_becomes_ready_and_then_nothing_is_written() -> None:
+    cluster = Memory(memory_system())
+    await settle(cluster)
+    assert cluster.condition("Ready")["status"] == "True"
+    assert cluster.condition("Reconciling")["reason"] == "UpToDate"
+    assert cluster.events == [("Normal", "Ready")]
+
+
+async def test_databases_are_made_first_then_the_api_then_the_mcp_server() -> None:
+    cluster = Memory(memory_system())
+    await settle(cluster)
+    order = [w.removeprefix("Apply ") for w in cluster.writes if "StatefulSet" in w or "Deployment" in w]
+    assert order[:4] == ["StatefulSet/m-postgres", "StatefulSet/m-neo4j", "Deployment/m-api", "Deployment/m-mcp"]
+
+
+async def test_a_system_that_is_gone_or_going_is_left_alone() -> None:
+    assert (await reconciler(Memory(None)).run(REF, None)).gone
+    going = memory_system()
+    going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    cluster = Memory(going)
+    assert (await reconciler(cluster).run(REF, None)).gone
+    assert cluster.writes == []
+
+
+async def test_a_rejected_spec_writes_the_status_alone_and_only_once() -> None:
+    cluster = Memory(memory_system({"embedder": {"provider": "ollama", "model": "home-made"}}))
+    for _ in range(2):
+        outcome = await reconciler(cluster).run(REF, None)
+    assert cluster.writes == ["status"]
+    assert not outcome.again
+    assert cluster.events == [("Warning", "Rejected")]
+    assert cluster.condition("Ready")["reason"] == "Rejected"
+
+
+async def test_a_paused_system_writes_the_status_alone() -> None:
+    cluster = Memory(memory_system({"paused": True}))
+    await reconciler(cluster).run(REF, None)
+    assert cluster.writes == ["status"]
+
+
+async def test_a_lost_secret_stalls_and_touches_nothing() -> None:
+    cluster = Memory(memory_system(), claim("data-m-postgres-0"))
+    await reconciler(cluster).run(REF, None)
+    assert cluster.writes == ["status"]
+    assert cluster.condition("Stalled")["reason"] == "CredentialsLost"
+
+
+async def test_a_reset_is_done_once_and_the_permission_is_taken_back() -> None:
+    obj = memory_system(annotations={names.RESET_ANNOTATION: "postgres"})
+    cluster = Memory(obj, claim("data-m-postgres-0"))
+    await settle(cluster)
+    assert cluster.writes.count(f"drop {names.RESET_ANNOTATION}") == 1
+    assert cluster.condition("Ready")["status"] == "True"
+
+
+async def test_a_refusal_of_the_apiserver_is_reported_and_raised_for_another_try() -> None:
+    cluster = Memory(memory_system())
+    cluster.refuse = ("StatefulSet", "m-postgres")
+    with pytest.raises(ClusterError, match="quota exceeded"):
+        await reconciler(cluster).run(REF, None)
+    assert cluster.condition("Reconciling")["reason"] == "APIServerError"
+    assert "quota exceeded" in cluster.condition("Reconciling")["message"]
+    cluster.refuse = None
+    await settle(cluster)
+    assert cluster.condition("Ready")["status"] == "True"
+
+
+async def test_an_event_that_cannot_be_recorded_fails_nothing() -> None:
+    cluster = Memory(memory_system())
+    cluster.refuse_events = True
+    await settle(cluster)
+    assert cluster.condition("Ready")["status"] == "True"
+
+
+async def test_only_volumes_that_shall_grow_ask_for_their_class() -> None:
+    spec = {"postgres": {"storage": {"size": "20Gi"}}}
+    volumes = (claim("data-m-postgres-0", storage_class="growing"), claim("data-m-neo4j-0"))
+    credentials = secret("m-postgres", dict.fromkeys(("superuser-password", "owner-password", "app-password"), "x"))
+    cluster = Memory(memory_system(spec), *volumes, credentials, secret("m-neo4j", {"password": "y"}))
+    await settle(cluster)
+    grown = cluster.seen.get("PersistentVolumeClaim", "data-m-postgres-0")
+    assert grown is not None
+    assert grown["spec"]["resources"]["requests"]["storage"] == "20Gi"
+    assert cluster.condition("Stalled")["status"] == "False"
+
+
+async def test_the_graph_can_be_asked_once_the_api_serves() -> None:
+    cluster = Memory(memory_system({"sync": {"intervalSeconds": 7}}))
+    assert (await reconciler(cluster).run(REF, None)).graph is None
+    await settle(cluster)
+    target = (await reconciler(cluster).run(REF, SyncReport(available=True))).graph
+    assert target is not None
+    assert (target.url, target.interval_seconds) == ("http://m-api.n.svc:8000", 7)
+    assert target.admin_key.startswith("msk_")
+
+
+async def test_without_a_graph_there_is_nothing_to_ask() -> None:
+    cluster = Memory(memory_system({"graph": {"provider": "none"}}))
+    await settle(cluster, None)
+    assert (await reconciler(cluster).run(REF, None)).graph is None
+    assert cluster.condition("Ready")["status"] == "True"
+
+
+async def test_every_write_that_fails_can_be_done_again() -> None:
+    """Interrupt the first pass at each of its writes in turn; the next passes always reach the same end."""
+    whole_run = Memory(memory_system())
+    await settle(whole_run)
+    expected = set(whole_run.seen.objects)
+    keys = {key_of(a) for a in whole_run.seen.objects.values()}
+    for key in sorted(keys):
+        cluster = Memory(memory_system())
+        cluster.refuse = key
+        with contextlib.suppress(ClusterError):
+            await settle(cluster)
+        cluster.refuse = None
+        await settle(cluster)
+        assert set(cluster.seen.objects) == expected, key
+        assert cluster.condition("Ready")["status"] == "True"
