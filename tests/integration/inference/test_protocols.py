@@ -197,6 +197,15 @@ async def test_ollama_gets_room_for_the_prompt_and_is_never_told_to_download(
     assert llm.refused == []
 
 
+async def test_ollama_is_not_sent_more_than_it_would_read(llm: ScriptedLLM, connect: Connect) -> None:
+    inferrer = await connect("ollama", llm_options={"num_ctx": 8192})
+    await inferrer.infer(TALK, observed_at=NOW)
+    with pytest.raises(InferenceRejected, match="num_ctx") as caught:
+        await inferrer.infer([Message("user", "I like tea. " * 2000)], observed_at=NOW)
+    assert caught.value.subject == "input"
+    assert len(llm.calls) == 1
+
+
 async def test_parameters_that_a_model_refuses_are_left_out_from_then_on(llm: ScriptedLLM, connect: Connect) -> None:
     inferrer = await connect("openai")
     llm.queue(

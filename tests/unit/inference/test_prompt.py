@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from memsys_api.inference.answers import moment, raw_facts
 from memsys_api.inference.mem0_import import extraction_prompts
-from memsys_api.inference.prompt import ANSWER_FORM, PromptChanged, system_prompt, user_prompt
+from memsys_api.inference.prompt import (
+    ANSWER_FORM,
+    LONGEST_CONTEXT,
+    LONGEST_MEMORY,
+    MOST_CONTEXT,
+    PromptChanged,
+    system_prompt,
+    user_prompt,
+)
 from memsys_api.inference.tolerant_json import loads
 from memsys_api.inference.types import Message
 from memsys_api.model import Memory, Scope
@@ -70,6 +78,17 @@ def test_memories_are_shown_under_numbers_and_messages_under_theirs() -> None:
     assert str(UUID(int=9)) not in prompt
     assert "secret" not in prompt
     assert "2025-03-15 (Saturday)" in prompt
+
+
+def test_what_only_helps_to_understand_is_shown_in_short() -> None:
+    context = [Message("user", f"{n} " + "x" * 5_000) for n in range(30)]
+    prompt = user_prompt([Message("user", "y" * 5_000)], [memory("z" * 5_000)], observed_at=AT, context=context)
+    shown = section(prompt, "Last k Messages")
+    assert len(shown) == MOST_CONTEXT
+    assert shown[-1]["content"].startswith("29 ")
+    assert len(shown[-1]["content"]) == LONGEST_CONTEXT + 1
+    assert len(section(prompt, "Existing Memories")[0]["text"]) == LONGEST_MEMORY + 1
+    assert len(section(prompt, "New Messages")[0]["content"]) == 5_000
 
 
 def test_steering_is_passed_on_only_if_there() -> None:

@@ -4,7 +4,13 @@ from typing import Any
 import pytest
 
 from memsys_api.inference.mem0_import import llm_factory
-from memsys_api.inference.provider_settings import NEEDS_BASE_URL, ProviderSettings, mem0_config, ollama_options
+from memsys_api.inference.provider_settings import (
+    NEEDS_BASE_URL,
+    ProviderSettings,
+    mem0_config,
+    ollama_options,
+    prompt_room,
+)
 from memsys_api.inference.types import InferenceRejected
 
 
@@ -57,6 +63,14 @@ def test_options_of_the_provider() -> None:
     assert config(settings)["temperature"] == 0
     assert ollama_options(settings.options) == {"num_ctx": 4096}
     assert ollama_options({}) == {"num_ctx": 16_384}
+
+
+def test_room_for_the_prompt() -> None:
+    assert prompt_room(ProviderSettings("openai")) is None
+    assert prompt_room(ProviderSettings("ollama", max_tokens=4000)) == 12_384
+    for num_ctx in (4000, "16384", None, 1.5):
+        with pytest.raises(InferenceRejected, match="num_ctx"):
+            prompt_room(ProviderSettings("ollama", max_tokens=4000, options={"num_ctx": num_ctx}))
 
 
 @pytest.mark.parametrize("provider", sorted(set(llm_factory().provider_to_class) - {"langchain"}))

@@ -18,7 +18,7 @@ from typing import Any
 
 from memsys_api.inference.mem0_import import llm_factory
 from memsys_api.inference.provider_errors import detail, refused_parameter, translate
-from memsys_api.inference.provider_settings import ProviderSettings, mem0_config, ollama_options
+from memsys_api.inference.provider_settings import ProviderSettings, mem0_config, ollama_options, prompt_room
 from memsys_api.inference.types import InferenceRejected, InferenceUnavailable, Usage
 from memsys_api.inference.usage import estimate, read_usage, was_cut_off
 
@@ -52,6 +52,7 @@ class Chat:
         self._call = _Call()
         self._json_mode = True
         self._key = settings.api_key
+        self._room = prompt_room(settings)
         self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix=f"llm-{settings.provider}")
         _watch_response(llm, self._call)
         _limit_time(llm, self._call, settings.timeout_seconds)
@@ -66,6 +67,13 @@ class Chat:
 
         Raises :class:`InferenceUnavailable` or :class:`InferenceRejected`.
         """
+        length = estimate([message["content"] for message in prompt], "").input_tokens
+        if self._room is not None and length > self._room:
+            raise InferenceRejected(
+                f"the messages make a prompt of about {length} tokens and {self.provider} would cut it to {self._room} "
+                'without a word: send fewer at once, or raise "num_ctx" in LLM_OPTIONS',
+                subject="input",
+            )
         deadline = time.monotonic() + seconds
         loop = asyncio.get_running_loop()
         try:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +20,9 @@ from memsys_api.inference.types import Message
 from memsys_api.model import Memory
 
 KEPT_SECTIONS = ("ROLE", "INPUTS", "GUIDELINES", "CRITICAL: Exhaustive Extraction Checklist")
+LONGEST_MEMORY = 1_000  # characters shown of an existing memory
+MOST_CONTEXT = 10  # messages before the new ones
+LONGEST_CONTEXT = 300  # characters shown of each, as mem0 does
 REWORDED = {
     "Your sole operation is ADD: identify every piece of memorable information and produce": (
         "You identify every piece of memorable information, decide what it means for existing memories, and produce"
@@ -137,11 +141,16 @@ def user_prompt(
 ) -> str:
     """Return the data of one call. Messages are numbered by position, existing memories too, in place of their ids."""
     shown = [
-        {"id": str(number), "date": memory.event_time.date().isoformat(), "text": memory.text}
+        {
+            "id": str(number),
+            "date": memory.event_time.date().isoformat(),
+            "text": _shortened(memory.text, LONGEST_MEMORY),
+        }
         for number, memory in enumerate(existing)
     ]
+    before = [replace(m, content=_shortened(m.content, LONGEST_CONTEXT)) for m in context if m.role != "system"]
     sections = [
-        ("Last k Messages", _json([_shown(message) for message in context if message.role != "system"])),
+        ("Last k Messages", _json([_shown(message) for message in before[-MOST_CONTEXT:]])),
         ("Existing Memories", _json(shown)),
         ("New Messages", _json(_numbered(messages))),
         ("Observation Date", f"{observed_at.date().isoformat()} ({observed_at:%A})"),
@@ -174,6 +183,10 @@ def _numbered(messages: Sequence[Message]) -> list[Mapping[str, Any]]:
 def _shown(message: Message) -> dict[str, Any]:
     shown = {"role": message.role, "content": message.content}
     return {"name": message.name, **shown} if message.name else shown
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[:length]}…"
 
 
 def _json(value: object) -> str:

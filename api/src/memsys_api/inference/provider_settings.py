@@ -94,6 +94,22 @@ def ollama_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return {"num_ctx": DEFAULT_NUM_CTX} | {name: value for name, value in options.items() if name in OLLAMA_OPTIONS}
 
 
+def prompt_room(settings: ProviderSettings) -> int | None:
+    """Return how many tokens a prompt may have; ``None`` for providers that refuse what is too long by themselves.
+
+    Raises :class:`InferenceRejected` when there is room for none.
+    """
+    if settings.provider != "ollama":
+        return None
+    num_ctx = ollama_options(settings.options)["num_ctx"]
+    if not isinstance(num_ctx, int) or num_ctx <= settings.max_tokens:
+        raise InferenceRejected(
+            f'LLM_OPTIONS: "num_ctx" is {num_ctx!r}; expected a whole number of tokens, greater than LLM_MAX_TOKENS '
+            f"({settings.max_tokens}) by the length of the longest prompt"
+        )
+    return num_ctx - settings.max_tokens
+
+
 def missing_package(provider: str, error: ImportError) -> InferenceRejected:
     """Say what to do about a provider whose client is not installed."""
     text = f"LLM_PROVIDER={provider} needs a package that is not installed ({error})"

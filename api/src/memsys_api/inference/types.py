@@ -72,7 +72,7 @@ Decision: TypeAlias = Add | Supersede | Nothing
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the calls cost, in the model's tokens. ``estimated``: the provider did not say, so 4 characters are one."""
+    """What the calls cost, in the model's tokens. ``estimated``: the provider did not say, so 4 bytes are one."""
 
     input_tokens: int = 0
     output_tokens: int = 0

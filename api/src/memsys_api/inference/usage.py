@@ -7,7 +7,7 @@ from typing import Any
 
 from memsys_api.inference.types import Usage
 
-CHARACTERS_PER_TOKEN = 4
+BYTES_PER_TOKEN = 4  # of UTF-8: about right for English, and on the safe side for scripts of more bytes a character
 _INPUT = ("prompt_tokens", "input_tokens", "prompt_eval_count", "prompt_token_count")
 _OUTPUT = ("completion_tokens", "output_tokens", "eval_count", "candidates_token_count")
 _HOLDERS = ("usage", "usage_metadata")
@@ -33,11 +33,15 @@ def was_cut_off(response: object) -> bool:
 
 def estimate(prompt: Sequence[str], answer: str) -> Usage:
     return Usage(
-        sum(len(text) for text in prompt) // CHARACTERS_PER_TOKEN,
-        len(answer) // CHARACTERS_PER_TOKEN,
+        sum(map(_bytes, prompt)) // BYTES_PER_TOKEN,
+        _bytes(answer) // BYTES_PER_TOKEN,
         calls=1,
         estimated=True,
     )
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))
 
 
 def _get(value: object, name: str) -> Any:
