@@ -284,6 +284,7 @@ class Operator:
     health_port: int
     api_port: int
     process: subprocess.Popen[bytes] | None = None
+    env: dict[str, str] = field(default_factory=dict)
 
     def start(self) -> None:
         """Start the process if it does not run, and wait until it is ready."""
@@ -295,6 +296,7 @@ class Operator:
             "MEMSYS_HEALTH_PORT": str(self.health_port),
             "MEMSYS_RESYNC_SECONDS": "1",
             "MEMSYS_API_URL_TEMPLATE": f"http://127.0.0.1:{self.api_port}",
+            **self.env,
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen([sys.executable, "-m", "memsys_operator"], env=env, stderr=log, stdout=log)

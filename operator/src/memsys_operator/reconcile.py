@@ -94,6 +94,9 @@ class Reconciler:
         changes = 0
         try:
             settled = credentials.settle(system, observed, self._make)
+            if settled.reset:
+                # Taken back first: one permission is good for one reset, wherever this pass may be cut off.
+                await self._cluster.drop_annotation(system.ref, names.RESET_ANNOTATION)
             graph = names.component(system.name, names.NEO4J)
             actions = plan(
                 resources.desired(system, self._settings, settled, observed),
@@ -106,8 +109,6 @@ class Reconciler:
                 _log(system.ref, action)
                 await self._cluster.execute(system.namespace, action)
                 changes += 1
-            if settled.reset:
-                await self._cluster.drop_annotation(system.ref, names.RESET_ANNOTATION)
         except ClusterError as error:
             return Findings(obstacles=obstacles, waiting={"apiserver": error, **waiting}, changes=changes), error
         except OperatorError as error:

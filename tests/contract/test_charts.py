@@ -1,0 +1,125 @@
+"""The charts, rendered as helm would install them, and what the apiserver says to that."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from .conftest import render
+from .support import OPERATOR_NAMESPACE, Kubectl, Operator, Refused, System, eventually
+
+RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
+
+
+def documents(text: str) -> list[dict[str, Any]]:
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+def test_the_operators_chart_is_admitted_as_a_whole(admin: Kubectl) -> None:
+    text = render("memsys-operator", "--set=crds.install=false")
+    admin.within(OPERATOR_NAMESPACE)("apply", "--server-side", "--dry-run=server", "-f", "-", stdin=text)
+
+
+def test_one_value_points_all_images_elsewhere() -> None:
+    rendered = documents(
+        render("memsys-operator", "--set=images.registry=mirror.test/memsys", "--set-string=images.tag=9")
+    )
+    (deployment,) = [d for d in rendered if d["kind"] == "Deployment"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "mirror.test/memsys/memsys-operator:9"
+    env = {entry["name"]: entry["value"] for entry in container["env"]}
+    assert (env["MEMSYS_IMAGE_REGISTRY"], env["MEMSYS_IMAGE_TAG"]) == ("mirror.test/memsys", "9")
+    assert "ghcr.io" not in json.dumps(deployment)
+
+
+@pytest.mark.parametrize("chart", ["memsys-operator", "memsys"])
+def test_an_unknown_value_is_refused(chart: str) -> None:
+    with pytest.raises(Refused, match="replicas"):
+        render(chart, "--set=replicas=2")
+
+
+def test_the_resource_definition_is_upgraded_and_kept() -> None:
+    (definition,) = [d for d in documents(render("memsys-operator")) if d["kind"] == "CustomResourceDefinition"]
+    assert definition["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    without = documents(render("memsys-operator", "--set=crds.install=false"))
+    assert "CustomResourceDefinition" not in {d["kind"] for d in without}
+
+
+def test_the_systems_chart_passes_the_spec_on(namespace: Kubectl) -> None:
+    text = render("memsys", "--set=name=team", "--set=spec.graph.provider=none", namespace=namespace.namespace)
+    namespace("apply", "-f", "-", stdin=text)
+    found = namespace.get("memsys", "team")
+    assert found is not None
+    assert found["spec"]["graph"]["provider"] == "none"
+
+
+def test_every_pod_passes_the_restricted_standard_of_the_apiserver(
+    operator: Operator, system: System, admin: Kubectl
+) -> None:
+    system.apply({"api": {"replicas": 2}})
+    system.make_all_ready()
+    name = f"{system.kubectl.namespace}-strict"
+    admin("create", "namespace", name)
+    admin("label", "namespace", name, RESTRICTED)
+    strict = admin.within(name)
+    workloads = system.kubectl.list("statefulset,deployment", "memsys.dev/system=m")
+    workloads += [d for d in documents(render("memsys-operator")) if d["kind"] == "Deployment"]
+    assert len(workloads) == 5
+    for workload in workloads:
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": workload["metadata"]["name"]},
+            "spec": workload["spec"]["template"]["spec"],
+        }
+        # The claim of a StatefulSet is added by its controller.
+        for template in workload["spec"].get("volumeClaimTemplates", []):
+            claim = {"name": template["metadata"]["name"], "emptyDir": {}}
+            pod["spec"]["volumes"] = [*pod["spec"]["volumes"], claim]
+        strict("create", "--dry-run=server", "-f", "-", stdin=json.dumps(pod))
+    lax = {"containers": [{"name": "c", "image": "i"}]}
+    refused = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": lax}
+    with pytest.raises(Refused, match="restricted"):
+        strict("create", "--dry-run=server", "-f", "-", stdin=json.dumps(refused))
+
+
+def test_with_namespaces_named_the_operator_serves_them_with_rights_in_them_alone(
+    admin: Kubectl, namespace: Kubectl, running: Operator, other_operator: Operator
+) -> None:
+    running.stop()
+    elsewhere = System(admin.within(OPERATOR_NAMESPACE), "elsewhere")
+    elsewhere.apply()
+    inside = System(namespace, "m")
+    inside.apply()
+    other_operator.env = {"MEMSYS_WATCH_NAMESPACES": namespace.namespace}
+    other_operator.start()
+    inside.make_all_ready()
+    inside.kubectl("delete", "service", "m-mcp")
+    eventually("the Service back", lambda: inside.child("service", "mcp"))
+    assert elsewhere.child("service", "api") is None
+    assert "conditions" not in elsewhere.object().get("status", {})
+    assert "forbidden" not in other_operator.log.read_text().lower()
+    elsewhere.kubectl("delete", "memsys", "elsewhere", "--wait=false")
+
+
+@pytest.fixture
+def other_operator(admin: Kubectl, namespace: Kubectl, running: Operator, tmp_path: Any) -> Any:
+    """An operator of a second release, whose rights the chart limits to one namespace."""
+    home = admin.within("other-system")
+    admin("create", "namespace", home.namespace)
+    args = ["--show-only=templates/rbac.yaml", f"--set=watchNamespaces={{{namespace.namespace}}}"]
+    text = render("memsys-operator", *args, namespace=home.namespace)
+    admin_apply = ["apply", "--server-side", "-f", "-"]
+    for document in documents(text):
+        place = document["metadata"].get("namespace", "default")
+        admin.within(place)(*admin_apply, stdin=json.dumps(document))
+    config = json.loads(admin("config", "view", "--raw", "--flatten", "-o", "json"))
+    token = home("create", "token", "memsys-operator").strip()
+    config["users"] = [{"name": config["users"][0]["name"], "user": {"token": token}}]
+    (tmp_path / "kubeconfig").write_text(json.dumps(config))
+    other = Operator(tmp_path / "kubeconfig", tmp_path / "log", running.health_port, running.api_port)
+    yield other
+    other.stop()
