@@ -21,9 +21,9 @@ def fit(pools: Sequence[Pool], *, columns: Sequence[int]) -> npt.NDArray[np.floa
     chosen = np.array(columns)
     examples = []
     for pool in pools:
-        rows = [row for row, turn in enumerate(pool.turns) if turn in pool.question.evidence]
-        if rows:
-            examples.append((pool.signals[:, chosen] * 10.0, np.array(rows)))
+        found = np.array([row for row, turn in enumerate(pool.turns) if turn in pool.question.evidence], np.intp)
+        if len(found):
+            examples.append((pool.signals[:, chosen] * 10.0, found))
     weights = np.zeros(len(chosen))
     momentum, spread = np.zeros_like(weights), np.zeros_like(weights)
     for step in range(1, STEPS + 1):

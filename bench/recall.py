@@ -11,18 +11,17 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from bench.locomo import CATEGORIES, Conversation, Question, load
-from bench.pools import Pool, maker
+from bench.pools import Pool, Scores, maker
 from memsys_api.retrieval import SIGNALS, Weights
 
 DEPTHS = (5, 10, 20)
 RRF_CONSTANT = 60
-
-Answer = Callable[[Pool], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ def in_process(conversations: Sequence[Conversation], *, paraphrased: bool = Fal
     with maker() as made:
         pools = [made.pools(conversation, paraphrased=paraphrased) for conversation in conversations]
 
-    def all_turns(conversation: int, scores: np.ndarray) -> list[str]:
+    def all_turns(conversation: int, scores: Scores) -> list[str]:
         turns = conversations[conversation].turns
         return [turns[index].id for index in np.argsort(-scores, kind="stable")[: max(DEPTHS)]]
 
@@ -71,7 +70,7 @@ def in_process(conversations: Sequence[Conversation], *, paraphrased: bool = Fal
     yield scored("dense only", lambda i, pool: all_turns(i, pool.dense))
     yield scored("words only (BM25)", lambda i, pool: all_turns(i, pool.words))
     yield scored("equal RRF of both", lambda i, pool: all_turns(i, _fused(pool)))
-    yield scored("memsys", lambda _, pool: _order(pool, shipped))
+    yield scored("memsys", partial(_order_by, shipped))
     for left_out in (
         ("speaker",),
         ("before_1", "before_2"),
@@ -82,19 +81,23 @@ def in_process(conversations: Sequence[Conversation], *, paraphrased: bool = Fal
         ("text", "before_1", "before_2"),
     ):
         kept = shipped * [signal not in left_out for signal in SIGNALS]
-        yield scored(f"… without {', '.join(left_out)}", lambda _, pool, kept=kept: _order(pool, kept))
+        yield scored(f"… without {', '.join(left_out)}", partial(_order_by, kept))
     columns = [column for column, signal in enumerate(SIGNALS) if signal != "graph"]
-    if len(pools) > 1:
+    if len(pools) > 1 and not paraphrased:
         others = [[pool for j, own in enumerate(pools) if j != i for pool in own] for i in range(len(pools))]
         fitted = [fit(rest, columns=columns) for rest in others]
         yield scored("… weights fitted to the other conversations", lambda i, pool: _order(pool, fitted[i]))
 
 
-def _order(pool: Pool, weights: np.ndarray) -> list[str]:
+def _order(pool: Pool, weights: Scores) -> list[str]:
     return [pool.turns[row] for row in np.argsort(-(pool.signals @ weights), kind="stable")[: max(DEPTHS)]]
 
 
-def _fused(pool: Pool) -> np.ndarray:
+def _order_by(weights: Scores, _: int, pool: Pool) -> list[str]:
+    return _order(pool, weights)
+
+
+def _fused(pool: Pool) -> Scores:
     """Reciprocal rank fusion, both lists alike."""
     fused = np.zeros(len(pool.dense))
     for scores in (pool.dense, pool.words):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from memsys_api.extraction.entities import READ_CHARACTERS
-from memsys_api.extraction.names import is_common, normalise
+from memsys_api.extraction.names import FUNCTION_WORDS, is_common, normalise
 from memsys_api.model import Entity, Relation
 
 MOST_RELATIONS = 32
@@ -30,6 +30,7 @@ _STATES_NOTHING = re.compile(
 _CUE = re.compile(
     rf"\b(?:work|live|living|move|from|married|use|prefer|like|love|enjoy|hate|dislike)(?:s|d|ed|ing)?\b|\b(?:{_KIN})\b"
 )
+_DETERMINER = re.compile(r"^(?:the|an?|my|our|his|her|their) ", re.I)
 _SPOUSES = {"wife", "husband"}
 
 _VERBS: tuple[tuple[str, str, str], ...] = (
@@ -91,19 +92,24 @@ def find_relations(
 
 def _ends(match: re.Match[str], speaker: Entity | None) -> tuple[Entity, Entity] | None:
     first_person = match["subject"] in ("I", "My", "my")
-    subject = speaker if first_person else _named(match["subject"], "person")
-    target = _named(match["object"], "person" if "kin" in match.groupdict() else "entity")
+    subject = speaker if first_person else _named(_without_opener(match["subject"]), "person")
+    target = _named(_DETERMINER.sub("", match["object"]), "person" if "kin" in match.groupdict() else "entity")
     if subject is None or target is None or subject.key == target.key:
         return None
     return subject, target
 
 
+def _without_opener(name: str) -> str:
+    """ "Yesterday Anna" works nowhere, Anna does."""
+    first, _, rest = name.partition(" ")
+    return rest if rest and is_common(normalise(first)) else name
+
+
 def _named(text: str, kind: str) -> Entity | None:
-    words = text.split()
-    while words and is_common(normalise(words[0])):  # "Yesterday Anna works at …", "likes the …"
-        words = words[1:]
-    name = " ".join(words).strip(".,;:!?’'")
+    """``None`` for what names nothing: "it", "this idea of mine", "to swim"."""
+    name = text.strip(" .,;:!?’'")
     key = normalise(name)
-    if len(key) < 2 or is_common(normalise(words[-1])):
+    words = key.split()
+    if len(key) < 2 or words[0] in FUNCTION_WORDS or is_common(words[-1]):
         return None
     return Entity(key=key, name=re.sub(r"['’]s$", "", name), kind=kind)

@@ -23,7 +23,7 @@ class Weights:
 
     vector: float = 0.39
     """Cosine similarity, counted from that of unrelated texts: meaning, whatever the words."""
-    text: float = 0.41
+    text: float = 0.35
     """Coverage: the words of the question, rare ones above all."""
     before_1: float = 0.29
     """Coverage of the turn before: an answer follows the words of its question and rarely repeats them."""

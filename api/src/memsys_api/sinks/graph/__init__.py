@@ -11,6 +11,8 @@ from memsys_api.sinks.graph.sink import Neo4jSink
 
 __all__ = ["GraphSettings", "Neo4jSink", "content_hash", "create"]
 
+SCHEMES = frozenset({"bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc"})
+
 
 class GraphSettings(Protocol):
     """What :func:`create` reads of the API's settings."""
@@ -34,9 +36,7 @@ def create(settings: GraphSettings) -> Neo4jSink | None:
         return None
     if not settings.neo4j_uri or settings.neo4j_password is None:
         raise ValueError("GRAPH_STORE=neo4j needs NEO4J_URI and NEO4J_PASSWORD")
-    try:
-        return Neo4jSink(settings.neo4j_uri, settings.neo4j_user, settings.neo4j_password.get_secret_value())
-    except Exception as error:  # the driver raises several kinds for an address it cannot read
-        raise ValueError(
-            f"NEO4J_URI={settings.neo4j_uri}: expected bolt://host:7687 or neo4j://host:7687 ({error})"
-        ) from error
+    scheme, _, host = settings.neo4j_uri.partition("://")
+    if scheme not in SCHEMES or not host:
+        raise ValueError(f"NEO4J_URI={settings.neo4j_uri}: expected bolt://host:7687 or neo4j://host:7687")
+    return Neo4jSink(settings.neo4j_uri, settings.neo4j_user, settings.neo4j_password.get_secret_value())
