@@ -51,10 +51,12 @@ class Controller:
         self._states: dict[Ref, _State] = {}
         self._slots = asyncio.Semaphore(settings.workers)
         self._resynced = 0.0
-        self._started = time.monotonic()
+        self._stopped = False
 
     def wake(self, ref: Ref) -> None:
         """Have a system looked at soon; cheap, may be called for any event."""
+        if self._stopped:
+            return
         state = self._states.get(ref)
         if state is None:
             state = self._states[ref] = _State()
@@ -63,18 +65,20 @@ class Controller:
 
     async def run(self) -> None:
         """Resync all systems again and again, until cancelled."""
-        try:
-            while True:
-                try:
-                    await self._resync()
-                except OperatorError as error:
-                    logger.warning("resync: %s; next try in %g s", error, self._settings.resync_seconds)
-                await asyncio.sleep(self._settings.resync_seconds * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
-        finally:
-            for state in self._states.values():
-                for task in (state.worker, state.watcher):
-                    if task is not None:
-                        task.cancel()
+        while True:
+            try:
+                await self._resync()
+            except OperatorError as error:
+                logger.warning("resync: %s; next try in %g s", error, self._settings.resync_seconds)
+            await asyncio.sleep(self._settings.resync_seconds * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
+
+    async def stop(self) -> None:
+        """End all passes where they stand: each can be interrupted and run again."""
+        self._stopped = True
+        tasks = [task for state in self._states.values() for task in (state.worker, state.watcher) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _resync(self) -> None:
         found = await self._cluster.systems(self._settings.watch_namespaces)

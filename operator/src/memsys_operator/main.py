@@ -31,6 +31,11 @@ def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
         settings.watching.label_selectors[_resource(kind)] = names.SYSTEM_LABEL
 
 
+@kopf.on.cleanup()
+async def stop(memo: kopf.Memo, **_: Any) -> None:
+    await memo.controller.stop()
+
+
 @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL)
 async def wake_for_system(namespace: str | None, name: str | None, memo: kopf.Memo, **_: Any) -> None:
     memo.controller.wake(Ref(str(namespace), str(name)))

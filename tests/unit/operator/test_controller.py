@@ -73,6 +73,7 @@ async def controlling(world: World, **settings: Any) -> AsyncIterator[controller
     try:
         yield made
     finally:
+        await made.stop()
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await running
@@ -176,6 +177,18 @@ async def test_the_graph_is_asked_and_news_of_it_wake_the_system(world: World) -
         world.outcome = lambda _: Outcome(graph=None)
         made.wake(A)
         await until("asked no more", lambda: made._states[A].watcher is None)
+
+
+async def test_a_stop_ends_passes_where_they_stand_and_lets_none_begin(world: World) -> None:
+    async with controlling(world) as made:
+        world.hold.clear()
+        made.wake(A)
+        await until("the pass has begun", lambda: world.running == 1)
+        await made.stop()
+        assert world.running == 0
+        made.wake(B)
+        assert B not in made._states
+    assert world.passes == []
 
 
 async def test_trouble_is_told_until_the_first_resync_and_when_it_is_late(
