@@ -34,11 +34,11 @@ async def _settled(api: Replica, pending: int = 0, parked: int = 0) -> None:
 
 async def test_what_is_acknowledged_arrives_with_its_entities(graphed: Replica) -> None:
     assert graphed.sink
-    [added] = await graphed.add("Alice met Bob in Lisbon", user_id="u")
+    [added] = await graphed.add("We met Alice and Bob in Lisbon", user_id="u")
     await _settled(graphed)
     record = graphed.sink.held["default", UUID(added["id"])]
     assert record.memory
-    assert (record.memory.text, record.version) == ("Alice met Bob in Lisbon", 1)
+    assert (record.memory.text, record.version) == ("We met Alice and Bob in Lisbon", 1)
     assert {"alice", "bob", "lisbon"} <= {e.key for e in record.extraction.entities}
 
 

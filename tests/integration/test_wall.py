@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+from uuid import UUID
+
 import psycopg
 import pytest
+from pgvector.psycopg import register_vector
 from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from memsys_api.model import Scope
+from memsys_api.store import candidates, versions
 
 from .conftest import Dsn, Replica
 
@@ -98,9 +107,9 @@ async def _grow(dsn: Dsn, rows: int) -> None:
         conn.execute(
             """INSERT INTO memory_versions (project, id, version, state, user_id, seq, text, hash, metadata,
                    event_time, created_at, recorded_from, lexemes)
-               SELECT CASE WHEN n % 2 = 0 THEN 'one' ELSE 'two' END, gen_random_uuid(), 1, 'active',
-                      'u' || n % 200, n, 'word' || n % 997 || ' text', md5(n::text), jsonb_build_object('n', n % 991),
-                      now(), now(), now(), to_tsvector('english', 'word' || n % 997 || ' text' || n % 13)
+               SELECT CASE WHEN n %% 2 = 0 THEN 'one' ELSE 'two' END, gen_random_uuid(), 1, 'active',
+                      'u' || n %% 200, n, 'word' || n %% 997, md5(n::text), jsonb_build_object('n', n %% 991),
+                      now(), now(), now(), to_tsvector('english', 'word' || n %% 997 || ' text' || n %% 13)
                FROM generate_series(1, %s) n""",
             (rows,),
         )
@@ -113,20 +122,73 @@ async def _grow(dsn: Dsn, rows: int) -> None:
         conn.execute("ANALYZE")
 
 
-async def _plan_after_ten(dsn: Dsn, statement: sql.Composed, parameters: dict[str, object]) -> str:
-    """The plan the serving role gets once psycopg has prepared and PostgreSQL may have settled on a generic one."""
-    async with await psycopg.AsyncConnection.connect(dsn.app, autocommit=True) as conn:
-        await register(conn)
-        async with conn.transaction():
-            await conn.execute("SELECT set_config('memsys.project', 'one', true)")
-            await conn.execute("SET LOCAL jit = off")
-            explained = sql.SQL("EXPLAIN ") + statement
-            for _ in range(10):
-                cursor = await conn.execute(explained, parameters)
-            return "\n".join(row[0] for row in await cursor.fetchall())
+def _plans_after_ten(
+    dsn: Dsn, statement: sql.Composable, parameters: dict[str, Any], planning: str = "SELECT 1"
+) -> list[str]:
+    """What the serving role gets of the prepared statement after ten executions, and at worst: the generic plan."""
+    with psycopg.connect(dsn.app, autocommit=True) as conn:
+        register_vector(conn)
+        names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", statement.as_string(conn))))
+        numbered = re.sub(r"%\((\w+)\)s", lambda m: f"${names.index(m[1]) + 1}", statement.as_string(conn))
+        values = sql.SQL(", ").join(sql.Literal(parameters[name]) for name in names)
+        execute = sql.SQL("EXECUTE probe ({})").format(values).as_string(conn)
+        conn.execute(f"PREPARE probe AS {numbered}".encode())
+        plans = []
+        for mode in ("auto", "force_generic_plan"):
+            with conn.transaction():
+                conn.execute("SELECT set_config('memsys.project', 'one', true)")
+                conn.execute("SELECT set_config('plan_cache_mode', %s, true)", (mode,))
+                conn.execute(planning)
+                for _ in range(10):
+                    conn.execute(execute.encode())
+                rows = conn.execute(b"EXPLAIN " + execute.encode()).fetchall()
+                plans.append("\n".join(row[0] for row in rows))
+        return plans
 
 
-async def register(conn: psycopg.AsyncConnection[tuple[object, ...]]) -> None:
-    from pgvector.psycopg import register_vector_async
+async def test_the_search_uses_its_indexes_behind_the_wall(dsn: Dsn, api: Replica) -> None:
+    await _grow(dsn, 20_000)
+    embedding = (await api.embedder.embed(["word5"]))[0]
+    for scope, expected in (
+        (Scope("one", "u2"), ("_project_user_id_idx", "memory_user")),
+        (Scope("one"), ("memory_lexemes",)),
+    ):
+        statement, parameters = candidates.build(api.service.generation, scope, reach=2, approximate=False)
+        parameters |= {
+            "vector": versions.vector(api.service.generation, embedding), "query": "word5 text3", "named": [],
+            "keys": ["alice"], "rows": 100, "mean_length": 3.0,
+        }  # fmt: skip
+        for plan in _plans_after_ten(dsn, statement, parameters, candidates.EXACT_PLANNING):
+            for index in expected:
+                assert index in plan, plan
 
-    await register_vector_async(conn)
+
+async def test_reads_by_id_and_metadata_use_their_indexes_behind_the_wall(dsn: Dsn, api: Replica) -> None:
+    await _grow(dsn, 20_000)
+    for statement, parameters, index in (
+        ("SELECT * FROM memory_versions m WHERE m.project = %(project)s AND m.id = %(id)s AND m.recorded_to IS NULL",
+         {"project": "one", "id": UUID(int=5)}, "memory_heads"),
+        ("SELECT * FROM memory_versions m WHERE m.project = %(project)s AND m.recorded_to IS NULL "
+         "AND m.metadata @> %(wanted)s", {"project": "one", "wanted": Jsonb({"n": 7})}, "memory_metadata"),
+        ("SELECT * FROM memory_versions m WHERE m.project = %(project)s AND m.user_id = %(user)s "
+         "ORDER BY m.seq DESC LIMIT 10", {"project": "one", "user": "u2"}, "memory_user"),
+    ):  # fmt: skip
+        for plan in _plans_after_ten(dsn, sql.SQL(statement), parameters):
+            assert index in plan, plan
+
+
+async def test_the_approximate_search_uses_the_project_s_own_index(dsn: Dsn, api: Replica) -> None:
+    await _grow(dsn, 20_000)
+    with psycopg.connect(dsn.owner, autocommit=True) as conn:
+        conn.execute(
+            "CREATE INDEX nearest ON embeddings_1 USING hnsw (embedding halfvec_cosine_ops) "
+            "WHERE project = 'one' AND head"
+        )
+    embedding = (await api.embedder.embed(["word5"]))[0]
+    statement, parameters = candidates.build(api.service.generation, Scope("one"), reach=2, approximate=True)
+    parameters |= {
+        "vector": versions.vector(api.service.generation, embedding), "query": "word5", "named": [], "keys": [],
+        "rows": 10_000, "mean_length": 3.0,
+    }  # fmt: skip
+    for plan in _plans_after_ten(dsn, statement, parameters, candidates.APPROXIMATE_PLANNING):
+        assert "using nearest" in plan, plan

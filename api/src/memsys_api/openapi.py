@@ -53,8 +53,7 @@ def _complete(schema: dict[str, Any]) -> dict[str, Any]:
             responses.pop("422", None)
             if path in OPEN_PATHS:
                 operation["security"] = []
-                continue
-            for kind in _EVERYWHERE:
+            for kind in () if path in OPEN_PATHS else _EVERYWHERE:
                 responses.setdefault(str(kind.status), {"description": kind.title})
             for status, response in responses.items():
                 if int(status) >= 400:

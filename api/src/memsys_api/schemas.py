@@ -140,7 +140,7 @@ class SearchRequest(Scoped):
     """A question, and where to look."""
 
     query: Text
-    filters: dict[str, Any] | None = Field(
+    filters: Metadata | None = Field(
         None,
         description="Only memories for which all of these hold: one of the four ids, or a metadata field, equal to "
         "a value.",

@@ -30,7 +30,8 @@ _BATCH = 200
 _WORKERS = 2
 _APPLY_SECONDS = 30.0
 _LEASE = timedelta(seconds=60)  # longer than an apply can take
-_POLL_SECONDS = 1.0  # for what other replicas left behind, and for waits that have ended
+_POLL_SECONDS = 1.0
+_STOP_SECONDS = 5.0
 _ERROR_LENGTH = 500
 
 
@@ -43,6 +44,7 @@ class Dispatcher:
         self._breaker = breaker
         self._retry_base = retry_base
         self._due = asyncio.Event()
+        self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._prepared = False
 
@@ -58,10 +60,14 @@ class Dispatcher:
         ]
 
     async def stop(self) -> None:
-        """Stop; what was being applied is claimed again by whoever comes next."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Stop after the batch at hand, or without it when it takes long: it is claimed again by whoever comes next."""
+        self._stopping.set()
+        self._due.set()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=_STOP_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def drain(self, only: tuple[str, UUID] | None = None) -> int:
         """Apply what is due right now, in the caller's time; says how many. Ends early when the sink is away."""
@@ -73,17 +79,28 @@ class Dispatcher:
         return applied
 
     async def _work(self) -> None:
-        while True:
+        while not self._stopping.is_set():
+            self._due.clear()  # before looking, so that what comes meanwhile is not missed
             try:
                 if await self._batch() is None:
-                    self._due.clear()
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(self._due.wait(), _POLL_SECONDS)
+                    await self._idle()
             except (DatabaseUnavailable, StatementTimeout):
-                await asyncio.sleep(_POLL_SECONDS)
+                await self._rest()
             except Exception:
                 log.exception("dispatcher failed", extra={"sink": self._sink.name})
-                await asyncio.sleep(_POLL_SECONDS)
+                await self._rest()
+
+    async def _idle(self) -> None:
+        """Until something is due; looks again after a while for what other replicas have left behind."""
+        if not self._stopping.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_POLL_SECONDS):
+                    await self._due.wait()
+
+    async def _rest(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_POLL_SECONDS):
+                await self._stopping.wait()
 
     async def _batch(self, only: tuple[str, UUID] | None = None) -> int | None:
         """Claim and apply one batch; how many were applied, ``None``: nothing was due."""
@@ -97,6 +114,8 @@ class Dispatcher:
         applied = [r for r in records if (r.project, r.id) not in errors]
         failed = [self.failure(by_memory[memory], error) for memory, error in errors.items()]
         await deliveries.settle(self._database, self._sink.name, lease, applied, failed)
+        if waits := [failure.wait for failure in failed if failure.wait is not None]:
+            asyncio.get_running_loop().call_later(min(waits).total_seconds(), self.wake)
         SINK_DELIVERIES.labels(self._sink.name, "applied").inc(len(applied))
         for failure in failed:
             SINK_DELIVERIES.labels(self._sink.name, failure.cause).inc()
@@ -147,14 +166,14 @@ class Dispatcher:
 
     async def _watch(self) -> None:
         """See whether the sink answers; when it does again, make due what only waited for that."""
-        while True:
+        while not self._stopping.is_set():
             try:
                 await self._look()
             except (DatabaseUnavailable, StatementTimeout):
                 log.debug("queue not looked at: database away", extra={"sink": self._sink.name})
             except Exception:
                 log.exception("sink watch failed", extra={"sink": self._sink.name})
-            await asyncio.sleep(_POLL_SECONDS)
+            await self._rest()
 
     async def _look(self) -> None:
         name = self._sink.name

@@ -42,9 +42,14 @@ async def translated() -> AsyncIterator[None]:
     """Turn psycopg's errors of connection and time into this room's own."""
     try:
         yield
-    except psycopg.errors.QueryCanceled as error:
-        raise StatementTimeout(str(error)) from error
     except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, TooManyRequests) as error:
+        # A cancelled task cancels its statement, and may see only the statement's error of that: it is cancelled
+        # all the same. Otherwise a stop or a time-out would pass unnoticed.
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError from error
+        if isinstance(error, psycopg.errors.QueryCanceled):
+            raise StatementTimeout(str(error)) from error
         raise DatabaseUnavailable(str(error)) from error
 
 
@@ -62,6 +67,7 @@ class Database:
         self._timeout = timeout
         self._statement_timeout = f"{int(timeout * 1000)}ms"
         self._watcher: asyncio.Task[None] | None = None
+        self._closing = False
         kwargs: dict[str, Any] = {"autocommit": True, **_SOCKET}
         if not prepare:
             kwargs["prepare_threshold"] = None
@@ -86,13 +92,15 @@ class Database:
         self._watcher = asyncio.create_task(self._watch(), name="database-watch")
 
     async def close(self) -> None:
+        self._closing = True
         if self._watcher:
             self._watcher.cancel()
+            await asyncio.gather(self._watcher, return_exceptions=True)
         await self._pool.close()
 
     async def _watch(self) -> None:
         """Once a second, replace connections that a failed-over or restarted server has closed."""
-        while True:
+        while not self._closing:  # the pool swallows a cancellation in its check
             await asyncio.sleep(1)
             try:
                 async with asyncio.timeout(_CONNECT_SECONDS):
