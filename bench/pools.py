@@ -32,7 +32,7 @@ from memsys_api.retrieval import (
     analyse,
     baseline,
     embedding_text,
-    signals,
+    signal_matrix,
 )
 from memsys_api.retrieval.signals import Signals
 
@@ -51,7 +51,7 @@ class Pool:
     candidates: list[Candidate]
     turns: list[str]
     signals: Signals
-    """As :func:`memsys_api.retrieval.signals`."""
+    """As :func:`memsys_api.retrieval.signal_matrix`."""
     dense: Scores
     """Cosine of the question as it stands to every turn with its speaker, in the order of the conversation."""
     words: Scores
@@ -132,7 +132,7 @@ class Maker:
             query,
             candidates,
             [turns[index].id for index in chosen],
-            signals(query, candidates, vector_baseline=self._baseline),
+            signal_matrix(query, candidates, vector_baseline=self._baseline),
             dense,
             words,
         )

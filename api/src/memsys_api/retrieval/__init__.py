@@ -4,7 +4,7 @@ from memsys_api.retrieval.calibration import CALIBRATION_TEXTS, baseline
 from memsys_api.retrieval.names import embedding_text
 from memsys_api.retrieval.query import analyse
 from memsys_api.retrieval.ranking import Weights, rank
-from memsys_api.retrieval.signals import REACH, SIGNALS, signals
+from memsys_api.retrieval.signals import REACH, SIGNALS, signal_matrix
 from memsys_api.retrieval.types import Candidate, Query, Ranked, Source, TimeRange
 
 __all__ = [
@@ -21,5 +21,5 @@ __all__ = [
     "baseline",
     "embedding_text",
     "rank",
-    "signals",
+    "signal_matrix",
 ]

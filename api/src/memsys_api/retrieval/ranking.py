@@ -13,7 +13,7 @@ from dataclasses import astuple, dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from memsys_api.retrieval.signals import SIGNALS, signals
+from memsys_api.retrieval.signals import SIGNALS, signal_matrix
 from memsys_api.retrieval.types import Candidate, Query, Ranked, Source
 
 
@@ -65,10 +65,12 @@ def rank(
     ``threshold`` drops scores below it. ``vector_baseline`` is the cosine of unrelated texts under the embedder at
     hand (see :func:`~memsys_api.retrieval.calibration.baseline`).
     """
-    parts = signals(query, candidates, vector_baseline=vector_baseline) * weights.array()
+    parts = signal_matrix(query, candidates, vector_baseline=vector_baseline) * weights.array()
     totals = parts.sum(axis=1).round(9)
+    # Sorting in Python costs more than all the rest: only those that can be among the best are sorted.
+    enough = np.partition(totals, -top_k)[-top_k] if 0 < top_k < len(candidates) else -np.inf
     order = sorted(
-        range(len(candidates)),
+        np.flatnonzero(totals >= enough).tolist(),
         key=lambda index: (-totals[index], -candidates[index].event_time.timestamp(), candidates[index].id),
     )
     ranked = []

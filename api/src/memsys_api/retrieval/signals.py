@@ -6,7 +6,6 @@ away how good the best are.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,30 +29,31 @@ SIGNALS = (
     "time",
     "graph",
 )
-"""The columns of :func:`signals`; their meaning stands at :class:`~memsys_api.retrieval.ranking.Weights`."""
+"""The columns of :func:`signal_matrix`; their meaning stands at :class:`~memsys_api.retrieval.ranking.Weights`."""
 
 Signals = npt.NDArray[np.float64]
+Column = npt.NDArray[np.float64]
 
 _WEEK = 7 * 86_400.0
 
 
-def signals(query: Query, candidates: Sequence[Candidate], *, vector_baseline: float) -> Signals:
+def signal_matrix(query: Query, candidates: Sequence[Candidate], *, vector_baseline: float) -> Signals:
     """Return one row for each candidate with the columns :data:`SIGNALS`."""
-    meaning = [_similarity(candidate.vector_score, vector_baseline) for candidate in candidates]
-    words = [candidate.text_score for candidate in candidates]
+    meaning = _similarity(candidates, vector_baseline)
+    words = np.array([candidate.text_score for candidate in candidates], float)
     # A last row of nothing stands for the neighbour that a memory does not have.
     previous, following = _neighbours(candidates)
-    around_words, around_meaning = np.array([*words, 0.0]), np.array([*meaning, 0.0])
+    around_words, around_meaning = np.append(words, 0.0), np.append(meaning, 0.0)
     named = set(query.entities)
     said = {speaker: _is_named(speaker, named) for speaker in {candidate.speaker for candidate in candidates}}
     columns = [
-        np.array(meaning),
-        np.array(words),
+        meaning,
+        words,
         *(around_words[previous[distance]] for distance in range(REACH)),
         *(around_meaning[following[distance]] for distance in range(REACH)),
         np.array([said[candidate.speaker] for candidate in candidates], float),
         np.array([candidate.text.rstrip().endswith("?") for candidate in candidates], float),
-        np.array([_closeness(candidate, query.time_range) for candidate in candidates]),
+        _closeness(candidates, query.time_range),
         np.array([candidate.graph_score or 0.0 for candidate in candidates]),
     ]
     return np.stack(columns, axis=1) if candidates else np.empty((0, len(SIGNALS)))
@@ -61,25 +61,27 @@ def signals(query: Query, candidates: Sequence[Candidate], *, vector_baseline: f
 
 def _neighbours(candidates: Sequence[Candidate]) -> tuple[list[npt.NDArray[np.intp]], list[npt.NDArray[np.intp]]]:
     """For 1 … REACH turns before, and after: the index of that neighbour of each candidate, -1 where it has none."""
-    places: dict[tuple[str | None, int], int] = {
-        (candidate.run, candidate.turn): index
-        for index, candidate in enumerate(candidates)
-        if candidate.run is not None and candidate.turn is not None
-    }
+    runs: dict[str | None, dict[int, int]] = {None: {}}
+    for index, candidate in enumerate(candidates):
+        if candidate.run is not None and candidate.turn is not None:
+            runs.setdefault(candidate.run, {})[candidate.turn] = index
+    nowhere = runs[None]
+    places = [(runs.get(candidate.run, nowhere), candidate.turn or 0) for candidate in candidates]
 
     def at(distance: int) -> npt.NDArray[np.intp]:
-        found = [
-            -1 if candidate.turn is None else places.get((candidate.run, candidate.turn + distance), -1)
-            for candidate in candidates
-        ]
-        return np.array(found, np.intp)
+        return np.array([run.get(turn + distance, -1) for run, turn in places], np.intp)
 
-    return [at(-distance) for distance in range(1, REACH + 1)], [at(distance) for distance in range(1, REACH + 1)]
+    # A candidate without a turn of its own is nobody's neighbour, and has none.
+    alone = np.array([candidate.turn is None for candidate in candidates])
+    before, after = ([np.where(alone, -1, at(step * n)) for n in range(1, REACH + 1)] for step in (-1, 1))
+    return before, after
 
 
-def _similarity(cosine: float | None, baseline: float) -> float:
+def _similarity(candidates: Sequence[Candidate], baseline: float) -> Column:
     """0 for what is unrelated, 1 for the same. A memory without an embedding counts as unrelated."""
-    return 0.0 if cosine is None else max(0.0, (cosine - baseline) / (1.0 - baseline))
+    cosines = np.array([baseline if one.vector_score is None else one.vector_score for one in candidates], float)
+    similarity: Column = np.maximum(0.0, (cosines - baseline) / (1.0 - baseline))
+    return similarity
 
 
 def _is_named(speaker: str | None, named: set[str]) -> bool:
@@ -88,14 +90,15 @@ def _is_named(speaker: str | None, named: set[str]) -> bool:
     return bool(key) and (key in named or key.split()[0] in named)
 
 
-def _closeness(candidate: Candidate, wanted: TimeRange | None) -> float:
+def _closeness(candidates: Sequence[Candidate], wanted: TimeRange | None) -> Column:
     """1 inside the range; outside, halved with every half length of the range, and every week at least.
 
     People tell things days after they happened, and plan them before.
     """
     if wanted is None:
-        return 0.0
-    if wanted.start <= candidate.event_time < wanted.end:
-        return 1.0
-    gap = max(wanted.start - candidate.event_time, candidate.event_time - wanted.end).total_seconds()
-    return math.exp2(-gap / max((wanted.end - wanted.start).total_seconds() / 2, _WEEK))
+        return np.zeros(len(candidates))
+    start, end = wanted.start.timestamp(), wanted.end.timestamp()
+    told = np.array([candidate.event_time.timestamp() for candidate in candidates])
+    gap = np.maximum(np.maximum(start - told, told - end), 0.0)
+    closeness: Column = np.exp2(-gap / max((end - start) / 2, _WEEK))
+    return closeness
