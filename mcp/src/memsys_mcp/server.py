@@ -73,6 +73,8 @@ def create_app(settings: Settings) -> Starlette:
     """The web application: MCP over streamable HTTP and SSE, for one project or many, and what operates it."""
     metrics = Metrics()
     api = create_client(settings)
+    # Checks give up sooner than tools do; their failures must not keep tools from trying.
+    checks = api.with_options(timeout=READY_SECONDS, budget=READY_SECONDS, breaker=memsys.CircuitBreaker())
     server = create_server(settings, api, metrics)
     # The Host and Origin check is the edge's own, which knows in-cluster names; see guard.py.
     http = server.http_app(
@@ -87,7 +89,7 @@ def create_app(settings: Settings) -> Starlette:
 
     mcp = Edge(
         transports,
-        access=Access(api),
+        access=Access(checks),
         metrics=metrics,
         allowed_hosts=settings.allowed_hosts,
         allowed_origins=settings.allowed_origins,
@@ -105,7 +107,7 @@ def create_app(settings: Settings) -> Starlette:
 
     async def readyz(_: Request) -> Response:
         try:
-            await api.with_options(timeout=READY_SECONDS, budget=READY_SECONDS).ready()
+            await checks.ready()
         except memsys.MemsysError as error:
             return problem(503, "not-ready", "Not ready", f"waiting for the API at {settings.api_url}: {error}")
         return JSONResponse({"status": "ready"})

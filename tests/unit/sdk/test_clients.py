@@ -108,6 +108,14 @@ async def test_a_caller_s_own_key_replaces_the_client_s_for_its_calls_only(do: D
     assert "x-memsys-project" not in script.asked[1][2]
 
 
+async def test_calls_with_a_breaker_of_their_own_do_not_open_the_others_circuit(do: Do, script: Script):
+    shared, own = memsys.CircuitBreaker(1), memsys.CircuitBreaker(1)
+    with pytest.raises(memsys.Unreachable):
+        await do(("info",), url="http://127.0.0.1:9", breaker=shared, options={"breaker": own})
+    assert own.is_open
+    assert not shared.is_open
+
+
 async def test_connections_are_pooled(do: Do, script: Script):
     await do(*[("info",)] * 10)
     assert len(script.asked) == 10
