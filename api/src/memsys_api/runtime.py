@@ -18,7 +18,7 @@ from memsys_api.settings import Settings
 from memsys_api.sinks import graph as graph_sink
 from memsys_api.sinks.breaker import Breaker
 from memsys_api.sinks.dispatcher import Dispatcher
-from memsys_api.store import generations, migrate
+from memsys_api.store import generations, migrate, vector_index
 from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
 
 log = logging.getLogger(__name__)
@@ -88,6 +88,7 @@ class Runtime:
         self._settings = settings
         self._makers = makers
         self._starting: asyncio.Task[None] | None = None
+        self._indexing: asyncio.Task[None] | None = None
         self._embedder: Embedder | None = None
         self.service: Service | None = None
         self.waiting_for = "the start"
@@ -98,9 +99,10 @@ class Runtime:
 
     async def stop(self) -> None:
         """Let go of everything; requests have ended."""
-        if self._starting:
-            self._starting.cancel()
-            await asyncio.gather(self._starting, return_exceptions=True)
+        for task in (self._starting, self._indexing):
+            if task:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         service, self.service = self.service, None
         if service:
             if service.graph:
@@ -196,6 +198,10 @@ class Runtime:
         )
         if graph:
             graph.dispatcher.start()
+        if settings.vector_index != "exact":
+            rows = settings.vector_exact_rows if settings.vector_index == "auto" else 0
+            keeping = vector_index.keep(settings.migration_url, generation, rows)
+            self._indexing = asyncio.create_task(keeping, name="vector-index")
         return service
 
     def _graph(self, database: Database, breaker: Breaker) -> Graph | None:

@@ -33,6 +33,11 @@ class Generation:
         return sql.SQL("halfvec" if self.precision == "halfvec" else "vector")
 
     @property
+    def indexable(self) -> bool:
+        """Whether pgvector can index vectors of this many dimensions."""
+        return self.dimensions <= (4000 if self.precision == "halfvec" else 2000)
+
+    @property
     def operators(self) -> sql.SQL:
         return sql.SQL("halfvec_cosine_ops" if self.precision == "halfvec" else "vector_cosine_ops")
 

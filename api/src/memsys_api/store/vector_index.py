@@ -1,0 +1,84 @@
+"""Builds the approximate index of a project that has outgrown exact search, without stopping writes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+
+from psycopg import sql
+
+from memsys_api.store.database import Connection, DatabaseUnavailable, StatementTimeout, connect, translated
+from memsys_api.store.generations import Generation
+
+log = logging.getLogger(__name__)
+
+_LOCK = 0x6D656D73797369  # "memsysi"
+_PERIOD_SECONDS = 300.0
+
+
+async def keep(owner_url: str, generation: Generation, rows: int) -> None:
+    """Look every five minutes for projects with more vectors than ``rows`` and build what they lack; never returns."""
+    if not generation.indexable:
+        log.warning("too many dimensions for an approximate index: search stays exact")
+        return
+    while True:
+        try:
+            await build_missing(owner_url, generation, rows)
+        except (DatabaseUnavailable, StatementTimeout) as error:
+            log.warning("vector indexes not looked at", extra={"reason": " ".join(str(error).split())})
+        except Exception:
+            log.exception("building a vector index failed")
+        await asyncio.sleep(_PERIOD_SECONDS)
+
+
+async def build_missing(owner_url: str, generation: Generation, rows: int) -> list[str]:
+    """Build the index of every project with more vectors than ``rows``; returns the projects it was built for.
+
+    One replica at a time: the others find the lock taken and leave it at that. An index left half-built by a crash is
+    dropped and built again.
+    """
+    conn = await connect(owner_url)
+    try:
+        async with translated():
+            cursor = await conn.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,))
+            if await cursor.fetchone() != (True,):
+                return []
+            cursor = await conn.execute("SELECT name FROM projects ORDER BY name")
+            return [
+                project
+                for (project,) in await cursor.fetchall()
+                if await _outgrown(conn, generation, project, rows) and await _build(conn, generation, project)
+            ]
+    finally:
+        await conn.close()
+
+
+async def _outgrown(conn: Connection, generation: Generation, project: str, rows: int) -> bool:
+    async with conn.transaction():
+        await conn.execute("SELECT set_config('memsys.project', %s, true)", (project,))
+        cursor = await conn.execute(
+            sql.SQL("SELECT count(*) > %s FROM (SELECT FROM {} WHERE project = %s AND head LIMIT %s) bounded").format(
+                generation.table
+            ),
+            (rows, project, rows + 1),
+        )
+        return await cursor.fetchone() == (True,)
+
+
+async def _build(conn: Connection, generation: Generation, project: str) -> bool:
+    digest = hashlib.sha256(project.encode()).hexdigest()[:16]
+    name = f"embeddings_{generation.id}_near_{digest}"
+    cursor = await conn.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", (name,))
+    state = await cursor.fetchone()
+    if state == (True,):
+        return False
+    if state == (False,):
+        await conn.execute(sql.SQL("DROP INDEX CONCURRENTLY {}").format(sql.Identifier(name)))
+    log.info("building vector index", extra={"project": project, "index": name})
+    await conn.execute(
+        sql.SQL("CREATE INDEX CONCURRENTLY {} ON {} USING hnsw (embedding {}) WHERE project = {} AND head").format(
+            sql.Identifier(name), generation.table, generation.operators, sql.Literal(project)
+        )
+    )
+    return True
