@@ -51,9 +51,7 @@ def build(
     flags = ["--layers", "--isolation=chroot", "--format=oci", f"--signature-policy={POLICY}", f"--ignorefile={ignore}"]
     flags += [f"--secret=id={name},src={path}" for name, path in sorted(secrets.items())]
     flags.append(f"--volume={_pip_cache()}:/root/.cache/pip")
-    # The same input gives the same layers whenever it is built.
-    flags += ["--timestamp=0", *arguments]
-    run_logged([*_command(), "build", *flags, "-t", reference, "-f", containerfile, context], log)
+    run_logged([*_command(), "build", *flags, *arguments, "-t", reference, "-f", containerfile, context], log)
 
 
 def export(reference: str, layout_folder: Path, name: str) -> None:
@@ -68,6 +66,11 @@ def export(reference: str, layout_folder: Path, name: str) -> None:
 def push(reference: str, destination: str, log: Path) -> None:
     """Pushes an image of the store to a registry, with the credentials of `buildah login`."""
     run_logged([*_command(), "push", f"--signature-policy={POLICY}", reference, f"docker://{destination}"], log)
+
+
+def remove_leftovers() -> None:
+    """Removes the working containers that an interrupted build left; only for the holder of the store's lock."""
+    run([*_command(), "rm", "--all"])
 
 
 def remove_old(names: Sequence[str], keep: Sequence[str]) -> None:

@@ -98,6 +98,7 @@ def _build(arguments: argparse.Namespace) -> None:
     require(IMAGES)
     say(f"  images on {'self-built' if own_bases else 'upstream'} bases")
     with exclusive(cache_dir() / "images.lock", "the image store"), tempfile.TemporaryDirectory() as secrets_folder:
+        buildah.remove_leftovers()
         secrets = sources.write_secrets(Path(secrets_folder))
         for image in images:
             if image.name in required and not _is_current(image, keys[image.name]):

@@ -70,7 +70,6 @@ def _make_neo4j(root: Path, folder: Path) -> None:
         log = cache_dir() / "log" / "maven.log"
         run_logged(["mvn", "-q", "-B", "-f", recipe / "pom.xml", *options, "package"], log)
     _check_jars(folder, (recipe / "jars.sha256").read_text())
-    shutil.copytree(recipe / "bin", folder / "bin")
 
 
 def jar_sums(folder: Path) -> str:
