@@ -46,7 +46,7 @@ def cluster_name() -> Iterator[str]:
 def admin(cluster_name: str) -> Kubectl:
     """The administrator, with the definitions, rights and ServiceAccount of the operator's chart installed."""
     kubectl = Kubectl.connect(CACHE / "bin/kubectl", Path(_cluster("kubeconfig", cluster_name)))
-    kubectl("create", "namespace", OPERATOR_NAMESPACE)
+    kubectl.make_namespace(OPERATOR_NAMESPACE)
     shown = ["--show-only=templates/crds.yaml", "--show-only=templates/rbac.yaml"]
     kubectl.within(OPERATOR_NAMESPACE)("apply", "--server-side", "-f", "-", stdin=render("memsys-operator", *shown))
     kubectl("wait", "--for=condition=established", "crd/memorysystems.memsys.dev", "--timeout=30s")
@@ -118,11 +118,9 @@ def operator(running: Operator, memory_api: ScriptedAPI) -> Operator:
 @pytest.fixture
 def namespace(admin: Kubectl) -> Iterator[Kubectl]:
     """A namespace of the test's own. Its systems are deleted afterwards; nothing empties a namespace here."""
-    name = f"test-{uuid.uuid4().hex[:8]}"
-    admin("create", "namespace", name)
-    kubectl = admin.within(name)
+    kubectl = admin.make_namespace(f"test-{uuid.uuid4().hex[:8]}")
     yield kubectl
-    kubectl("delete", "memsys", "--all", "--wait=false")
+    kubectl.delete_systems()
 
 
 @pytest.fixture

@@ -79,7 +79,7 @@ class Kubectl:
 
     @classmethod
     def connect(cls, binary: Path, kubeconfig: Path) -> Kubectl:
-        view = [binary, "--kubeconfig", kubeconfig, "config", "view", "--raw", "--flatten", "-o", "json"]
+        view = [str(binary), "--kubeconfig", str(kubeconfig), "config", "view", "--raw", "--flatten", "-o", "json"]
         config = json.loads(subprocess.run(view, check=True, capture_output=True, timeout=60).stdout)
         cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
         context = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
@@ -124,6 +124,17 @@ class Kubectl:
         """Write the status that a controller would have written."""
         headers = {"Content-Type": "application/merge-patch+json"}
         answer = self.http.patch(f"{self._path(kind, name)}/status", json={"status": status}, headers=headers)
+        assert answer.is_success, answer.text
+
+    def make_namespace(self, name: str) -> Kubectl:
+        """Create a namespace and go there."""
+        answer = self.http.post("/api/v1/namespaces", json={"metadata": {"name": name}})
+        assert answer.is_success, answer.text
+        return self.within(name)
+
+    def delete_systems(self) -> None:
+        """Ask for the end of every MemorySystem of the namespace."""
+        answer = self.http.delete(self._path("memsys"))
         assert answer.is_success, answer.text
 
     def _path(self, kind: str, name: str = "") -> str:

@@ -61,10 +61,8 @@ def test_every_pod_passes_the_restricted_standard_of_the_apiserver(
 ) -> None:
     system.apply({"api": {"replicas": 2}})
     system.make_all_ready()
-    name = f"{system.kubectl.namespace}-strict"
-    admin("create", "namespace", name)
-    admin("label", "namespace", name, RESTRICTED)
-    strict = admin.within(name)
+    strict = admin.make_namespace(f"{system.kubectl.namespace}-strict")
+    admin("label", "namespace", strict.namespace, RESTRICTED)
     workloads = system.kubectl.list("statefulset,deployment", "memsys.dev/system=m")
     workloads += [d for d in documents(render("memsys-operator")) if d["kind"] == "Deployment"]
     assert len(workloads) == 5
@@ -108,8 +106,7 @@ def test_with_namespaces_named_the_operator_serves_them_with_rights_in_them_alon
 @pytest.fixture
 def other_operator(admin: Kubectl, namespace: Kubectl, running: Operator, tmp_path: Any) -> Any:
     """An operator of a second release, whose rights the chart limits to one namespace."""
-    home = admin.within("other-system")
-    admin("create", "namespace", home.namespace)
+    home = admin.make_namespace("other-system")
     args = ["--show-only=templates/rbac.yaml", f"--set=watchNamespaces={{{namespace.namespace}}}"]
     text = render("memsys-operator", *args, namespace=home.namespace)
     admin_apply = ["apply", "--server-side", "-f", "-"]

@@ -117,9 +117,9 @@ def test_a_deleted_child_comes_back(ready: System, kind: str, suffix: str) -> No
 
 @pytest.fixture(scope="module")
 def ready_namespace(admin: Kubectl) -> Iterator[Kubectl]:
-    admin("create", "namespace", "healing")
-    yield admin.within("healing")
-    admin.within("healing")("delete", "memsys", "--all", "--wait=false")
+    healing = admin.make_namespace("healing")
+    yield healing
+    healing.delete_systems()
 
 
 @pytest.fixture
