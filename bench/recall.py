@@ -8,6 +8,7 @@ and the answers come out of it.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -43,13 +44,15 @@ def measure(name: str, results: Sequence[Sequence[tuple[Question, Sequence[str]]
     flat = [pair for conversation in results for pair in conversation]
     return Row(
         name,
-        tuple(float(np.mean([recall(*pair, depth) for pair in flat])) for depth in DEPTHS),
-        tuple(
-            float(np.mean([recall(*pair, 10) for pair in flat if pair[0].category == category]))
-            for category in CATEGORIES
-        ),
-        tuple(float(np.mean([recall(*pair, 10) for pair in conversation])) for conversation in results),
+        tuple(_mean(flat, depth) for depth in DEPTHS),
+        tuple(_mean([pair for pair in flat if pair[0].category == category], 10) for category in CATEGORIES),
+        tuple(_mean(conversation, 10) for conversation in results),
     )
+
+
+def _mean(answered: Sequence[tuple[Question, Sequence[str]]], depth: int) -> float:
+    """Mean recall; not a number when nothing was asked."""
+    return float(np.mean([recall(*pair, depth) for pair in answered])) if answered else math.nan
 
 
 def in_process(conversations: Sequence[Conversation], *, paraphrased: bool = False) -> Iterator[Row]:
