@@ -26,7 +26,9 @@ def _cluster(*args: str) -> str:
 
 def render(chart: str, *args: str, namespace: str = OPERATOR_NAMESPACE) -> str:
     """What ``helm install`` of a chart of this project would apply."""
-    command = [CACHE / "bin/helm", "template", chart, ROOT / "charts" / chart, "-n", namespace]
+    helm = CACHE / "bin/helm"
+    assert helm.exists(), f"{helm} is missing; `cluster/cluster build` makes it"
+    command = [helm, "template", chart, ROOT / "charts" / chart, "-n", namespace]
     done = subprocess.run([*command, "--kube-version", KUBE_VERSION, *args], capture_output=True, text=True, timeout=60)
     if done.returncode:
         raise Refused(done.stderr)
