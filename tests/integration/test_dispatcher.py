@@ -203,7 +203,7 @@ async def test_sync_drives_one_memory_even_when_nothing_is_queued(graphed: Repli
     await _settled(graphed)
     sink.held.clear()
     drift = (await graphed.client.get("/graph/drift")).json()
-    assert (drift["missing"], drift["samples"]) == (1, [added["id"]])
+    assert drift["samples"] == [{"project": "default", "memory_id": added["id"], "kind": "missing"}]
     synced = (await graphed.client.post("/graph/sync", params={"memory_id": added["id"]})).json()
     assert synced["pending"] == synced["parked"] == 0
     assert sink.live() == {UUID(added["id"])}
@@ -229,7 +229,17 @@ async def test_drift_is_found_in_both_directions_over_many_pages(graphed: Replic
     sink.held["default", ghost] = SinkRecord("default", ghost, 1, edited.memory)
     drift = (await graphed.client.get("/graph/drift")).json()
     assert (drift["missing"], drift["stale"], drift["unexpected"]) == (1, 1, 1)
-    assert set(drift["samples"]) == {str(ids[5]), str(ids[700]), str(ghost)}
+    assert {(s["kind"], s["memory_id"]) for s in drift["samples"]} == {
+        ("missing", str(ids[5])), ("stale", str(ids[700])), ("unexpected", str(ghost)),
+    }  # fmt: skip
+    for sample in drift["samples"]:
+        synced = await graphed.client.post(
+            "/graph/sync",
+            params={"memory_id": sample["memory_id"]},
+            headers={"X-Memsys-Project": sample["project"]},
+        )
+        assert synced.status_code == 200, synced.text
+    assert (await graphed.client.get("/graph/drift")).json() == clean
     partial = (await graphed.client.get("/graph/drift", params={"limit": 100})).json()
     assert partial["complete"] is False
 

@@ -204,3 +204,21 @@ async def test_nothing_is_half_written_when_the_embedder_fails(api: Replica, fau
 async def test_only_a_system_message_stores_nothing(api: Replica) -> None:
     assert await api.add(TURNS[:1]) == []
     assert (await api.client.get("/memories")).json()["results"] == []
+
+
+async def test_an_entity_s_kind_is_the_most_telling_one_found(api: Replica, dsn: Dsn) -> None:
+    await api.add("Hey Caroline!", user_id="u")
+    await api.add([{"role": "user", "content": "Hello everyone", "name": "Caroline"}], user_id="u")
+    await api.add("What does Caroline say?", user_id="u")
+    with psycopg.connect(dsn.superuser) as conn:
+        rows = conn.execute("SELECT kind FROM entities WHERE key = 'caroline'").fetchall()
+    assert rows == [("person",)]
+
+
+async def test_writers_of_the_same_entities_do_not_deadlock(api: Replica) -> None:
+    names = ["Anna", "Boris", "Clara", "Dmitri", "Elena"]
+    turns = [
+        [{"role": "user", "content": f"I met {a} and {b}", "name": b} for a in names[n:] for b in names] for n in (0, 1)
+    ]
+    results = await asyncio.gather(*(api.add(turns[n % 2], user_id=f"u{n}") for n in range(12)))
+    assert all(results)

@@ -13,7 +13,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from memsys_api.model import Scope
-from memsys_api.store import candidates, versions
+from memsys_api.store import candidates, contents
 
 from .conftest import Dsn, Replica
 
@@ -155,7 +155,7 @@ async def test_the_search_uses_its_indexes_behind_the_wall(dsn: Dsn, api: Replic
     ):
         statement, parameters = candidates.build(api.service.generation, scope, reach=2, approximate=False)
         parameters |= {
-            "vector": versions.vector(api.service.generation, embedding), "query": "word5 text3", "named": [],
+            "vector": contents.vector(api.service.generation, embedding), "query": "word5 text3", "named": [],
             "keys": ["alice"], "rows": 100, "mean_length": 3.0,
         }  # fmt: skip
         for plan in _plans_after_ten(dsn, statement, parameters, candidates.EXACT_PLANNING):
@@ -187,7 +187,7 @@ async def test_the_approximate_search_uses_the_project_s_own_index(dsn: Dsn, api
     embedding = (await api.embedder.embed(["word5"]))[0]
     statement, parameters = candidates.build(api.service.generation, Scope("one"), reach=2, approximate=True)
     parameters |= {
-        "vector": versions.vector(api.service.generation, embedding), "query": "word5", "named": [], "keys": [],
+        "vector": contents.vector(api.service.generation, embedding), "query": "word5", "named": [], "keys": [],
         "rows": 10_000, "mean_length": 3.0,
     }  # fmt: skip
     for plan in _plans_after_ten(dsn, statement, parameters, candidates.APPROXIMATE_PLANNING):

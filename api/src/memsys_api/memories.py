@@ -18,9 +18,9 @@ from memsys_api.ports import Embedder
 from memsys_api.problems import CONFLICT, IDEMPOTENCY_CONFLICT, NOT_FOUND, FieldError, ProblemError, invalid
 from memsys_api.schemas import AddRequest, Message, UpdateRequest
 from memsys_api.store import deliveries, idempotency, reads, versions
+from memsys_api.store.contents import NewVersion
 from memsys_api.store.database import Database
 from memsys_api.store.generations import Generation
-from memsys_api.store.versions import NewVersion
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,17 @@ class Scope:
     run_id: str | None = None
 
 
+UNSPECIFIC = "entity"
+"""The kind of an entity of which nothing more is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entity:
     """Something a memory speaks of. ``key`` is the normalised name and is unique within a project."""
 
     key: str
     name: str
-    kind: str = "entity"
+    kind: str = UNSPECIFIC
 
 
 @dataclass(frozen=True, slots=True)

@@ -281,6 +281,14 @@ class GraphSync(BaseModel):
     last_error: str | None
 
 
+class GraphDifference(BaseModel):
+    """A memory that the graph lacks, holds otherwise, or holds alone."""
+
+    project: str
+    memory_id: UUID
+    kind: Literal["missing", "stale", "unexpected"]
+
+
 class GraphDrift(BaseModel):
     """Where PostgreSQL and the graph differ, memory by memory, deliveries under way aside."""
 
@@ -290,7 +298,7 @@ class GraphDrift(BaseModel):
     stale: int
     unexpected: int
     complete: bool
-    samples: list[UUID]
+    samples: list[GraphDifference]
 
 
 class EmbedderInfo(BaseModel):

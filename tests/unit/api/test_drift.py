@@ -19,17 +19,17 @@ def test_every_difference_is_counted_once_and_nothing_else(
     truth: dict[UUID, State], projection: dict[UUID, State], queued: set[UUID]
 ) -> None:
     drift = Drift()
-    drift.compare(truth, projection, queued)
+    drift.compare("p", truth, projection, queued)
     looked_at = (truth.keys() | projection.keys()) - queued
     different = {i for i in looked_at if truth.get(i) != projection.get(i)}
     assert drift.checked == len(looked_at)
     assert drift.missing == len({i for i in different if i not in projection})
     assert drift.unexpected == len({i for i in different if i not in truth})
     assert drift.missing + drift.unexpected + drift.stale == len(different)
-    assert set(drift.samples) == different
+    assert {sample.memory_id for sample in drift.samples} == different
 
 
 def test_samples_are_bounded() -> None:
     drift = Drift()
-    drift.compare({UUID(int=n): State(1, "a") for n in range(500)}, {}, set())
+    drift.compare("p", {UUID(int=n): State(1, "a") for n in range(500)}, {}, set())
     assert (drift.missing, len(drift.samples)) == (500, 100)

@@ -50,14 +50,20 @@ async def sync(
     access: Writer,
     memory_id: Annotated[UUID | None, Query(description="Only this memory, whether or not it is queued.")] = None,
 ) -> Response:
-    """Drive the graph at once: queue parked memories again and apply what is due, for up to 20 seconds."""
+    """Drive the graph at once: queue parked memories again and apply what is due, for up to 20 seconds.
+
+    With `memory_id`, that memory of the project is applied afresh, which mends what `/graph/drift` found.
+    """
     graph = serving.graph
     if graph is None:
         return Json({"applied": 0, "pending": 0, "parked": 0, "requeued": 0, "last_error": None})
     name, project = graph.sink.name, _project(access)
     if memory_id is not None:
         project = access.project
-        await _enqueue(serving, graph, project, memory_id)
+        try:
+            await _enqueue(serving, graph, project, memory_id)
+        except SinkUnavailable as error:
+            raise _away() from error
     requeued = await deliveries.requeue(serving.database, name, project, memory_id)
     applied = 0
     try:
@@ -91,7 +97,7 @@ async def differences(
         try:
             found = await drift.compare(serving.database, graph.sink, projects, limit)
         except SinkUnavailable as error:
-            raise ProblemError(UNAVAILABLE, "the graph does not answer; try again", retry_after=5) from error
+            raise _away() from error
     return Json(
         {
             "provider": serving.settings.graph_store,
@@ -100,9 +106,13 @@ async def differences(
             "stale": found.stale,
             "unexpected": found.unexpected,
             "complete": found.complete,
-            "samples": found.samples,
+            "samples": [difference._asdict() for difference in found.samples],
         }
     )
+
+
+def _away() -> ProblemError:
+    return ProblemError(UNAVAILABLE, "the graph does not answer; try again", retry_after=5)
 
 
 def _project(access: Access) -> str | None:
@@ -110,9 +120,13 @@ def _project(access: Access) -> str | None:
 
 
 async def _enqueue(serving: Service, graph: Graph, project: str, memory_id: UUID) -> None:
-    """Make a memory's newest state due, also when nothing is known to be wrong with it."""
+    """Make a memory's newest state due, also when nothing is known to be wrong with it.
+
+    One that only the graph holds is due as its deletion.
+    """
     newest = (await records.newest(serving.database, project, [memory_id])).get(memory_id)
-    if newest is None:
+    version = newest.version if newest else await drift.version_in(graph.sink, project, memory_id)
+    if version is None:
         raise ProblemError(NOT_FOUND, "there is no such memory")
     async with serving.database.transaction(project) as conn:
-        await deliveries.enqueue(conn, project, [graph.sink.name], [(memory_id, newest.version)])
+        await deliveries.enqueue(conn, project, [graph.sink.name], [(memory_id, version)])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from memsys_api.ports import GraphSink
 from memsys_api.sinks.graph.content import content_hash
 from memsys_api.store import deliveries, records
 from memsys_api.store.database import Database
+
+Kind = Literal["missing", "stale", "unexpected"]
 
 _PAGE = 500
 _SAMPLES = 100
@@ -23,32 +25,40 @@ class State(NamedTuple):
     content_hash: str
 
 
+class Difference(NamedTuple):
+    """One memory that differs: absent from the graph, other than it should be, or in the graph alone."""
+
+    project: str
+    memory_id: UUID
+    kind: Kind
+
+
 @dataclass
 class Drift:
-    """What a comparison found. ``samples`` are ids that differ, up to a hundred."""
+    """What a comparison found; of the differences themselves up to a hundred."""
 
     checked: int = 0
     missing: int = 0
     stale: int = 0
     unexpected: int = 0
     complete: bool = True
-    samples: list[UUID] = field(default_factory=list)
+    samples: list[Difference] = field(default_factory=list)
 
-    def compare(self, truth: Mapping[UUID, State], projection: Mapping[UUID, State], queued: set[UUID]) -> None:
+    def compare(
+        self, project: str, truth: Mapping[UUID, State], projection: Mapping[UUID, State], queued: set[UUID]
+    ) -> None:
         """Count the differences between two pages of the same range; what is queued is known to be behind."""
         for memory_id in sorted((truth.keys() | projection.keys()) - queued):
             self.checked += 1
             wanted, present = truth.get(memory_id), projection.get(memory_id)
             if wanted == present:
                 continue
-            if present is None:
-                self.missing += 1
-            elif wanted is None:
-                self.unexpected += 1
-            else:
-                self.stale += 1
+            kind: Kind = "missing" if present is None else "unexpected" if wanted is None else "stale"
+            self.missing += kind == "missing"
+            self.unexpected += kind == "unexpected"
+            self.stale += kind == "stale"
             if len(self.samples) < _SAMPLES:
-                self.samples.append(memory_id)
+                self.samples.append(Difference(project, memory_id, kind))
 
 
 async def compare(database: Database, graph: GraphSink, projects: list[str], limit: int) -> Drift:
@@ -82,5 +92,12 @@ async def _compare_page(
         i: State(r.version, content_hash(r.memory.text, r.extraction)) for i, r in found.items() if r.memory is not None
     }
     queued = await deliveries.queued(database, graph.name, project, list(truth.keys() | projection.keys()))
-    drift.compare(truth, projection, queued)
+    drift.compare(project, truth, projection, queued)
     return end
+
+
+async def version_in(graph: GraphSink, project: str, memory_id: UUID) -> int | None:
+    """Which version of a memory the graph really holds. Raises :class:`SinkUnavailable`."""
+    before = UUID(int=memory_id.int - 1) if memory_id.int else None
+    found = await graph.read(project, before, 1)
+    return found[0][1] if found and found[0][0] == memory_id else None

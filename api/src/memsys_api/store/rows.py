@@ -71,3 +71,14 @@ def current(as_of: datetime | None) -> Condition:
         ),
         {"as_of": as_of},
     )
+
+
+def scope_values(scope: Scope) -> dict[str, str | None]:
+    """The scope as parameters, absent ids as null."""
+    return {
+        "project": scope.project,
+        "user_id": scope.user_id,
+        "agent_id": scope.agent_id,
+        "app_id": scope.app_id,
+        "run_id": scope.run_id,
+    }

@@ -14,10 +14,10 @@ from psycopg import sql
 
 from memsys_api.model import Memory, Scope
 from memsys_api.store.candidates import APPROXIMATE_PLANNING, EXACT_PLANNING, build
+from memsys_api.store.contents import vector
 from memsys_api.store.database import Database
 from memsys_api.store.generations import Generation
 from memsys_api.store.rows import MEMORY_WIDTH, Condition, read, scope_condition
-from memsys_api.store.versions import vector
 
 
 @dataclass(frozen=True)

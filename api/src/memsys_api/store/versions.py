@@ -1,40 +1,20 @@
-"""Writes versions of memories with everything that belongs to them, inside the caller's transaction."""
+"""Writes versions of memories, inside the caller's transaction."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import numpy as np
-import numpy.typing as npt
-from pgvector import HalfVector, Vector
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from memsys_api.model import Extraction, Memory, Scope
+from memsys_api.model import Memory, Scope
+from memsys_api.store.contents import NewVersion, insert_contents
 from memsys_api.store.database import Connection
 from memsys_api.store.generations import Generation
-from memsys_api.store.rows import MEMORY_COLUMNS, MEMORY_WIDTH, current, read, scope_condition
-
-
-@dataclass(frozen=True, kw_only=True)
-class NewVersion:
-    """One version about to be written. Recorded times are PostgreSQL's own."""
-
-    id: UUID
-    text: str
-    hash: str
-    event_time: datetime
-    embedding: npt.NDArray[np.float32]
-    extraction: Extraction
-    role: str | None = None
-    speaker: str | None = None
-    metadata: dict[str, Any] = field(default_factory=dict)
-    provenance: dict[str, Any] = field(default_factory=dict)
-    expires_at: datetime | None = None
+from memsys_api.store.rows import MEMORY_COLUMNS, MEMORY_WIDTH, current, read, scope_condition, scope_values
 
 
 @dataclass(frozen=True)
@@ -43,11 +23,6 @@ class Head:
 
     memory: Memory
     speaker: str | None
-
-
-def vector(generation: Generation, row: npt.NDArray[np.float32]) -> HalfVector | Vector:
-    """One embedding as the type of its generation's column."""
-    return HalfVector(row) if generation.precision == "halfvec" else Vector(row)
 
 
 async def ensure_project(conn: Connection, project: str) -> None:
@@ -79,7 +54,7 @@ async def insert_first(
         ORDER BY n.ordinal
         """,
         {
-            **_scope_values(scope),
+            **scope_values(scope),
             "thread": thread,
             "ids": [n.id for n in new],
             "texts": [n.text for n in new],
@@ -92,7 +67,7 @@ async def insert_first(
             "expiries": [n.expires_at for n in new],
         },
     )
-    await _insert_parts(conn, generation, scope, [(n, 1) for n in new])
+    await insert_contents(conn, generation, scope, [(n, 1) for n in new])
     await _insert_events(conn, scope.project, "added", [(n.id, 1) for n in new])
 
 
@@ -154,7 +129,7 @@ async def insert_next(conn: Connection, generation: Generation, head: Head, new:
             "expires_at": new.expires_at,
         },
     )
-    await _insert_parts(conn, generation, scope, [(new, version + 1)])
+    await insert_contents(conn, generation, scope, [(new, version + 1)])
     await _insert_events(conn, scope.project, "updated", [(new.id, version + 1)])
     row = await cursor.fetchone()
     assert row is not None
@@ -224,78 +199,9 @@ async def _end(conn: Connection, generation: Generation, project: str, ids: list
     )
 
 
-async def _insert_parts(
-    conn: Connection, generation: Generation, scope: Scope, new: Sequence[tuple[NewVersion, int]]
-) -> None:
-    """Embeddings, entities, mentions and relations of versions just inserted."""
-    await conn.execute(
-        sql.SQL(
-            """
-            INSERT INTO {table} (
-                project, memory_id, version, user_id, agent_id, app_id, run_id, expires_at, head, embedding)
-            SELECT %(project)s, n.id, n.version, %(user_id)s, %(agent_id)s, %(app_id)s, %(run_id)s, n.expires_at,
-                   true, n.embedding
-            FROM unnest(%(ids)s::uuid[], %(versions)s::int[], %(expiries)s::timestamptz[],
-                        %(embeddings)s::{type}[])
-                 AS n(id, version, expires_at, embedding)
-            """
-        ).format(table=generation.table, type=generation.type),
-        {
-            **_scope_values(scope),
-            "ids": [n.id for n, _ in new],
-            "versions": [version for _, version in new],
-            "expiries": [n.expires_at for n, _ in new],
-            "embeddings": [vector(generation, n.embedding) for n, _ in new],
-        },
-    )
-    # In order of their keys: two transactions that bring the same new entities then wait, never deadlock.
-    entities = sorted({e.key: e for n, _ in new for e in n.extraction.entities}.items())
-    if entities:
-        await conn.execute(
-            """INSERT INTO entities (project, key, name, kind)
-               SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::text[]) ON CONFLICT DO NOTHING""",
-            (
-                scope.project,
-                [key for key, _ in entities],
-                [e.name for _, e in entities],
-                [e.kind for _, e in entities],
-            ),
-        )
-    mentions = [(n.id, v, key) for n, v in new for key in dict.fromkeys(e.key for e in n.extraction.entities)]
-    if mentions:
-        await conn.execute(
-            """INSERT INTO mentions (project, memory_id, version, entity_key)
-               SELECT %s, * FROM unnest(%s::uuid[], %s::int[], %s::text[])""",
-            (scope.project, *(list(column) for column in zip(*mentions, strict=True))),
-        )
-    relations = [
-        (n.id, v, ordinal, r.subject, r.predicate, r.object, r.valid_from, r.valid_to)
-        for n, v in new
-        for ordinal, r in enumerate(n.extraction.relations)
-    ]
-    if relations:
-        await conn.execute(
-            """INSERT INTO relations (project, memory_id, version, ordinal, subject_key, predicate, object_key,
-                                      valid_from, valid_to, recorded_from)
-               SELECT %s, r.*, now() FROM unnest(%s::uuid[], %s::int[], %s::int[], %s::text[], %s::text[],
-                                                 %s::text[], %s::timestamptz[], %s::timestamptz[]) AS r""",
-            (scope.project, *(list(column) for column in zip(*relations, strict=True))),
-        )
-
-
 async def _insert_events(conn: Connection, project: str, event: str, changed: Sequence[tuple[UUID, int]]) -> None:
     await conn.execute(
         """INSERT INTO outbox (project, event, memory_id, version)
            SELECT %s, %s, * FROM unnest(%s::uuid[], %s::int[])""",
         (project, event, [i for i, _ in changed], [v for _, v in changed]),
     )
-
-
-def _scope_values(scope: Scope) -> dict[str, str | None]:
-    return {
-        "project": scope.project,
-        "user_id": scope.user_id,
-        "agent_id": scope.agent_id,
-        "app_id": scope.app_id,
-        "run_id": scope.run_id,
-    }

@@ -1,0 +1,118 @@
+"""What belongs to a version beside its row: its embedding, and the entities and relations read out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+from pgvector import HalfVector, Vector
+from psycopg import sql
+
+from memsys_api.model import UNSPECIFIC, Entity, Extraction, Scope
+from memsys_api.store.database import Connection
+from memsys_api.store.generations import Generation
+from memsys_api.store.rows import scope_values
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewVersion:
+    """One version about to be written. Recorded times are PostgreSQL's own."""
+
+    id: UUID
+    text: str
+    hash: str
+    event_time: datetime
+    embedding: npt.NDArray[np.float32]
+    extraction: Extraction
+    role: str | None = None
+    speaker: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    expires_at: datetime | None = None
+
+
+def vector(generation: Generation, row: npt.NDArray[np.float32]) -> HalfVector | Vector:
+    """One embedding as the type of its generation's column."""
+    return HalfVector(row) if generation.precision == "halfvec" else Vector(row)
+
+
+async def insert_contents(
+    conn: Connection, generation: Generation, scope: Scope, new: Sequence[tuple[NewVersion, int]]
+) -> None:
+    """Embeddings, entities, mentions and relations of versions just inserted."""
+    await conn.execute(
+        sql.SQL(
+            """
+            INSERT INTO {table} (
+                project, memory_id, version, user_id, agent_id, app_id, run_id, expires_at, head, embedding)
+            SELECT %(project)s, n.id, n.version, %(user_id)s, %(agent_id)s, %(app_id)s, %(run_id)s, n.expires_at,
+                   true, n.embedding
+            FROM unnest(%(ids)s::uuid[], %(versions)s::int[], %(expiries)s::timestamptz[],
+                        %(embeddings)s::{type}[])
+                 AS n(id, version, expires_at, embedding)
+            """
+        ).format(table=generation.table, type=generation.type),
+        {
+            **scope_values(scope),
+            "ids": [n.id for n, _ in new],
+            "versions": [version for _, version in new],
+            "expiries": [n.expires_at for n, _ in new],
+            "embeddings": [vector(generation, n.embedding) for n, _ in new],
+        },
+    )
+    await _insert_entities(conn, scope.project, [e for n, _ in new for e in n.extraction.entities])
+    mentions = [(n.id, v, key) for n, v in new for key in dict.fromkeys(e.key for e in n.extraction.entities)]
+    if mentions:
+        await conn.execute(
+            """INSERT INTO mentions (project, memory_id, version, entity_key)
+               SELECT %s, * FROM unnest(%s::uuid[], %s::int[], %s::text[])""",
+            (scope.project, *(list(column) for column in zip(*mentions, strict=True))),
+        )
+    relations = [
+        (n.id, v, ordinal, r.subject, r.predicate, r.object, r.valid_from, r.valid_to)
+        for n, v in new
+        for ordinal, r in enumerate(n.extraction.relations)
+    ]
+    if relations:
+        await conn.execute(
+            """INSERT INTO relations (project, memory_id, version, ordinal, subject_key, predicate, object_key,
+                                      valid_from, valid_to, recorded_from)
+               SELECT %s, r.*, now() FROM unnest(%s::uuid[], %s::int[], %s::int[], %s::text[], %s::text[],
+                                                 %s::text[], %s::timestamptz[], %s::timestamptz[]) AS r""",
+            (scope.project, *(list(column) for column in zip(*relations, strict=True))),
+        )
+
+
+async def _insert_entities(conn: Connection, project: str, entities: Sequence[Entity]) -> None:
+    """Make known entities that are not; a kind found now takes the place of the unspecific one found before.
+
+    In order of their keys: two transactions that bring the same entities then wait for each other, and never deadlock.
+    An entity that is known is not locked, or the one that everybody speaks of would make all writers queue.
+    """
+    # The more specific one of the same key comes last, and stays.
+    known = sorted({e.key: e for e in sorted(entities, key=lambda e: e.kind != UNSPECIFIC)}.items())
+    if not known:
+        return
+    columns = [key for key, _ in known], [e.name for _, e in known], [e.kind for _, e in known]
+    await conn.execute(
+        """INSERT INTO entities (project, key, name, kind)
+           SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::text[]) ON CONFLICT DO NOTHING""",
+        (project, *columns),
+    )
+    if any(e.kind != UNSPECIFIC for _, e in known):
+        await conn.execute(
+            """WITH better AS (
+                   SELECT e.key, n.name, n.kind
+                   FROM unnest(%s::text[], %s::text[], %s::text[]) AS n(key, name, kind)
+                   JOIN entities e ON e.project = %s AND e.key = n.key AND e.kind = %s AND n.kind <> %s
+                   ORDER BY e.key FOR UPDATE OF e
+               )
+               UPDATE entities e SET name = better.name, kind = better.kind
+               FROM better WHERE e.project = %s AND e.key = better.key""",
+            (*columns, project, UNSPECIFIC, UNSPECIFIC, project),
+        )
