@@ -130,13 +130,12 @@ class Searcher:
 
 
 def _candidate(found: Found, graph_score: float | None) -> retrieval.Candidate:
-    memory = found.memory
     cosine, coverage = found.scores
     thread, turn = found.turn
     return retrieval.Candidate(
-        id=memory.id,
-        text=memory.text,
-        event_time=memory.event_time,
+        id=found.id,
+        text=found.text,
+        event_time=found.event_time,
         vector_score=cosine,
         text_score=coverage,
         graph_score=graph_score,

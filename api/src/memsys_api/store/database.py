@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 Connection = AsyncConnection[TupleRow]
 
 _CONNECT_SECONDS = 3
+_CHECK_SECONDS = 15
+_RECHECK_SECONDS = 0.5
 # A peer that vanished without a word is noticed within seconds, not after the kernel's two hours.
 _SOCKET = {
     "connect_timeout": _CONNECT_SECONDS,
@@ -68,6 +70,7 @@ class Database:
         self._statement_timeout = f"{int(timeout * 1000)}ms"
         self._watcher: asyncio.Task[None] | None = None
         self._closing = False
+        self._suspect = asyncio.Event()
         kwargs: dict[str, Any] = {"autocommit": True, **_SOCKET}
         if not prepare:
             kwargs["prepare_threshold"] = None
@@ -99,18 +102,34 @@ class Database:
         await self._pool.close()
 
     async def _watch(self) -> None:
-        """Once a second, replace connections that a failed-over or restarted server has closed."""
-        while not self._closing:  # the pool swallows a cancellation in its check
-            await asyncio.sleep(1)
+        """Replace connections that a restarted server has closed: at once when one was found so, else now and then."""
+        while not self._closing:  # the pool's check may swallow a cancellation
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CHECK_SECONDS):
+                    await self._suspect.wait()
+            self._suspect.clear()
             try:
                 async with asyncio.timeout(_CONNECT_SECONDS):
                     await self._pool.check()
+                await self.ping()
             except Exception as error:
-                log.warning("database check failed", extra={"reason": type(error).__name__})
+                reason = " ".join(str(error).split()) or type(error).__name__
+                log.warning("database does not answer", extra={"reason": reason})
+                self._suspect.set()
+                await asyncio.sleep(_RECHECK_SECONDS)
+
+    @asynccontextmanager
+    async def _connection(self, seconds: float | None = None) -> AsyncIterator[Connection]:
+        try:
+            async with translated(), self._pool.connection(timeout=seconds) as conn:
+                yield conn
+        except DatabaseUnavailable:
+            self._suspect.set()
+            raise
 
     async def ping(self, seconds: float = 2) -> None:
         """One round trip, waiting this long for a connection. Raises :class:`DatabaseUnavailable`."""
-        async with translated(), self._pool.connection(timeout=seconds) as conn:
+        async with self._connection(seconds) as conn:
             await conn.execute("SELECT 1")
 
     def stats(self) -> dict[str, int]:
@@ -126,7 +145,7 @@ class Database:
         Raises :class:`DatabaseUnavailable`, :class:`StatementTimeout`.
         """
         # Statements on a connection in pipeline mode are sent together; results are waited for on fetch.
-        async with translated(), self._pool.connection() as conn, conn.pipeline(), conn.transaction():
+        async with self._connection() as conn, conn.pipeline(), conn.transaction():
             await conn.execute(
                 "SELECT set_config('memsys.project', %s, true), set_config('statement_timeout', %s, true)",
                 (project, self._statement_timeout),
@@ -139,6 +158,6 @@ class Database:
 
         Raises :class:`DatabaseUnavailable`, :class:`StatementTimeout`.
         """
-        async with translated(), self._pool.connection() as conn, conn.pipeline(), conn.transaction():
+        async with self._connection() as conn, conn.pipeline(), conn.transaction():
             await conn.execute("SELECT set_config('statement_timeout', %s, true)", (self._statement_timeout,))
             yield conn

@@ -17,7 +17,7 @@ from memsys_api.store.candidates import APPROXIMATE_PLANNING, EXACT_PLANNING, bu
 from memsys_api.store.contents import vector
 from memsys_api.store.database import Database
 from memsys_api.store.generations import Generation
-from memsys_api.store.rows import MEMORY_WIDTH, Condition, read, scope_condition
+from memsys_api.store.rows import EVENT_TIME, MEMORY_WIDTH, TEXT, Condition, read, scope_condition
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,14 @@ class Found:
     @property
     def id(self) -> UUID:
         return self.row[0]  # type: ignore[no-any-return]
+
+    @property
+    def text(self) -> str:
+        return self.row[TEXT]  # type: ignore[no-any-return]
+
+    @property
+    def event_time(self) -> datetime:
+        return self.row[EVENT_TIME]  # type: ignore[no-any-return]
 
     @property
     def memory(self) -> Memory:
@@ -120,5 +128,5 @@ async def candidates(
     }
     async with database.transaction(scope.project) as conn:
         await conn.execute(APPROXIMATE_PLANNING if approximate else EXACT_PLANNING)
-        cursor = await conn.execute(statement, parameters)
+        cursor = await conn.execute(statement, parameters, binary=True)
     return [Found(row) for row in await cursor.fetchall()]
