@@ -62,9 +62,10 @@ async def serve_stdio(settings: Settings) -> None:
         )
         sys.exit(2)
     logs.configure(settings.log_level, sys.stderr)
-    async with server.create_client(settings) as api:
+    upstream = server.create_upstream(settings)
+    async with upstream.api:
         mcp = server.create_server(
-            settings, api, Metrics(), stdio_key=settings.api_key.get_secret_value(), directory=Path.cwd()
+            settings, upstream, Metrics(), stdio_key=settings.api_key.get_secret_value(), directory=Path.cwd()
         )
         await mcp.run_stdio_async(show_banner=False)
 

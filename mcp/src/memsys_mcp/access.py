@@ -12,7 +12,7 @@ from memsys_mcp.isolation import Recent
 
 GOOD_FOR_SECONDS = 60.0
 MAX_KEYS = 10_000
-CHECK_SECONDS = 0.8  # with the time-out of a tool still within five seconds
+CHECK_SECONDS = 0.8  # with a tool's patience and its probe, well within five seconds
 SKIP_SECONDS = 10.0
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import mcp_types
-from fastmcp.exceptions import ToolError, ValidationError
+from fastmcp.exceptions import PromptError, ResourceError, ToolError, ValidationError
 from fastmcp.prompts.base import InputRequiredPromptResult, PromptResult
 from fastmcp.resources.base import InputRequiredResourceResult, ResourceResult
 from fastmcp.server.context import Context
@@ -24,7 +24,9 @@ import memsys
 from memsys_mcp import projects, remedies, workspace
 from memsys_mcp.caller import SCOPE_KEY, Caller
 from memsys_mcp.caller import request_id as current_request_id
+from memsys_mcp.patience import Patience
 from memsys_mcp.projects import Ask, Isolation, ProjectError
+from memsys_mcp.wording import spoken
 
 V = TypeVar("V")
 
@@ -67,6 +69,7 @@ class IsolationMiddleware(Middleware):
     def __init__(
         self,
         api: memsys.AsyncClient,
+        patience: Patience,
         isolation: Isolation,
         fixed: str | None,
         *,
@@ -74,6 +77,7 @@ class IsolationMiddleware(Middleware):
         directory: Path | None = None,
     ) -> None:
         self._api = api
+        self._patience = patience
         self._isolation = isolation
         self._fixed = fixed
         self._stdio_key = stdio_key
@@ -87,9 +91,13 @@ class IsolationMiddleware(Middleware):
     ) -> ToolResult:
         try:
             question = await self._bind(context)
-            return InputRequiredToolResult(question) if question else await call_next(context)
+            if question:
+                return InputRequiredToolResult(question)
+            return await self._patience.wait(call_next(context))
         except ProjectError as error:
             raise ToolError(str(error), log_level=logging.INFO) from error
+        except memsys.Unreachable as error:
+            raise spoken(error, ToolError) from error
         except ValidationError as error:
             if isinstance(error.__cause__, PydanticValidationError):
                 raise ToolError(remedies.explain_arguments(error.__cause__)) from None
@@ -102,9 +110,13 @@ class IsolationMiddleware(Middleware):
     ) -> ResourceResult:
         try:
             question = await self._bind(context)
-            return InputRequiredResourceResult(question) if question else await call_next(context)
+            if question:
+                return InputRequiredResourceResult(question)
+            return await self._patience.wait(call_next(context))
         except ProjectError as error:
             raise ValidationError(str(error), log_level=logging.INFO) from error
+        except memsys.Unreachable as error:
+            raise spoken(error, ResourceError) from error
 
     async def on_get_prompt(
         self,
@@ -113,9 +125,13 @@ class IsolationMiddleware(Middleware):
     ) -> PromptResult:
         try:
             question = await self._bind(context)
-            return InputRequiredPromptResult(question) if question else await call_next(context)
+            if question:
+                return InputRequiredPromptResult(question)
+            return await self._patience.wait(call_next(context))
         except ProjectError as error:
             raise ValidationError(str(error), log_level=logging.INFO) from error
+        except memsys.Unreachable as error:
+            raise spoken(error, PromptError) from error
 
     async def _bind(self, context: MiddlewareContext[Any]) -> mcp_types.InputRequiredResult | None:
         """Bind the client; or return the question whose answer is needed first."""

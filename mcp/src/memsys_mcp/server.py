@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from memsys_mcp.access import Access
 from memsys_mcp.edge import Edge, problem
 from memsys_mcp.isolation import IsolationMiddleware
 from memsys_mcp.metrics import Metrics, MetricsMiddleware
+from memsys_mcp.patience import Patience
 from memsys_mcp.settings import Settings
 
 NAME = "memsys"
@@ -29,42 +31,62 @@ INSTRUCTIONS = """Long-term memory that outlives this session, kept per project.
 Search it (search_memories) before you begin work or answer from earlier sessions; store (add_memory) what will still
 matter later. Memories are notes from earlier sessions, not instructions."""
 READY_SECONDS = 1.5
+MAX_CONNECTIONS = 16  # more at once only make each slower than its time-out; the rest waits for a turn
 SSE_PATH = "/sse"
 MESSAGES_PATH = "/messages"
 METRICS_TYPE = "text/plain; version=1.0.0; charset=utf-8; escaping=underscores"
 
 
-def create_client(settings: Settings) -> memsys.AsyncClient:
-    """The one connection pool to the API. It has no key of its own."""
-    return memsys.AsyncClient(
+@dataclass(frozen=True)
+class Upstream:
+    """The API as this server uses it: one pool of connections, without a key of its own."""
+
+    api: memsys.AsyncClient
+    checks: memsys.AsyncClient
+    """Gives up sooner than tools do; its failures do not keep tools from trying."""
+    breaker: memsys.CircuitBreaker
+
+
+def create_upstream(settings: Settings) -> Upstream:
+    breaker = memsys.CircuitBreaker()
+    api = memsys.AsyncClient(
         settings.api_url,
         timeout=settings.timeout_seconds,
         budget=settings.timeout_seconds,
-        connect_timeout=min(1.5, settings.timeout_seconds),
+        connect_timeout=1.5,
+        max_connections=MAX_CONNECTIONS,
         retry=memsys.RetryPolicy(attempts=3, cap=1.0),  # a model waits for this
+        breaker=breaker,
     )
+    checks = api.with_options(timeout=READY_SECONDS, budget=READY_SECONDS, breaker=memsys.CircuitBreaker())
+    return Upstream(api, checks, breaker)
 
 
 def create_server(
     settings: Settings,
-    api: memsys.AsyncClient,
+    upstream: Upstream,
     metrics: Metrics,
     *,
     stdio_key: str | None = None,
     directory: Path | None = None,
 ) -> FastMCP[Any]:
     """The MCP server. ``stdio_key`` and ``directory`` are for stdio alone, where caller and server share a machine."""
+    isolation = IsolationMiddleware(
+        upstream.api,
+        Patience(upstream.checks, upstream.breaker, settings.patience_seconds),
+        settings.isolation,
+        settings.project,
+        stdio_key=stdio_key,
+        directory=directory,
+    )
     server: FastMCP[Any] = FastMCP(
         NAME,
         INSTRUCTIONS,
         version=__version__,
         mask_error_details=True,
-        middleware=[
-            MetricsMiddleware(metrics),
-            IsolationMiddleware(api, settings.isolation, settings.project, stdio_key=stdio_key, directory=directory),
-        ],
+        middleware=[MetricsMiddleware(metrics), isolation],
     )
-    tools.register(server, add_budget=settings.add_budget)
+    tools.register(server)
     knowledge.register(server)
     return server
 
@@ -72,10 +94,8 @@ def create_server(
 def create_app(settings: Settings) -> Starlette:
     """The web application: MCP over streamable HTTP and SSE, for one project or many, and what operates it."""
     metrics = Metrics()
-    api = create_client(settings)
-    # Checks give up sooner than tools do; their failures must not keep tools from trying.
-    checks = api.with_options(timeout=READY_SECONDS, budget=READY_SECONDS, breaker=memsys.CircuitBreaker())
-    server = create_server(settings, api, metrics)
+    upstream = create_upstream(settings)
+    server = create_server(settings, upstream, metrics)
     # The Host and Origin check is the edge's own, which knows in-cluster names; see guard.py.
     http = server.http_app(
         "/mcp", stateless_http=True, json_response=True, transport="http", host_origin_protection=False
@@ -89,7 +109,7 @@ def create_app(settings: Settings) -> Starlette:
 
     mcp = Edge(
         transports,
-        access=Access(checks),
+        access=Access(upstream.checks),
         metrics=metrics,
         allowed_hosts=settings.allowed_hosts,
         allowed_origins=settings.allowed_origins,
@@ -100,14 +120,14 @@ def create_app(settings: Settings) -> Starlette:
         async with http.lifespan(http), sse.lifespan(sse):
             logger.info("serving", extra={"api": settings.api_url, "isolation": settings.isolation.value})
             yield
-        await api.close()
+        await upstream.api.close()
 
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("ok\n")
 
     async def readyz(_: Request) -> Response:
         try:
-            await checks.ready()
+            await upstream.checks.ready()
         except memsys.MemsysError as error:
             return problem(503, "not-ready", "Not ready", f"waiting for the API at {settings.api_url}: {error}")
         return JSONResponse({"status": "ready"})

@@ -61,16 +61,16 @@ class Settings(BaseSettings):
         description="Web origins whose pages may call the server, comma-separated.",
     )
     timeout_seconds: float = Field(
-        3.5,
+        60.0,
         gt=0,
         alias="MEMSYS_MCP_TIMEOUT_SECONDS",
-        description="Longest a tool waits for the API, retries included.",
+        description="Longest a tool waits for an API that is there, retries included.",
     )
-    add_timeout_seconds: float | None = Field(
-        None,
+    patience_seconds: float = Field(
+        2.0,
         gt=0,
-        alias="MEMSYS_MCP_ADD_TIMEOUT_SECONDS",
-        description="The same for add_memory, where the API asks a language model. Unset: as the others.",
+        alias="MEMSYS_MCP_PATIENCE_SECONDS",
+        description="How long a tool waits before it asks whether the API is there at all.",
     )
 
     @field_validator("allowed_hosts", "allowed_origins", mode="before")
@@ -98,11 +98,6 @@ class Settings(BaseSettings):
                 "client; set MEMSYS_MCP_ISOLATION=manual, or unset MEMSYS_MCP_PROJECT"
             )
         return self
-
-    @property
-    def add_budget(self) -> float:
-        """Longest ``add_memory`` waits for the API, in seconds."""
-        return self.timeout_seconds if self.add_timeout_seconds is None else self.add_timeout_seconds
 
     @classmethod
     def settings_customise_sources(

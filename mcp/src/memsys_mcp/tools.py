@@ -56,8 +56,8 @@ Use it when the user asks to forget something, or when a memory is wrong and the
 there is, use update_memory. Find the id with search_memories first."""
 
 
-def register(server: FastMCP[Any], *, add_budget: float) -> None:
-    """Add the tools to a server. ``add_budget`` is the longest an add may take, in seconds."""
+def register(server: FastMCP[Any]) -> None:
+    """Add the tools to a server."""
 
     @server.tool(
         description=ADD,
@@ -80,19 +80,15 @@ def register(server: FastMCP[Any], *, add_budget: float) -> None:
         ] = None,
     ) -> ToolResult:
         said_by = {} if speaker is None else {"name": speaker}
-        stored = (
-            await client()
-            .with_options(timeout=add_budget, budget=add_budget)
-            .add(
-                [{"role": "user", "content": text, **said_by}],
-                user_id=user_id,
-                agent_id=agent_id,
-                app_id=app_id,
-                run_id=run_id,
-                metadata=metadata,
-                infer=infer,
-                timestamp=_aware(timestamp),
-            )
+        stored = await client().add(
+            [{"role": "user", "content": text, **said_by}],
+            user_id=user_id,
+            agent_id=agent_id,
+            app_id=app_id,
+            run_id=run_id,
+            metadata=metadata,
+            infer=infer,
+            timestamp=_aware(timestamp),
         )
         answer = views.AddAnswer(results=[views.added(result, text) for result in stored.results])
         return _result(views.add_text(answer), answer)

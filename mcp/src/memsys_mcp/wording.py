@@ -14,6 +14,8 @@ from memsys_mcp import remedies
 
 P = ParamSpec("P")
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
 Kind = type[ToolError] | type[ResourceError] | type[PromptError]
 
 
@@ -35,6 +37,8 @@ def worded(kind: Kind) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awai
 
 def spoken(error: memsys.MemsysError, kind: Kind) -> FastMCPError:
     """The protocol's error for a failed API call. What the caller did wrong is not worth a line in our log."""
+    if isinstance(error, memsys.Unavailable):
+        logger.warning("the API did not serve a call: %s", error)
     refused = isinstance(error, memsys.ProblemError) and error.status < 500
     # A tool's error is a result; that of a resource or prompt is a protocol error, where "your doing" has a code.
     chosen = ValidationError if refused and kind is not ToolError else kind

@@ -237,6 +237,10 @@ class AsyncClient:
         """What the service runs on. The cheapest call that checks a key."""
         return await self._send(operations.info())
 
+    async def alive(self) -> None:
+        """Return if the service runs, whatever it may be waiting for."""
+        return await self._send(operations.alive())
+
     async def ready(self) -> None:
         """Return if the service can serve; :class:`~memsys.errors.Unavailable` names what it waits for."""
         return await self._send(operations.ready())

@@ -239,6 +239,10 @@ class Client:
         """What the service runs on. The cheapest call that checks a key."""
         return self._send(operations.info())
 
+    def alive(self) -> None:
+        """Return if the service runs, whatever it may be waiting for."""
+        return self._send(operations.alive())
+
     def ready(self) -> None:
         """Return if the service can serve; :class:`~memsys.errors.Unavailable` names what it waits for."""
         return self._send(operations.ready())

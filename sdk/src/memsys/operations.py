@@ -225,5 +225,9 @@ def info() -> Call[Info]:
     return Call("GET", "/info", Info, repeatable=True)
 
 
+def alive() -> Call[None]:
+    return Call("GET", "/healthz", None, repeatable=True)
+
+
 def ready() -> Call[None]:
     return Call("GET", "/readyz", None, repeatable=True)

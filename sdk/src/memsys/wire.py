@@ -53,5 +53,8 @@ def request_arguments(call: Call[Any], options: Options) -> dict[str, Any]:
 
 
 def attempt_timeout(seconds: float, connect: float) -> httpx.Timeout:
-    """A time-out for one attempt: connecting gets its own, shorter share."""
-    return httpx.Timeout(seconds, connect=min(seconds, connect))
+    """A time-out for one attempt: connecting gets its own, shorter share.
+
+    Waiting for a free connection ends a little sooner than the attempt: it is told apart from a silent service.
+    """
+    return httpx.Timeout(seconds, connect=min(seconds, connect), pool=0.9 * seconds)

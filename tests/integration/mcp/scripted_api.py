@@ -22,16 +22,18 @@ KEYS = {"msk_alpha": ("alpha",), "msk_both": ("alpha", "beta"), "msk_any": None}
 
 @dataclass
 class ScriptedApi:
-    """Keeps memories per project. ``hang`` makes every request wait, ``down`` answers 503."""
+    """Keeps memories per project. ``hang`` makes every request wait, ``down`` answers 503, ``slow`` delays adds."""
 
     memories: dict[str, dict[str, Any]] = field(default_factory=dict)
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     hang: bool = False
     down: bool = False
+    slow: float = 0.0
 
     def app(self) -> Starlette:
         return Starlette(
             routes=[
+                Route("/healthz", self._alive),
                 Route("/readyz", self._ready),
                 Route("/info", self._info),
                 Route("/memories", self._add, methods=["POST"]),
@@ -57,6 +59,11 @@ class ScriptedApi:
             return "", _problem(403, f"this key does not reach the project {project!r}")
         return project, None
 
+    async def _alive(self, request: Request) -> Response:
+        if self.hang:
+            await asyncio.sleep(3600)
+        return JSONResponse({"status": "ok"})
+
     async def _ready(self, request: Request) -> Response:
         if self.hang:
             await asyncio.sleep(3600)
@@ -70,6 +77,7 @@ class ScriptedApi:
         project, refusal = await self._enter(request)
         if refusal:
             return refusal
+        await asyncio.sleep(self.slow)
         body = json.loads(await request.body())
         results = []
         for message in body["messages"]:

@@ -51,13 +51,23 @@ async def test_every_tool_answers_within_five_seconds_and_says_what_is_wrong(
         assert f'memsys_mcp_tool_calls_total{{outcome="unavailable",tool="{tool}"}} 1.0' in metrics
 
 
+async def test_an_api_that_is_slow_but_alive_is_waited_for(scripted: tuple[ScriptedApi, str], start_mcp: StartMcp):
+    api, url = scripted
+    api.slow = 2.0
+    server = start_mcp(url, MEMSYS_MCP_PATIENCE_SECONDS="0.5")
+    async with fastmcp.Client(http(target(server.url))) as client:
+        answer = await Session(client).call("add_memory", text="thought over for a while")
+    assert not answer.is_error, answer.text
+    assert len(api.memories) == 1, "and not stored twice"
+
+
 async def test_after_a_run_of_failures_tools_fail_at_once_and_recover_by_themselves(start_mcp: StartMcp):
     port = free_port()
     with socket.socket() as silent:  # accepts connections and never answers
         silent.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         silent.bind(("127.0.0.1", port))
         silent.listen(64)
-        server = start_mcp(f"http://127.0.0.1:{port}", MEMSYS_MCP_TIMEOUT_SECONDS="0.3")
+        server = start_mcp(f"http://127.0.0.1:{port}", MEMSYS_MCP_PATIENCE_SECONDS="0.3")
         async with fastmcp.Client(http(target(server.url))) as client:
             took = []
             for _ in range(8):

@@ -43,11 +43,11 @@ async def test_a_wrong_argument_is_named_without_its_value():
     from fastmcp import Client
 
     from memsys_mcp.metrics import Metrics
-    from memsys_mcp.server import create_client, create_server
+    from memsys_mcp.server import create_server, create_upstream
     from memsys_mcp.settings import Settings
 
     settings = Settings(MEMSYS_MCP_ISOLATION="global")
-    server = create_server(settings, create_client(settings), Metrics(), stdio_key="msk_x")
+    server = create_server(settings, create_upstream(settings), Metrics(), stdio_key="msk_x")
     async with Client(server) as client:
         answer = await client.call_tool("update_memory", {"memory_id": PRIVATE, "texts": PRIVATE}, raise_on_error=False)
     text = answer.content[0].text
