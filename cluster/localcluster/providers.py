@@ -10,7 +10,7 @@ from .errors import ClusterError
 from .mounts import unmount_under
 from .paths import ClusterPaths
 from .targets import Target
-from .tools import API_TOOLS, CLIENT_TOOLS, KIND_TOOLS, NODE_TOOLS, Tool
+from .tools import API_TOOLS, CLIENT_TOOLS, HELM, KIND_TOOLS, NODE_TOOLS, Tool
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ PROVIDERS = {
     "node": Provider(NODE_TOOLS, node.up, node.down, _load_into_node, relay.expose),
     "kind": Provider(KIND_TOOLS, kind.up, kind.down, kind.load, forward.expose),
     "current": Provider(CLIENT_TOOLS, current.up, current.down, _nothing, forward.expose),
-    "apiserver": Provider(API_TOOLS, apiserver.up, apiserver.down, _nothing, _no_services),
+    # helm with it: contract tests render the charts.
+    "apiserver": Provider((*API_TOOLS, HELM), apiserver.up, apiserver.down, _nothing, _no_services),
 }
 CHOICES = ("auto", "node", "kind", "current")
 
