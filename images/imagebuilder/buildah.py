@@ -73,9 +73,10 @@ def remove_leftovers() -> None:
     run([*_command(), "rm", "--all"])
 
 
-def remove_old(names: Sequence[str], keep: Sequence[str]) -> None:
-    """Drops tags of `names` that are not in `keep`, and the layers nobody uses any more."""
+def remove_old(keep: Sequence[str]) -> None:
+    """Drops all other tags of the images in `keep`; layers that a later build may reuse stay."""
+    names = {reference.rpartition(":")[0] for reference in keep}
     listed = run([*_command(), "images", "--noheading", "--format", "{{.Name}}:{{.Tag}}"]).split()
-    outdated = [each for each in listed if each.rpartition(":")[0] in names and each not in keep]
-    for each in outdated:
-        run([*_command(), "rmi", each])
+    for reference in listed:
+        if reference.rpartition(":")[0] in names and reference not in keep:
+            run([*_command(), "rmi", reference])

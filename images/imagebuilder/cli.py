@@ -9,6 +9,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -76,35 +77,50 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _build(arguments: argparse.Namespace) -> None:
-    wanted = _select(arguments.names)
-    own_bases = _own_bases(arguments.bases)
+@dataclass(frozen=True)
+class Plan:
+    """What there is to do: all images concerned, bases first, with their keys, and those that must be built."""
+
+    images: list[Image]
+    keys: dict[str, str]
+    due: list[Image]
+
+
+def _plan(wanted: Sequence[Image], own_bases: bool) -> Plan:
     images = needed(wanted, own_bases)
     keys: dict[str, str] = {}
     for image in images:
         base_keys = {argument: keys[base] for argument, base in image.bases.items()} if own_bases else {}
         keys[image.name] = image_key(image, _input_files(image), base_keys)
     stale = [image for image in images if not _is_current(image, keys[image.name])]
-    if arguments.list:
-        for image in images:
-            print(f"{image.name}\t{keys[image.name]}\t{'stale' if image in stale else 'current'}")
-        return
     # A current image needs no base; a stale one needs its bases in the store.
-    pending = [image for image in stale if not image.is_base]
-    if not pending:
+    required = needed([image for image in stale if not image.is_base], own_bases)
+    return Plan(images, keys, [image for image in stale if image in required])
+
+
+def _build(arguments: argparse.Namespace) -> None:
+    wanted = _select(arguments.names)
+    own_bases = _own_bases(arguments.bases)
+    plan = _plan(wanted, own_bases)
+    if arguments.list:
+        for image in plan.images:
+            print(f"{image.name}\t{plan.keys[image.name]}\t{'due' if image in plan.due else 'current'}")
         return
-    required = {image.name for image in needed(pending, own_bases)}
+    if not plan.due:
+        return
     cachefolder.mark(cache_dir())
     require(IMAGES)
-    say(f"  images on {'self-built' if own_bases else 'upstream'} bases")
     with exclusive(cache_dir() / "images.lock", "the image store"), tempfile.TemporaryDirectory() as secrets_folder:
-        buildah.remove_leftovers()
-        secrets = sources.write_secrets(Path(secrets_folder))
-        for image in images:
-            if image.name in required and not _is_current(image, keys[image.name]):
-                _build_one(image, keys, own_bases, secrets)
-        buildah.remove_old([reference(image.name, "")[:-1] for image in images], _kept(images, keys))
-        layout.retain(project_layout(), [_published(image) for image in ALL_IMAGES])
+        # Another build may have done the work meanwhile, and the sources may have changed.
+        plan = _plan(wanted, own_bases)
+        if plan.due:
+            say(f"  images on {'self-built' if own_bases else 'upstream'} bases")
+            buildah.remove_leftovers()
+            secrets = sources.write_secrets(Path(secrets_folder))
+            for image in plan.due:
+                _build_one(image, plan.keys, own_bases, secrets)
+            buildah.remove_old([reference(image.name, plan.keys[image.name]) for image in plan.images])
+            layout.retain(project_layout(), [_published(image) for image in ALL_IMAGES])
 
 
 def _build_one(image: Image, keys: Mapping[str, str], own_bases: bool, secrets: Mapping[str, Path]) -> None:
@@ -207,7 +223,3 @@ def _is_current(image: Image, key: str) -> bool:
     if image.is_base:
         return buildah.exists(reference(image.name, key))
     return _published(image) in layout.images(project_layout())
-
-
-def _kept(images: Sequence[Image], keys: Mapping[str, str]) -> list[str]:
-    return [reference(image.name, keys[image.name]) for image in images]
