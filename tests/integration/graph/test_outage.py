@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 
@@ -56,3 +57,15 @@ async def test_a_server_that_hangs_is_given_up(
     assert await sink.available()
     await sink.apply([record(project, 0, entities=["anna"])])
     assert len(snapshot(paused, project)["memories"]) == 1
+
+
+async def test_a_question_goes_on_when_its_asker_left(sink: Neo4jSink, paused: Neo4jServer, project: str) -> None:
+    """What an impatient caller breaks off would otherwise never be planned, nor answered in time."""
+    await sink.apply([record(project, 0, entities=["anna"])])
+    paused.pause()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await sink.neighbours(Scope(project), ["anna"], 1)
+    (left,) = [task for task in asyncio.all_tasks() if task.get_name() == "graph-neighbours"]
+    paused.resume()
+    assert len(await left) == 1

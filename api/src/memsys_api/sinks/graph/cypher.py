@@ -23,8 +23,6 @@ SCHEMA: tuple[LiteralString, ...] = (
 )
 AWAIT_INDEXES: LiteralString = "CALL db.awaitIndexes(30)"
 
-PING: LiteralString = "RETURN 1"
-
 LOCK: LiteralString = """
 UNWIND $projects AS name
 MERGE (p:Project {name: name})

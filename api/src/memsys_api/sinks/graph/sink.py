@@ -32,6 +32,7 @@ class Neo4jSink:
 
     def __init__(self, uri: str, user: str, password: str) -> None:
         self._uri, self._user = uri, user
+        self._asked: set[asyncio.Task[list[tuple[UUID, float]]]] = set()
         self._driver = neo4j.AsyncGraphDatabase.driver(
             uri,
             auth=(user, password),
@@ -63,19 +64,15 @@ class Neo4jSink:
         return {}
 
     async def neighbours(self, scope: Scope, entity_keys: Sequence[str], limit: int) -> list[tuple[UUID, float]]:
-        async with self._answering("neighbours", ASK_SECONDS):
-            rows = await self._read(
-                cypher.NEIGHBOURS,
-                project=scope.project,
-                user_id=scope.user_id,
-                agent_id=scope.agent_id,
-                app_id=scope.app_id,
-                run_id=scope.run_id,
-                keys=list(entity_keys),
-                hub=HUB_MENTIONS,
-                limit=limit,
-            )
-        return [(UUID(row["id"]), row["weight"]) for row in rows]
+        """See the port. A caller that stops waiting does not stop the question.
+
+        Neo4j plans a statement, and loads code for it, when it runs first; broken off each time, it would never get
+        done, and every search would wait in vain.
+        """
+        asked = asyncio.create_task(self._ask(scope, entity_keys, limit), name="graph-neighbours")
+        self._asked.add(asked)
+        asked.add_done_callback(self._answered)
+        return await asyncio.shield(asked)
 
     async def read(self, project: str, after_id: UUID | None, limit: int) -> list[tuple[UUID, int, str]]:
         """Return (id, version, content hash) of up to ``limit`` memories with an id above ``after_id``, in order of id.
@@ -105,16 +102,46 @@ class Neo4jSink:
                 await (await session.run(statement, project=project)).consume()
 
     async def available(self) -> bool:
-        """Whether the server answers a query with these credentials."""
+        """Whether the server answers with these credentials.
+
+        Asks for the neighbours of nothing, so that a connection and the statement's plan are at hand when a search
+        comes: it waits a fraction of a second, and a first plan takes longer than that.
+        """
         try:
             async with self._answering("ping", ASK_SECONDS):
-                await self._driver.execute_query(cypher.PING)
+                await self._near(Scope(""), (), 1)
         except SinkUnavailable:
             return False
         return True
 
     async def close(self) -> None:
+        for asked in self._asked:
+            asked.cancel()
+        await asyncio.gather(*self._asked, return_exceptions=True)
         await self._driver.close()
+
+    async def _ask(self, scope: Scope, entity_keys: Sequence[str], limit: int) -> list[tuple[UUID, float]]:
+        async with self._answering("neighbours", ASK_SECONDS):
+            return await self._near(scope, entity_keys, limit)
+
+    def _answered(self, asked: asyncio.Task[list[tuple[UUID, float]]]) -> None:
+        self._asked.discard(asked)
+        if not asked.cancelled():
+            asked.exception()  # seen: whoever still waits gets it, nobody else needs a log line
+
+    async def _near(self, scope: Scope, entity_keys: Sequence[str], limit: int) -> list[tuple[UUID, float]]:
+        rows = await self._read(
+            cypher.NEIGHBOURS,
+            project=scope.project,
+            user_id=scope.user_id,
+            agent_id=scope.agent_id,
+            app_id=scope.app_id,
+            run_id=scope.run_id,
+            keys=list(entity_keys),
+            hub=HUB_MENTIONS,
+            limit=limit,
+        )
+        return [(UUID(row["id"]), row["weight"]) for row in rows]
 
     async def _read(self, statement: LiteralString, **parameters: Any) -> list[content.Row]:
         result = await self._driver.execute_query(statement, parameters, routing_=neo4j.RoutingControl.READ)
