@@ -161,7 +161,7 @@ async def test_what_a_dead_replica_held_is_taken_up_when_its_lease_ends(fleet: F
             await deliveries.enqueue(conn, "default", ["graph"], [(UUID(added["id"]), 1)])
         held = await deliveries.claim(writer.service.database, "graph", uuid4(), 10, timedelta(seconds=1))
         assert len(held) == 1
-        dispatcher = Dispatcher(writer.service.database, sink, Breaker())
+        dispatcher = Dispatcher(writer.service.database, sink, Breaker("graph"))
         assert await dispatcher.drain() == 0  # the lease still stands
         dispatcher.start()
         try:
@@ -189,7 +189,7 @@ async def test_a_late_settlement_of_a_lost_lease_changes_nothing(graphed: Replic
 
 @pytest.mark.parametrize("attempts", range(1, ATTEMPTS + 1))
 async def test_waits_double_from_one_second_and_end_after_seven_attempts(graphed: Replica, attempts: int) -> None:
-    dispatcher = Dispatcher(graphed.service.database, MemorySink(), Breaker(), retry_base=1)
+    dispatcher = Dispatcher(graphed.service.database, MemorySink(), Breaker("graph"), retry_base=1)
     claim = deliveries.Claim("default", uuid4(), 1, attempts)
     wait = dispatcher.failure(claim, ValueError("x")).wait
     expected = [1, 2, 4, 8, 16, 32, None][attempts - 1]

@@ -41,5 +41,7 @@ def configure(level: str) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for noisy in ("httpx", "httpcore", "neo4j", "psycopg.pool", "uvicorn.access"):
-        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    for chatty in ("httpx", "httpcore", "psycopg.pool"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    # The driver warns of every attempt while the graph is away, and the dispatcher says so once.
+    logging.getLogger("neo4j").setLevel(logging.ERROR)

@@ -18,7 +18,7 @@ from memsys_api.settings import Settings
 from memsys_api.sinks import graph as graph_sink
 from memsys_api.sinks.breaker import Breaker
 from memsys_api.sinks.dispatcher import Dispatcher
-from memsys_api.store import generations, migrate, vector_index
+from memsys_api.store import generations, migrate, retention, vector_index
 from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class Runtime:
         self._settings = settings
         self._makers = makers
         self._starting: asyncio.Task[None] | None = None
-        self._indexing: asyncio.Task[None] | None = None
+        self._chores: list[asyncio.Task[None]] = []
         self._embedder: Embedder | None = None
         self.service: Service | None = None
         self.waiting_for = "the start"
@@ -99,10 +99,10 @@ class Runtime:
 
     async def stop(self) -> None:
         """Let go of everything; requests have ended."""
-        for task in (self._starting, self._indexing):
-            if task:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        tasks = [task for task in (self._starting, *self._chores) if task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         service, self.service = self.service, None
         if service:
             if service.graph:
@@ -155,6 +155,8 @@ class Runtime:
             dimensions=embedder.dimensions,
             precision=settings.vector_precision,
         )
+        baseline = retrieval.baseline(await embedder.embed(retrieval.CALIBRATION_TEXTS))
+        sink = self._makers.graph(settings)
         database = Database(
             settings.serving_url,
             size=settings.database_pool_size,
@@ -167,10 +169,33 @@ class Runtime:
         except BaseException:
             await database.close()
             raise
+        service = self._serve(generation, embedder, baseline, database, sink)
+        if service.graph:
+            service.graph.dispatcher.start()
+        self._chores.append(asyncio.create_task(retention.keep(database), name="retention"))
+        if settings.vector_index != "exact":
+            rows = settings.vector_exact_rows if settings.vector_index == "auto" else 0
+            indexing = vector_index.keep(settings.migration_url, generation, rows)
+            self._chores.append(asyncio.create_task(indexing, name="vector-index"))
+        return service
+
+    def _serve(
+        self,
+        generation: generations.Generation,
+        embedder: Embedder,
+        baseline: float,
+        database: Database,
+        sink: GraphSink | None,
+    ) -> Service:
+        """Put the flows on top of the parts that are there now."""
+        settings = self._settings
         assert settings.admin_key is not None  # held by Settings
-        breaker = Breaker()
-        graph = self._graph(database, breaker)
-        service = Service(
+        breaker = Breaker("graph")
+        graph = None
+        if sink is not None:
+            dispatcher = Dispatcher(database, sink, breaker, retry_base=settings.graph_retry_base_seconds)
+            graph = Graph(sink, dispatcher, breaker)
+        return Service(
             settings=settings,
             database=database,
             generation=generation,
@@ -187,29 +212,15 @@ class Runtime:
                 database,
                 generation,
                 embedder,
-                graph.sink if graph else None,
+                sink,
                 breaker,
-                vector_baseline=retrieval.baseline(await embedder.embed(retrieval.CALIBRATION_TEXTS)),
+                vector_baseline=baseline,
                 index=settings.vector_index,
                 exact_rows=settings.vector_exact_rows,
                 graph_timeout=settings.graph_search_timeout_seconds,
             ),
             graph=graph,
         )
-        if graph:
-            graph.dispatcher.start()
-        if settings.vector_index != "exact":
-            rows = settings.vector_exact_rows if settings.vector_index == "auto" else 0
-            keeping = vector_index.keep(settings.migration_url, generation, rows)
-            self._indexing = asyncio.create_task(keeping, name="vector-index")
-        return service
-
-    def _graph(self, database: Database, breaker: Breaker) -> Graph | None:
-        sink = self._makers.graph(self._settings)
-        if sink is None:
-            return None
-        dispatcher = Dispatcher(database, sink, breaker, retry_base=self._settings.graph_retry_base_seconds)
-        return Graph(sink, dispatcher, breaker)
 
 
 def _role_besides_owner(settings: Settings) -> str | None:

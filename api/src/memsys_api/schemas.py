@@ -94,8 +94,8 @@ class AddRequest(Scoped):
     metadata: Metadata = Field(default_factory=dict, description="Anything to keep with each memory, and filter by.")
     infer: bool = Field(
         True,
-        description="Whether a language model picks out what is worth keeping. Without a model configured, or "
-        "with `false`, every message is stored verbatim, never merged and never dropped.",
+        description="Asks for a language model to pick out what is worth keeping. Without one, or with `false`, "
+        "every message is stored verbatim, never merged and never dropped; this release has none and always does.",
     )
     timestamp: AwareDatetime | None = Field(
         None, description="When it happened, with an offset; by default the time of the request."

@@ -198,6 +198,8 @@ class Settings(BaseSettings):
         if self.graph_store == "neo4j":
             if not self.neo4j_uri:
                 problems.append("NEO4J_URI: is not set though GRAPH_STORE is neo4j; give bolt://host:7687")
+            elif urlsplit(self.neo4j_uri).scheme.split("+")[0] not in ("bolt", "neo4j"):
+                problems.append("NEO4J_URI: expected bolt://host:7687 or neo4j://host:7687")
             if self.neo4j_password is None:
                 problems.append("NEO4J_PASSWORD: is not set though GRAPH_STORE is neo4j")
         if self.admin_key is None:

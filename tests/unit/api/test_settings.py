@@ -76,6 +76,12 @@ def test_a_graph_needs_its_address_and_password(monkeypatch: pytest.MonkeyPatch)
         settings.load()
 
 
+def test_a_graph_s_address_must_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    _set(monkeypatch, GRAPH_STORE="neo4j", NEO4J_URI="http://neo4j:7474", NEO4J_PASSWORD="p")
+    with pytest.raises(SettingsError, match="NEO4J_URI: expected bolt://"):
+        settings.load()
+
+
 def test_supabase_s_connection_string_serves_as_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
     url = "postgresql://postgres.ref:p@aws-0.pooler.supabase.com:5432/postgres"
     _set(monkeypatch, SUPABASE_URL=url)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+
+log = logging.getLogger(__name__)
+
 
 class Breaker:
     """Open while a sink is away: then nobody waits for it but the dispatcher, which closes it again.
@@ -9,15 +13,20 @@ class Breaker:
     Begins open: nothing is known before the first answer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sink: str) -> None:
+        self._sink = sink
         self.closed = False
 
     def trip(self) -> None:
         """The sink did not answer."""
+        if self.closed:
+            log.warning("sink does not answer", extra={"sink": self._sink})
         self.closed = False
 
     def reset(self) -> bool:
         """The sink answered; says whether that is news."""
-        news = not self.closed
+        if self.closed:
+            return False
+        log.info("sink answers", extra={"sink": self._sink})
         self.closed = True
-        return news
+        return True

@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 7
 _BATCH = 200
 _WORKERS = 2
-_APPLY_SECONDS = 30.0
+_APPLY_SECONDS = 20.0
+_LOOK_SECONDS = 3.0
 _LEASE = timedelta(seconds=60)  # longer than an apply can take
 _POLL_SECONDS = 1.0
 _STOP_SECONDS = 5.0
@@ -178,15 +179,14 @@ class Dispatcher:
     async def _look(self) -> None:
         name = self._sink.name
         try:
-            async with asyncio.timeout(_APPLY_SECONDS):
+            async with asyncio.timeout(_LOOK_SECONDS):
                 available = await self._sink.available()
         except TimeoutError:
             available = False
         if not available:
             self._breaker.trip()
         elif self._breaker.reset():
-            requeued = await deliveries.requeue_away(self._database, name)
-            log.info("sink answers", extra={"sink": name, "requeued": requeued})
+            await deliveries.requeue_away(self._database, name)
             self.wake()
         status = await deliveries.status(self._database, name)
         SINK_AVAILABLE.labels(name).set(available)
