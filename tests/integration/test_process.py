@@ -1,0 +1,91 @@
+"""The API as a process: how it begins and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import httpx
+import uvicorn
+
+from memsys_api import app
+from memsys_api.ports import Vectors
+from memsys_api.runtime import Makers
+from memsys_api.settings import Settings
+
+from .conftest import ADMIN_KEY, Dsn
+from .support.parts import WordEmbedder
+from .support.postgres import free_port
+from .support.waiting import until
+
+
+def test_wrong_settings_end_it_at_once_with_all_of_them_named() -> None:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "MEMSYS_PORT": "x",
+        "GRAPH_STORE": "neo4j",
+        "DATABASE_URL": "sqlite:///x",
+    }
+    ended = subprocess.run(
+        [sys.executable, "-m", "memsys_api"], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 1
+    for name in ("MEMSYS_PORT", "DATABASE_URL"):
+        assert name in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+class _HeldEmbedder(WordEmbedder):
+    """Embeds a memory only when it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = asyncio.Event()
+        self.go = asyncio.Event()
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        if "hold me" in texts:
+            self.begun.set()
+            await self.go.wait()
+        return await super().embed(texts)
+
+
+async def test_told_to_stop_it_finishes_what_it_has_accepted(dsn: Dsn) -> None:
+    embedder = _HeldEmbedder()
+
+    async def make_embedder(_: Settings) -> WordEmbedder:
+        return embedder
+
+    settings = Settings.model_validate(
+        {"DATABASE_URL": dsn.app, "DATABASE_OWNER_URL": dsn.owner, "MEMSYS_ADMIN_KEY": ADMIN_KEY}
+    )
+    application = app.create(settings, Makers(embedder=make_embedder, graph=lambda _: None))
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(application, host="127.0.0.1", port=port, log_config=None))
+    serving = asyncio.create_task(server.serve())
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers={"X-API-Key": ADMIN_KEY}) as client:
+
+        async def ready() -> bool:
+            return server.started and (await client.get("/readyz")).status_code == 200
+
+        await until("it is ready", ready, 30)
+        accepted = asyncio.create_task(client.post("/memories", json={"text": "hold me"}))
+        await embedder.begun.wait()
+        server.should_exit = True
+
+        async def refuses_new_ones() -> bool:
+            try:
+                async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as late:
+                    await late.get("/healthz")
+            except httpx.TransportError:
+                return True
+            return False
+
+        await until("it takes no new connections", refuses_new_ones)
+        assert not accepted.done()
+        embedder.go.set()
+        assert (await accepted).status_code == 200
+    await asyncio.wait_for(serving, 15)
