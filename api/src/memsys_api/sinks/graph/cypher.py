@@ -23,6 +23,8 @@ SCHEMA: tuple[LiteralString, ...] = (
 )
 AWAIT_INDEXES: LiteralString = "CALL db.awaitIndexes(30)"
 
+PING: LiteralString = "RETURN 1"
+
 LOCK: LiteralString = """
 UNWIND $projects AS name
 MERGE (p:Project {name: name})

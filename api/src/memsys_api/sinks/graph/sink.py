@@ -20,7 +20,7 @@ APPLY_SECONDS = 20.0
 ASK_SECONDS = 5.0
 READ_SECONDS = 20.0
 WIPE_SECONDS = 600.0
-RETRY_SECONDS = 5.0
+RETRY_SECONDS = 1.0  # attempts are the dispatcher's business
 HUB_MENTIONS = 500  # an entity of more mentions is in everything
 NIL = UUID(int=0)
 
@@ -69,10 +69,7 @@ class Neo4jSink:
         Neo4j plans a statement, and loads code for it, when it runs first; broken off each time, it would never get
         done, and every search would wait in vain.
         """
-        asked = asyncio.create_task(self._ask(scope, entity_keys, limit), name="graph-neighbours")
-        self._asked.add(asked)
-        asked.add_done_callback(self._answered)
-        return await asyncio.shield(asked)
+        return await asyncio.shield(self._ask(scope, entity_keys, limit))
 
     async def read(self, project: str, after_id: UUID | None, limit: int) -> list[tuple[UUID, int, str]]:
         """Return (id, version, content hash) of up to ``limit`` memories with an id above ``after_id``, in order of id.
@@ -104,14 +101,16 @@ class Neo4jSink:
     async def available(self) -> bool:
         """Whether the server answers with these credentials.
 
-        Asks for the neighbours of nothing, so that a connection and the statement's plan are at hand when a search
-        comes: it waits a fraction of a second, and a first plan takes longer than that.
+        In passing it asks for the neighbours of nothing, so that a connection and the plan are at hand when a
+        search comes.
         """
         try:
             async with self._answering("ping", ASK_SECONDS):
-                await self._near(Scope(""), (), 1)
+                await self._driver.execute_query(cypher.PING)
         except SinkUnavailable:
             return False
+        if not self._asked:
+            self._ask(Scope(""), (), 1)
         return True
 
     async def close(self) -> None:
@@ -120,9 +119,11 @@ class Neo4jSink:
         await asyncio.gather(*self._asked, return_exceptions=True)
         await self._driver.close()
 
-    async def _ask(self, scope: Scope, entity_keys: Sequence[str], limit: int) -> list[tuple[UUID, float]]:
-        async with self._answering("neighbours", ASK_SECONDS):
-            return await self._near(scope, entity_keys, limit)
+    def _ask(self, scope: Scope, entity_keys: Sequence[str], limit: int) -> asyncio.Task[list[tuple[UUID, float]]]:
+        asked = asyncio.create_task(self._near(scope, entity_keys, limit), name="graph-neighbours")
+        self._asked.add(asked)
+        asked.add_done_callback(self._answered)
+        return asked
 
     def _answered(self, asked: asyncio.Task[list[tuple[UUID, float]]]) -> None:
         self._asked.discard(asked)
@@ -130,17 +131,18 @@ class Neo4jSink:
             asked.exception()  # seen: whoever still waits gets it, nobody else needs a log line
 
     async def _near(self, scope: Scope, entity_keys: Sequence[str], limit: int) -> list[tuple[UUID, float]]:
-        rows = await self._read(
-            cypher.NEIGHBOURS,
-            project=scope.project,
-            user_id=scope.user_id,
-            agent_id=scope.agent_id,
-            app_id=scope.app_id,
-            run_id=scope.run_id,
-            keys=list(entity_keys),
-            hub=HUB_MENTIONS,
-            limit=limit,
-        )
+        async with self._answering("neighbours", READ_SECONDS):
+            rows = await self._read(
+                cypher.NEIGHBOURS,
+                project=scope.project,
+                user_id=scope.user_id,
+                agent_id=scope.agent_id,
+                app_id=scope.app_id,
+                run_id=scope.run_id,
+                keys=list(entity_keys),
+                hub=HUB_MENTIONS,
+                limit=limit,
+            )
         return [(UUID(row["id"]), row["weight"]) for row in rows]
 
     async def _read(self, statement: LiteralString, **parameters: Any) -> list[content.Row]:
