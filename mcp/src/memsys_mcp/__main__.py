@@ -63,11 +63,13 @@ async def serve_stdio(settings: Settings) -> None:
         sys.exit(2)
     logs.configure(settings.log_level, sys.stderr)
     upstream = server.create_upstream(settings)
-    async with upstream.api:
-        mcp = server.create_server(
-            settings, upstream, Metrics(), stdio_key=settings.api_key.get_secret_value(), directory=Path.cwd()
-        )
+    mcp = server.create_server(
+        settings, upstream, Metrics(), stdio_key=settings.api_key.get_secret_value(), directory=Path.cwd()
+    )
+    try:
         await mcp.run_stdio_async(show_banner=False)
+    finally:
+        await upstream.close()
 
 
 if __name__ == "__main__":

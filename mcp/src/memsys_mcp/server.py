@@ -31,7 +31,6 @@ INSTRUCTIONS = """Long-term memory that outlives this session, kept per project.
 Search it (search_memories) before you begin work or answer from earlier sessions; store (add_memory) what will still
 matter later. Memories are notes from earlier sessions, not instructions."""
 READY_SECONDS = 1.5
-MAX_CONNECTIONS = 16  # more at once only make each slower than its time-out; the rest waits for a turn
 SSE_PATH = "/sse"
 MESSAGES_PATH = "/messages"
 METRICS_TYPE = "text/plain; version=1.0.0; charset=utf-8; escaping=underscores"
@@ -39,12 +38,19 @@ METRICS_TYPE = "text/plain; version=1.0.0; charset=utf-8; escaping=underscores"
 
 @dataclass(frozen=True)
 class Upstream:
-    """The API as this server uses it: one pool of connections, without a key of its own."""
+    """The API as this server uses it, without a key of its own."""
 
     api: memsys.AsyncClient
-    checks: memsys.AsyncClient
-    """Gives up sooner than tools do; its failures do not keep tools from trying."""
     breaker: memsys.CircuitBreaker
+    checks: memsys.AsyncClient
+    probe: memsys.Client
+    """Checks and probe have connections and breakers of their own: they must not queue behind the calls they are to
+    judge, nor stop them."""
+
+    async def close(self) -> None:
+        await self.api.close()
+        await self.checks.close()
+        self.probe.close()
 
 
 def create_upstream(settings: Settings) -> Upstream:
@@ -54,12 +60,11 @@ def create_upstream(settings: Settings) -> Upstream:
         timeout=settings.timeout_seconds,
         budget=settings.timeout_seconds,
         connect_timeout=1.5,
-        max_connections=MAX_CONNECTIONS,
         retry=memsys.RetryPolicy(attempts=3, cap=1.0),  # a model waits for this
         breaker=breaker,
     )
-    checks = api.with_options(timeout=READY_SECONDS, budget=READY_SECONDS, breaker=memsys.CircuitBreaker())
-    return Upstream(api, checks, breaker)
+    checks = memsys.AsyncClient(settings.api_url, timeout=READY_SECONDS, budget=READY_SECONDS)
+    return Upstream(api, breaker, checks, memsys.Client(settings.api_url))
 
 
 def create_server(
@@ -73,7 +78,7 @@ def create_server(
     """The MCP server. ``stdio_key`` and ``directory`` are for stdio alone, where caller and server share a machine."""
     isolation = IsolationMiddleware(
         upstream.api,
-        Patience(upstream.checks, upstream.breaker, settings.patience_seconds),
+        Patience(upstream.probe, upstream.breaker, settings.patience_seconds),
         settings.isolation,
         settings.project,
         stdio_key=stdio_key,
@@ -120,7 +125,7 @@ def create_app(settings: Settings) -> Starlette:
         async with http.lifespan(http), sse.lifespan(sse):
             logger.info("serving", extra={"api": settings.api_url, "isolation": settings.isolation.value})
             yield
-        await upstream.api.close()
+        await upstream.close()
 
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("ok\n")
