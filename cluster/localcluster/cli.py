@@ -126,7 +126,9 @@ def _down(arguments: argparse.Namespace) -> None:
     paths = _paths(arguments)
     with _locked(paths):
         if providers.leftovers(paths):
-            with step(f"remove cluster {paths.name}"):
+            desc = description.load(paths)
+            theirs = desc is not None and desc.kind == "current"
+            with step(f"end the relays to {paths.name}" if theirs else f"remove cluster {paths.name}"):
                 providers.remove(paths)
 
 
