@@ -1,5 +1,6 @@
 """`cluster up`: brings a whole node up, or repairs what a crash or an interrupt left of it."""
 
+import hashlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,7 +54,9 @@ def up(paths: ClusterPaths) -> None:
     binaries.ensure(NODE_TOOLS)
     node, plane = _describe(paths)
     kubectl = Kubectl(paths.kubeconfig)
-    if _all_running(paths) and netns.usable(paths) and _not_healthy(kubectl) is None:
+    recipe = _recipe()
+    unchanged = _made_by(paths).exists() and _made_by(paths).read_text() == recipe
+    if unchanged and _all_running(paths) and netns.usable(paths) and _not_healthy(kubectl) is None:
         relay.ensure(paths)
         return
     with step(f"network namespace {paths.identity} and certificates"):
@@ -70,6 +73,7 @@ def up(paths: ClusterPaths) -> None:
         kubectl("apply", "-f", "-", stdin=addons.manifests(node.slot.host_address, node.volumes))
         logs = (paths.logs / "kubelet.log",)
         wait_for("the addons to be available", lambda: _unavailable_addons(kubectl), 120, logs, interval=0.3)
+    _made_by(paths).write_text(recipe)
     relay.ensure(paths)
 
 
@@ -83,6 +87,21 @@ def down(paths: ClusterPaths) -> None:
     slots.release(paths.root)
     _remove_strays(paths)
     shutil.rmtree(paths.run, ignore_errors=True)
+
+
+def _recipe() -> str:
+    """Changes with the binaries and with this code: then even a healthy cluster is gone over again."""
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    for tool in NODE_TOOLS:
+        for name in tool.packages:
+            digest.update(str(binaries.binary(name).resolve()).encode())
+    return digest.hexdigest()
+
+
+def _made_by(paths: ClusterPaths) -> Path:
+    return paths.root / "made-by"
 
 
 def _describe(paths: ClusterPaths) -> tuple[Node, ControlPlane]:

@@ -80,7 +80,8 @@ def stop(paths: ClusterPaths) -> None:
 
 def _apply(paths: ClusterPaths, addresses: Mapping[int, tuple[Target, str]]) -> None:
     config = paths.conf / "haproxy.cfg"
-    text = render(addresses, paths.identity)
+    # HAProxy keeps the namespace it opened: one made anew under the same name must count as a change.
+    text = f"# namespace {paths.identity}, inode {paths.netns.stat().st_ino}\n{render(addresses, paths.identity)}"
     current = processes.load(paths.pids, PROCESS)
     running = current is not None and processes.is_running(current)
     if running and config.exists() and config.read_text() == text:
