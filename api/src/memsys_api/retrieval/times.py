@@ -14,7 +14,6 @@ from memsys_api.retrieval.types import TimeRange
 READ_CHARACTERS = 2000  # of a longer question only the beginning is read
 OPEN_START = datetime(1900, 1, 1)
 OPEN_END = datetime(2200, 1, 1)
-LAST_YEAR = 2199
 
 _MONTHS = (
     *("january", "february", "march", "april", "may", "june"),
@@ -48,11 +47,10 @@ def read_time(text: str, now: datetime) -> TimeRange | None:
     for pattern, build in _READERS:
         for match in pattern.finditer(text):
             try:
-                span = build(match, now.replace(tzinfo=None))
+                start, end = _with_preposition(text[: match.start()], build(match, now.replace(tzinfo=None)))
             except (ValueError, OverflowError):  # 31 February, year 0: not a time after all
                 continue
-            if span is not None:
-                start, end = _with_preposition(text[: match.start()], span)
+            if start < end:  # "since" a time beyond all times is none
                 return TimeRange(start.replace(tzinfo=now.tzinfo), end.replace(tzinfo=now.tzinfo))
     return None
 
