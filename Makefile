@@ -102,7 +102,7 @@ test-integration: $(VENV_STAMP) $(MODEL) ## API and MCP server against real Post
 
 .PHONY: test-e2e
 test-e2e: $(VENV_STAMP) build ## a real cluster of its own (memsys-test), from `make up` to uninstall
-	@$(PYTEST) tests/e2e $(TESTS)
+	@$(PYTEST) tests/e2e -o timeout_func_only=true --timeout 600 $(TESTS)
 
 ##@ Publish
 .PHONY: images

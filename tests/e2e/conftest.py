@@ -46,16 +46,16 @@ class Installation:
 
 
 def make(*arguments: str, timeout: float = UP_SECONDS) -> str:
-    """Run make at the root of the checkout and return its standard output; fail with all it said otherwise."""
+    """Run make at the root of the checkout and return its output; fail with all it said otherwise."""
     done = subprocess.run(
-        ["make", "--silent", *arguments],
+        ["timeout", "--kill-after=20", str(timeout), "make", "--silent", *arguments],
         cwd=ROOT,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=timeout,
         check=False,
     )
-    assert done.returncode == 0, f"make {shlex.join(arguments)} failed:\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, f"make {shlex.join(arguments)} ended with {done.returncode}:\n{done.stdout}"
     return done.stdout
 
 
