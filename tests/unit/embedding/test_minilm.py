@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -68,3 +73,19 @@ def test_a_text_of_one_window_is_read_whole(model: MiniLM) -> None:
 def test_missing_files_name_the_command(tmp_path: object) -> None:
     with pytest.raises(ModelMissing, match=r"python -m memsys_api\.embedding\.export_minilm .* MEMSYS_MODEL_DIR"):
         locate(str(tmp_path))
+
+
+def test_loading_the_model_leaves_no_trace_of_a_usage_report(model: MiniLM, tmp_path: Path) -> None:
+    """ONNX Runtime keeps a device id under the home folder before it reports usage; with reports off it makes none."""
+    program = "\n".join(
+        [
+            "import sys",
+            "from memsys_api.embedding.minilm import MiniLM",
+            "from memsys_api.embedding.model_files import locate",
+            "MiniLM(locate(sys.argv[1]), threads=1)",
+        ]
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", program, str(default_directory())], env=environment, check=True)
+    assert list(tmp_path.rglob("*")) == []
