@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import memsys_api
-import memsys_mcp
-import memsys_operator
 import pytest
 import yaml
 
 import memsys
+import memsys_api
+import memsys_mcp
+import memsys_operator
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")])
