@@ -27,6 +27,14 @@ def images(layout: Path) -> dict[str, str]:
     return {_name(item): item["digest"] for item in _index(layout)["manifests"]}
 
 
+def config_digests(layout: Path) -> dict[str, str]:
+    """Image name -> digest of its configuration, which is what a kubelet reports as `imageID`."""
+    return {
+        name: json.loads(_blob(layout, digest).read_bytes())["config"]["digest"]
+        for name, digest in images(layout).items()
+    }
+
+
 def write_archive(layout: Path, name: str, out: IO[bytes], present: Container[str] = ()) -> None:
     """Writes one image as an OCI archive (tar) that `ctr images import` names `name`.
 

@@ -1,14 +1,18 @@
 """Which kind of cluster a name stands for, and what each command does for it."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from . import apiserver, current, description, forward, images, kind, layout, node, relay
 from .errors import ClusterError
+from .kube import Kubectl
 from .mounts import unmount_under
 from .paths import ClusterPaths
+from .progress import step
 from .targets import Target
 from .tools import API_TOOLS, CLIENT_TOOLS, HELM, KIND_TOOLS, NODE_TOOLS, Tool
 
@@ -27,6 +31,23 @@ class Provider:
 def _load_into_node(paths: ClusterPaths) -> None:
     source = images.project_layout()
     images.load(paths, source, layout.images(source))
+    _restart_outdated(Kubectl(paths.kubeconfig), layout.config_digests(source))
+
+
+def _restart_outdated(kubectl: Kubectl, current_images: Mapping[str, str]) -> None:
+    """Delete the pods that run an older build of an image: under a tag that stays the same nothing rolls out."""
+    for pod in json.loads(kubectl("get", "pods", "--all-namespaces", "--output=json"))["items"]:
+        running = pod["status"].get("containerStatuses", [])
+        if any(is_outdated(status, current_images) for status in running):
+            namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+            with step(f"restart {namespace}/{name} with its new image"):
+                kubectl("delete", "pod", name, f"--namespace={namespace}", "--ignore-not-found")
+
+
+def is_outdated(status: Mapping[str, Any], current_images: Mapping[str, str]) -> bool:
+    """Whether a container status names an image whose current build is another one."""
+    current = current_images.get(status["image"])
+    return bool(current and status["imageID"] and not status["imageID"].endswith(current))
 
 
 def _nothing(paths: ClusterPaths) -> None:
