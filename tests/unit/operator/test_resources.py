@@ -213,5 +213,28 @@ def test_budgets_and_spreading_only_where_there_are_replicas() -> None:
 
 def test_an_update_never_takes_a_server_away_before_its_successor_is_ready() -> None:
     for name in ("m-api", "m-mcp"):
-        update = find(desired(system()), "Deployment", name)["spec"]["strategy"]["rollingUpdate"]
-        assert update == {"maxSurge": 1, "maxUnavailable": 0}
+        spec = find(desired(system()), "Deployment", name)["spec"]
+        assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+        assert spec["minReadySeconds"] >= 5
+
+
+def test_a_server_that_leaves_serves_on_until_no_proxy_sends_it_anything() -> None:
+    manifests = desired(system())
+    for name in ("m-api", "m-mcp"):
+        pod = pod_of(find(manifests, "Deployment", name))
+        pause = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+        assert 5 <= pause <= pod["terminationGracePeriodSeconds"] - 30
+        # Otherwise pods that do not listen yet, or no more, would be sent requests.
+        assert not find(manifests, "Service", name)["spec"].get("publishNotReadyAddresses")
+
+
+def test_the_mcp_server_stays_reachable_while_the_api_is_away() -> None:
+    manifests = desired(system())
+    (container,) = pod_of(find(manifests, "Deployment", "m-mcp"))["containers"]
+    assert container["readinessProbe"]["httpGet"]["path"] == "/healthz"
+    (container,) = pod_of(find(manifests, "Deployment", "m-api"))["containers"]
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
+def test_a_client_stays_with_its_replica_of_the_mcp_server() -> None:
+    assert find(desired(system()), "Service", "m-mcp")["spec"]["sessionAffinity"] == "ClientIP"

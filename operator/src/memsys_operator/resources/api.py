@@ -96,8 +96,7 @@ def _template(
         startupProbe=pods.http_probe("/healthz", "http", period=2, failures=150),
         readinessProbe=pods.http_probe("/readyz", "http", period=5, failures=2),
         livenessProbe=pods.http_probe("/healthz", "http", period=10, failures=6),
-        # Endpoints learn of a leaving pod with a delay; it serves on meanwhile.
-        lifecycle={"preStop": {"sleep": {"seconds": 5}}},
+        lifecycle=pods.serve_while_leaving(),
     )
     volumes = [{"name": "secrets", "projected": {"defaultMode": 0o440, "sources": sources}}, tmp]
     return pods.template(

@@ -23,8 +23,6 @@ def manifests(system: System, settings: Settings) -> list[Manifest]:
             {"http": system.spec.mcp.port},
             # SSE has sessions: one client stays with one replica.
             sessionAffinity="ClientIP",
-            # While the API is away the MCP server says so itself, which tells an agent more than a refused connection.
-            publishNotReadyAddresses=True,
         ),
         pods.deployment(system, PART, replicas=system.spec.mcp.replicas, template=_template(system, settings)),
     ]
@@ -56,9 +54,12 @@ def _template(system: System, settings: Settings) -> Manifest:
         mounts=[tmp_mount],
         resources=spec.resources,
         startupProbe=pods.http_probe("/healthz", "http", period=2, failures=150),
-        readinessProbe=pods.http_probe("/readyz", "http", period=5, failures=2),
+        # Not /readyz, which fails while the API is away: then the server says so itself, which tells an agent more than
+        # a refused connection. Publishing the addresses of pods that are not ready would do the same, but sends
+        # requests to pods that have not begun to listen and to such as have ended.
+        readinessProbe=pods.http_probe("/healthz", "http", period=5, failures=2),
         livenessProbe=pods.http_probe("/healthz", "http", period=10, failures=6),
-        lifecycle={"preStop": {"sleep": {"seconds": 5}}},
+        lifecycle=pods.serve_while_leaving(),
     )
     return pods.template(
         system, settings, PART, container, [tmp],

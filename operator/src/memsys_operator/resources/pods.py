@@ -12,6 +12,9 @@ from memsys_operator.spec import Resources, System
 
 #: uid and gid of user ``memsys`` in every image.
 USER = 10001
+#: Proxies learn of a pod that comes or leaves with a delay. One that leaves serves on for so long before it is asked to
+#: end; one that comes must have been ready for so long before it counts and another may leave for it.
+ENDPOINT_DELAY_SECONDS = 5
 
 
 def metadata(system: System, name: str, part: str, *, owned: bool = True) -> Manifest:
@@ -191,13 +194,20 @@ def stateful_set(system: System, part: str, *, service_name: str, template: Mani
     }
 
 
+def serve_while_leaving() -> Manifest:
+    """The lifecycle of a container that must not drop a request when its pod is replaced or scaled away."""
+    return {"preStop": {"sleep": {"seconds": ENDPOINT_DELAY_SECONDS}}}
+
+
 def deployment(system: System, part: str, *, replicas: int, template: Manifest) -> Manifest:
+    """A server whose updates add a pod, and wait until it serves, before they take one away."""
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": metadata(system, names.component(system.name, part), part),
         "spec": {
             "replicas": replicas,
+            "minReadySeconds": ENDPOINT_DELAY_SECONDS,
             "revisionHistoryLimit": 3,
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "selector": {"matchLabels": names.selector(system.name, part)},
