@@ -206,6 +206,22 @@ def test_the_api_waits_for_the_secret_that_the_spec_names(operator: Operator, sy
     eventually("the API rolled for the new key", lambda: _checksum(system.wait_child("deployment", "api")) != checksum)
 
 
+def test_the_api_waits_for_the_secret_of_its_language_model(operator: Operator, system: System) -> None:
+    key = {"name": "claude", "key": "token"}
+    system.apply({"llm": {"provider": "anthropic", "model": "claude-haiku-4-5", "apiKeySecretRef": key}})
+    system.make_ready("statefulset", "postgres")
+    message = system.wait("APIReady", "False", "SecretNotFound")["message"]
+    assert "spec.llm.apiKeySecretRef: Secret claude does not exist" in message
+    system.kubectl("create", "secret", "generic", "claude", "--from-literal=api-key=sk-1")
+    eventually("the wrong key named", lambda: "no key token" in system.condition("APIReady").get("message", ""))
+    patch = json.dumps({"stringData": {"token": "sk-1"}})
+    system.kubectl("patch", "secret", "claude", "--type=merge", "-p", patch)
+    pod = system.wait_child("deployment", "api")["spec"]["template"]["spec"]
+    env = {entry["name"]: entry["value"] for entry in pod["containers"][0]["env"]}
+    assert (env["LLM_PROVIDER"], env["LLM_MODEL"]) == ("anthropic", "claude-haiku-4-5")
+    assert "sk-1" not in json.dumps(pod)
+
+
 def _checksum(workload: dict[str, dict[str, dict[str, dict[str, dict[str, str]]]]]) -> str:
     return workload["spec"]["template"]["metadata"]["annotations"]["memsys.dev/config-checksum"]
 

@@ -17,7 +17,28 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"embedder": {"provider": "telepathy"}},
         ["spec.embedder.provider", '"builtin", "openai", "ollama"'],
     ),
-    "unknown llm": ({"llm": {"provider": "oracle"}}, ["spec.llm.provider", '"none"']),
+    "unknown llm": (
+        {"llm": {"provider": "oracle"}},
+        ["spec.llm.provider", '"none", "openai", "ollama", "anthropic"'],
+    ),
+    "a model for no llm": ({"llm": {"model": "gpt-4.1-mini"}}, ["spec.llm", "neither model nor baseURL"]),
+    "llm without a model": ({"llm": {"provider": "ollama", "baseURL": "http://o:1"}}, ["spec.llm.model", "required"]),
+    "openai llm without a key": (
+        {"llm": {"provider": "openai", "model": "gpt-4.1-mini"}},
+        ["spec.llm.apiKeySecretRef", "Secret", "baseURL"],
+    ),
+    "anthropic llm without a key": (
+        {"llm": {"provider": "anthropic", "model": "claude", "baseURL": "http://relay"}},
+        ["spec.llm.apiKeySecretRef", "Secret"],
+    ),
+    "ollama llm without an address": (
+        {"llm": {"provider": "ollama", "model": "llama3.1"}},
+        ["spec.llm.baseURL", "http://"],
+    ),
+    "an llm address without a scheme": (
+        {"llm": {"provider": "ollama", "model": "llama3.1", "baseURL": "ollama:11434"}},
+        ["spec.llm.baseURL", "https://"],
+    ),
     "unknown vector store": ({"vectorStore": {"provider": "abacus"}}, ["spec.vectorStore.provider", '"pgvector"']),
     "unknown graph": ({"graph": {"provider": "corkboard"}}, ["spec.graph.provider", '"neo4j", "none"']),
     "unknown field": ({"embeder": {"provider": "builtin"}}, ['unknown field "spec.embeder"']),
@@ -122,6 +143,20 @@ def test_names_that_cannot_name_a_service_are_refused(namespace: Kubectl, name: 
 
 def test_a_name_of_forty_characters_is_admitted(namespace: Kubectl) -> None:
     namespace.apply(manifest("a" * 40, {}))
+
+
+ADMITTED: dict[str, dict[str, Any]] = {
+    "openai with a key": {"provider": "openai", "model": "gpt-4.1-mini", "apiKeySecretRef": {"name": "openai"}},
+    "a keyless server that speaks openai": {"provider": "openai", "model": "qwen", "baseURL": "http://vllm:8000/v1"},
+    "ollama": {"provider": "ollama", "model": "llama3.1", "baseURL": "http://ollama:11434"},
+    "anthropic": {"provider": "anthropic", "model": "claude-haiku-4-5", "apiKeySecretRef": {"name": "a", "key": "k"}},
+}
+
+
+@pytest.mark.parametrize("case", ADMITTED)
+def test_every_way_to_a_language_model_is_admitted(system: System, case: str) -> None:
+    system.apply({"llm": ADMITTED[case]})
+    assert _holds(system.object()["spec"]["llm"], ADMITTED[case])
 
 
 def test_an_empty_spec_is_filled_with_the_defaults(system: System) -> None:

@@ -64,7 +64,10 @@ class Embedder(_Model):
 
 
 class LLM(_Model):
-    provider: Literal["none"] = "none"
+    provider: Literal["none", "openai", "ollama", "anthropic"] = "none"
+    model: str | None = None
+    base_url: str | None = Field(default=None, alias="baseURL")
+    api_key_secret_ref: SecretKeyRef | None = None
 
 
 class VectorStore(_Model):

@@ -172,6 +172,22 @@ def test_a_referenced_key_is_mounted_as_the_setting_and_its_change_replaces_the_
     assert len(checksums) == 2
 
 
+def test_a_language_model_becomes_settings_of_the_api_and_its_key_a_mounted_file() -> None:
+    llm = {"provider": "openai", "model": "gpt-4.1-mini", "baseURL": "http://r:1", "apiKeySecretRef": {"name": "keys"}}
+    manifests = desired(system({"llm": llm}), seen(references={"keys": secret("keys", {"api-key": "sk-1"})}))
+    env = _env(manifests, "Deployment", "m-api")
+    assert (env["LLM_PROVIDER"], env["LLM_MODEL"], env["LLM_BASE_URL"]) == ("openai", "gpt-4.1-mini", "http://r:1")
+    (volume,) = [v for v in pod_of(find(manifests, "Deployment", "m-api"))["volumes"] if v["name"] == "secrets"]
+    items = {"name": "keys", "items": [{"key": "api-key", "path": "llm_api_key"}]}
+    assert {"secret": items} in volume["projected"]["sources"]
+    assert "sk-1" not in json.dumps(manifests)
+
+
+def test_without_a_language_model_the_api_is_told_so_and_nothing_else() -> None:
+    env = _env(desired(system()), "Deployment", "m-api")
+    assert {name: value for name, value in env.items() if name.startswith("LLM")} == {"LLM_PROVIDER": "none"}
+
+
 def test_overridden_images_are_used_and_the_rest_comes_from_the_registry() -> None:
     manifests = desired(system({"images": {"neo4j": "own/neo4j:5", "pullSecrets": [{"name": "r"}]}}))
     neo4j = pod_of(find(manifests, "StatefulSet", "m-neo4j"))

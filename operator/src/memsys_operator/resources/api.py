@@ -17,8 +17,9 @@ PART = names.API
 
 def references(system: System) -> dict[str, SecretKeyRef]:
     """Secrets of the user's that the API reads, by the setting they fill."""
-    ref = system.spec.embedder.api_key_secret_ref
-    return {"embedder_api_key": ref} if ref else {}
+    spec = system.spec
+    named = {"embedder_api_key": spec.embedder.api_key_secret_ref, "llm_api_key": spec.llm.api_key_secret_ref}
+    return {setting: ref for setting, ref in named.items() if ref is not None}
 
 
 def missing_reference(system: System, observed: Observed) -> str | None:
@@ -63,8 +64,12 @@ def environment(system: System) -> dict[str, str | int]:
         "LLM_PROVIDER": spec.llm.provider,
         "GRAPH_STORE": spec.graph.provider,
     }
-    if spec.embedder.base_url:
-        values["EMBEDDER_BASE_URL"] = spec.embedder.base_url
+    optional = {
+        "EMBEDDER_BASE_URL": spec.embedder.base_url,
+        "LLM_MODEL": spec.llm.model,
+        "LLM_BASE_URL": spec.llm.base_url,
+    }
+    values |= {name: value for name, value in optional.items() if value is not None}
     if system.graph_enabled:
         values["NEO4J_URI"] = f"bolt://{names.component(system.name, names.NEO4J)}:{spec.graph.ports.bolt}"
         values["NEO4J_USER"] = "neo4j"
