@@ -55,6 +55,8 @@ KINDS = {
     "crd": ("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions"),
     "deployment": ("/apis/apps/v1", "deployments"),
     "event": ("/apis/events.k8s.io/v1", "events"),
+    "httproute": ("/apis/gateway.networking.k8s.io/v1", "httproutes"),
+    "ingress": ("/apis/networking.k8s.io/v1", "ingresses"),
     "memsys": ("/apis/memsys.dev/v1alpha1", "memorysystems"),
     "networkpolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
     "pod": ("/api/v1", "pods"),

@@ -29,11 +29,14 @@ KINDS: dict[str, tuple[str, str]] = {
     "StatefulSet": ("/apis/apps/v1", "statefulsets"),
     "Deployment": ("/apis/apps/v1", "deployments"),
     "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
+    "Ingress": ("/apis/networking.k8s.io/v1", "ingresses"),
+    "HTTPRoute": ("/apis/gateway.networking.k8s.io/v1", "httproutes"),
     "PodDisruptionBudget": ("/apis/policy/v1", "poddisruptionbudgets"),
     names.KIND: (f"/apis/{names.API_VERSION}", names.PLURAL),
 }
-#: What belongs to a system, in no order. Their plurals are also what is watched.
-CHILD_KINDS = tuple(kind for kind in KINDS if kind != names.KIND)
+#: What belongs to a system, in no order. Their plurals are also what is watched. HTTPRoute is left out: it cannot be
+#: watched in a cluster that does not serve it; the resync sees what happens to one.
+CHILD_KINDS = tuple(kind for kind in KINDS if kind not in (names.KIND, "HTTPRoute"))
 
 _TIMEOUT_SECONDS = 30.0
 _CONFLICT, _NOT_FOUND = 409, 404
@@ -82,8 +85,10 @@ class Cluster:
     async def observe(self, ref: Ref, references: Iterable[str] = ()) -> Observed:
         """Everything labelled as belonging to the system, what it must not lose (Secrets and claims) by name even
         without the label, and the referenced Secrets."""
-        listed = await asyncio.gather(*(self._list(kind, ref) for kind in CHILD_KINDS))
-        everything = [item for items in listed for item in items]
+        routes, listed = await asyncio.gather(
+            self._http_routes(ref), asyncio.gather(*(self._list(kind, ref) for kind in CHILD_KINDS))
+        )
+        everything = [*(routes or []), *(item for items in listed for item in items)]
         objects = {key_of(item): item for item in everything if item["kind"] != "Pod"}
         pods = tuple(item for item in everything if item["kind"] == "Pod")
         precious: list[Key] = [
@@ -100,7 +105,12 @@ class Cluster:
             *(self._get("Secret", ref.namespace, name) for name in wanted),
         )
         objects |= {key: obj for key, obj in zip(unseen, found, strict=False) if obj is not None}
-        return Observed(objects, pods, dict(zip(wanted, found[len(unseen) :], strict=True)))
+        references = dict(zip(wanted, found[len(unseen) :], strict=True))
+        return Observed(objects, pods, references, http_routes=routes is not None)
+
+    async def gateway(self, namespace: str, name: str) -> Manifest | None:
+        """A Gateway; None when there is none of that name, or no Gateway API."""
+        return await self._get_path(f"/apis/gateway.networking.k8s.io/v1/namespaces/{namespace}/gateways/{name}")
 
     async def expandable(self, storage_classes: Iterable[str]) -> frozenset[str]:
         """Those StorageClasses that let their volumes grow."""
@@ -203,6 +213,15 @@ class Cluster:
         answer = await self._request("GET", _path(kind, ref.namespace), query=query)
         # Items of a list name neither their kind nor their version; the list does.
         return [{"apiVersion": answer["apiVersion"], "kind": kind, **item} for item in answer["items"]]
+
+    async def _http_routes(self, ref: Ref) -> list[Manifest] | None:
+        """The HTTPRoutes of the system; None where the Gateway API is not installed."""
+        try:
+            return await self._list("HTTPRoute", ref)
+        except ClusterError as error:
+            if error.status == _NOT_FOUND:
+                return None
+            raise
 
     async def _get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         return await self._get_path(_path(kind, namespace, name))

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from memsys_operator import names, problems
 from memsys_operator.errors import Broken, OperatorError, Rejected
 from memsys_operator.observed import Manifest, Observed
+from memsys_operator.resources import expose
 from memsys_operator.spec import System
 from memsys_operator.sync import GRACE_SECONDS, SyncReport
 
@@ -204,14 +205,24 @@ def status(obj: Mapping[str, Any], system: System | None, seen: Observed, found:
         paused=system.spec.paused if system else False,
         last_synced=next((c for c in old if c["type"] == "GraphSynced"), None),
     )
+    if system is not None and system.spec.expose is not None:
+        new.append(_exposed(system, seen))
     result["conditions"] = _dated(new, old, generation, now)
     if system is not None and not isinstance(found.problem, Rejected):
-        result |= _facts(system, found, before)
+        result |= _facts(system, seen, found, before)
     if found.sync is not None and found.sync.error is None and graph:
         result["sync"] = _sync(found.sync, before.get("sync") or {}, now)
     elif not graph:
         result.pop("sync", None)
     return result
+
+
+def _exposed(system: System, seen: Observed) -> Condition:
+    """Only of a system that asks for it; ``Ready`` speaks of what serves inside the cluster."""
+    if problem := expose.problem(system, seen):
+        return Condition("Exposed", "False", problem.reason, problem.message)
+    ways = ", ".join(expose.urls(system, seen).values())
+    return Condition("Exposed", "True", "RouteInPlace", f"requests to {ways} are routed to this system")
 
 
 def _dated(
@@ -235,7 +246,7 @@ def _dated(
     return dated
 
 
-def _facts(system: System, found: Findings, before: Mapping[str, Any]) -> dict[str, Any]:
+def _facts(system: System, seen: Observed, found: Findings, before: Mapping[str, Any]) -> dict[str, Any]:
     spec, embedding = system.spec, system.embedding
 
     def host(service: str) -> str:
@@ -249,7 +260,7 @@ def _facts(system: System, found: Findings, before: Mapping[str, Any]) -> dict[s
     if system.graph_enabled:
         endpoints["neo4j"] = f"bolt://{host(names.component(system.name, names.NEO4J))}:{spec.graph.ports.bolt}"
     facts: dict[str, Any] = {
-        "endpoints": endpoints,
+        "endpoints": endpoints | expose.urls(system, seen),
         "embedding": {
             "provider": embedding.provider,
             "model": embedding.model,

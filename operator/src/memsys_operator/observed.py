@@ -32,13 +32,16 @@ class Observed:
     """The children of a system, its pods, and the Secrets its spec refers to.
 
     ``references`` holds None for a Secret that was looked for and does not exist. ``expandable`` names the
-    StorageClasses that were looked up and let their volumes grow.
+    StorageClasses that were looked up and let their volumes grow. ``http_routes`` says whether the cluster serves the
+    Gateway API; ``gateway`` is the Gateway that the spec names, when it exists.
     """
 
     objects: Mapping[Key, Manifest] = field(default_factory=dict)
     pods: tuple[Manifest, ...] = ()
     references: Mapping[str, Manifest | None] = field(default_factory=dict)
     expandable: frozenset[str] = frozenset()
+    http_routes: bool = False
+    gateway: Manifest | None = None
 
     def get(self, kind: str, name: str) -> Manifest | None:
         return self.objects.get((kind, name))

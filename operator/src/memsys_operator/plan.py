@@ -33,7 +33,16 @@ QUANTITY_PARENTS = frozenset({"requests", "limits"})
 QUANTITY_FIELDS = frozenset({"sizeLimit"})
 #: What is deleted when it is no longer desired. Secrets that open a volume and claims are never among them.
 PRUNED_KINDS = frozenset(
-    {"Deployment", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount", "StatefulSet"}
+    {
+        "Deployment",
+        "HTTPRoute",
+        "Ingress",
+        "NetworkPolicy",
+        "PodDisruptionBudget",
+        "Service",
+        "ServiceAccount",
+        "StatefulSet",
+    }
 )
 
 

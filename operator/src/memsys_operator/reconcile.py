@@ -16,7 +16,7 @@ from memsys_operator.credentials import Generators
 from memsys_operator.errors import OperatorError, Rejected
 from memsys_operator.observed import Manifest, Observed, secret_values
 from memsys_operator.plan import Create, Delete, plan
-from memsys_operator.resources import api, storage
+from memsys_operator.resources import api, expose, storage
 from memsys_operator.settings import Settings
 from memsys_operator.spec import Ref, System, parse
 from memsys_operator.sync import SyncReport
@@ -74,8 +74,11 @@ class Reconciler:
         except Rejected as error:
             await self._report(obj, None, await self._cluster.observe(ref), Findings(problem=error, sync=sync))
             return Outcome()
-        wanted = (reference.name for reference in api.references(system).values())
-        observed = await self._cluster.observe(ref, wanted)
+        wanted = {reference.name for reference in api.references(system).values()}
+        observed = await self._cluster.observe(ref, wanted | set(expose.tls_secrets(system).values()))
+        if system.spec.expose is not None and (gateway := system.spec.expose.gateway) is not None:
+            found = await self._cluster.gateway(gateway.namespace or ref.namespace, gateway.name)
+            observed = dataclasses.replace(observed, gateway=found)
         due = storage.growth(system, observed)
         if due:
             classes = (storage_class for _, _, storage_class in due.values())

@@ -110,6 +110,42 @@ class MCP(_Model):
     resources: Resources = _resources("50m", "128Mi", "512Mi")
     isolation: Literal["auto", "manual", "global"] = "auto"
     project: str | None = None
+    allowed_hosts: tuple[str, ...] = ()
+
+
+class Exposed(_Model):
+    host: str
+
+
+class GatewayRef(_Model):
+    name: str
+    namespace: str | None = None
+    section_name: str | None = None
+
+
+class CertManagerIssuer(_Model):
+    name: str
+    kind: Literal["ClusterIssuer", "Issuer"] = "ClusterIssuer"
+
+
+class TLS(_Model):
+    secret_name: str | None = None
+    cert_manager_issuer: CertManagerIssuer | None = None
+
+
+class Expose(_Model):
+    mcp: Exposed | None = None
+    api: Exposed | None = None
+    class_name: str | None = None
+    gateway: GatewayRef | None = None
+    tls: TLS | None = None
+    annotations: dict[str, str] = {}
+
+    @property
+    def hosts(self) -> dict[str, str]:
+        """The host name of each part that is exposed."""
+        parts = {"mcp": self.mcp, "api": self.api}
+        return {part: exposed.host for part, exposed in parts.items() if exposed is not None}
 
 
 class Sync(_Model):
@@ -127,6 +163,7 @@ class Spec(_Model):
     postgres: Postgres = Field(default_factory=Postgres)
     api: API = Field(default_factory=API)
     mcp: MCP = Field(default_factory=MCP)
+    expose: Expose | None = None
     sync: Sync = Sync()
 
 

@@ -44,6 +44,9 @@ class Memory:
     async def expandable(self, storage_classes: Iterable[str]) -> frozenset[str]:
         return frozenset(storage_classes) & {"growing"}
 
+    async def gateway(self, namespace: str, name: str) -> Manifest | None:
+        return None
+
     async def execute(self, namespace: str, action: Action) -> None:
         key = action.key if isinstance(action, Delete) else key_of(action.manifest)
         if key == self.refuse:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from memsys_operator.credentials import Credentials
 from memsys_operator.observed import Manifest, Observed
-from memsys_operator.resources import api, credentials, disruption, mcp, neo4j, network, postgres, storage
+from memsys_operator.resources import api, credentials, disruption, expose, mcp, neo4j, network, postgres, storage
 from memsys_operator.settings import Settings
 from memsys_operator.spec import System
 
@@ -12,8 +12,8 @@ from memsys_operator.spec import System
 def desired(system: System, settings: Settings, secrets: Credentials, observed: Observed) -> list[Manifest]:
     """Everything that shall exist for ``system``, in the order in which it is created: Secrets first.
 
-    ``observed`` is read for two things alone: volume claims, which their StatefulSets make, and the Secrets
-    that the spec refers to.
+    ``observed`` is read for three things alone: volume claims, which their StatefulSets make, the Secrets that the
+    spec refers to, and whether the cluster serves HTTPRoutes.
     """
     return [
         *credentials.secrets(system, secrets),
@@ -24,4 +24,5 @@ def desired(system: System, settings: Settings, secrets: Credentials, observed: 
         *api.manifests(system, settings, secrets, observed),
         *mcp.manifests(system, settings),
         *disruption.manifests(system),
+        *expose.manifests(system, observed),
     ]

@@ -36,6 +36,11 @@ def environment(system: System) -> dict[str, str | int]:
         "MEMSYS_PORT": spec.port,
         "MEMSYS_MCP_ISOLATION": spec.isolation,
     }
+    hosts = [*spec.allowed_hosts]
+    if system.spec.expose is not None and system.spec.expose.mcp is not None:
+        hosts.append(system.spec.expose.mcp.host)
+    if hosts:
+        values["MEMSYS_MCP_ALLOWED_HOSTS"] = ",".join(dict.fromkeys(hosts))
     if spec.project is not None:
         values["MEMSYS_MCP_PROJECT"] = spec.project
     return values
