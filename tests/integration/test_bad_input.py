@@ -50,7 +50,7 @@ BAD_BODIES: list[tuple[str, str, Any, str]] = [
     ("POST", "/search", {"query": "a", "filters": "user_id"}, "filters"),
     ("POST", "/search", {"query": "a", "filters": {"OR": []}}, "filters.OR"),
     ("POST", "/search", {"query": "a", "filters": {"user_id": 5}}, "filters.user_id"),
-    ("POST", "/search", {"query": "a", "filters": {"n": {"gt": 1}}}, "filters.n"),
+    ("POST", "/search", {"query": "a", "filters": {"n": {"over": 1}}}, "filters.n.over"),
     ("POST", "/search", {"query": "a", "filters": {"n": "\x00"}}, "filters"),
     ("POST", "/search", {"query": "a", "user_id": "u", "filters": {"user_id": "v"}}, "filters.user_id"),
     ("POST", "/keys", {"name": "k", "projects": []}, "projects"),

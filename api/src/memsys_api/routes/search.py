@@ -6,7 +6,6 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from memsys_api import filters, schemas
-from memsys_api.problems import invalid
 from memsys_api.routes.common import Json, Reader, Serving, memory_out
 from memsys_api.store.filters import conditions
 
@@ -17,17 +16,13 @@ router = APIRouter(tags=["search"])
 async def search(serving: Serving, access: Reader, request: schemas.SearchRequest) -> Response:
     """The memories that answer a query best, from vectors, words and graph together."""
     wanted = filters.parse(request.filters)
-    ids = {field: getattr(request, field) for field in filters.SCOPE_FIELDS}
-    for field, value in wanted.ids.items():
-        if ids[field] not in (None, value):
-            raise invalid(f"filters.{field}", f"contradicts {field}")
-        ids[field] = value
+    ids = wanted.within({field: getattr(request, field) for field in filters.SCOPE_FIELDS})
     answers = await serving.searcher.search(
         access.scope(**ids),
         request.query,
         top_k=request.top_k,
         threshold=request.threshold,
-        filters=conditions(wanted.metadata),
+        filters=conditions(wanted.rest),
         as_of=request.as_of,
     )
     return Json(
