@@ -243,13 +243,25 @@ class ScriptedAPI:
     keys: set[str] = field(default_factory=set)
     #: What the answer becomes when a sync is driven.
     after_sync: dict[str, Any] | None = None
+    #: Memories of project ``p`` that the graph holds otherwise than PostgreSQL, until each is applied again.
+    wrong: set[str] = field(default_factory=set)
+    #: While set, applying a memory again changes nothing.
+    stubborn: bool = False
 
     def reset(self) -> None:
         """A graph that has everything, and nothing asked yet."""
         self.answer = {"available": True, "pending": 0, "parked": 0, "lag_seconds": 0}
         self.after_sync = None
+        self.wrong.clear()
+        self.stubborn = False
         self.synced.clear()
         self.keys.clear()
+
+    def drift(self) -> dict[str, Any]:
+        samples = [{"project": "p", "memory_id": one, "kind": "stale"} for one in sorted(self.wrong)]
+        return {
+            "checked": 9, "missing": 0, "stale": len(samples), "unexpected": 0, "complete": True, "samples": samples,
+        }  # fmt: skip
 
     @contextmanager
     def serving(self) -> Iterator[int]:
@@ -262,12 +274,15 @@ class ScriptedAPI:
             def do_POST(self) -> None:
                 if script.after_sync is not None:
                     script.answer = script.after_sync
+                if not script.stubborn and self.headers.get("X-Memsys-Project") == "p":
+                    script.wrong.discard(self.path.partition("memory_id=")[2])
                 script.synced.set()
                 self._answer()
 
             def _answer(self) -> None:
                 script.keys.add(self.headers.get("Authorization", ""))
-                body = json.dumps(script.answer).encode()
+                answer = script.drift() if self.path.startswith("/graph/drift") else script.answer
+                body = json.dumps(answer).encode()
                 self.send_response(200)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))

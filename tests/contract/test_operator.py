@@ -278,6 +278,25 @@ def test_parked_memories_are_driven_and_reported(operator: Operator, system: Sys
     assert script.keys == {f"Bearer {base64.b64decode(secret['data']['key']).decode()}"}
 
 
+def test_drift_is_found_reported_mended_and_survives_a_restart_on_the_way(
+    operator: Operator, system: System, memory_api: ScriptedAPI
+) -> None:
+    memory_api.wrong, memory_api.stubborn = {"one", "two"}, True
+    system.apply({"sync": {"intervalSeconds": 5}})
+    system.make_all_ready()
+    assert "2 memories differ" in system.wait("GraphSynced", "False", "Drifted")["message"]
+    assert system.object()["status"]["sync"]["drifted"] == 2
+    eventually("a repair tried", memory_api.synced.is_set)
+    operator.stop()
+    memory_api.stubborn = False
+    operator.start()
+    system.wait("GraphSynced", "True", "Synced")
+    assert memory_api.wrong == set()
+    eventually("no drift in the status", lambda: system.object()["status"]["sync"]["drifted"] == 0)
+    told = {"Drifted", "GraphSynced"}
+    eventually("both events", lambda: told <= {event["reason"] for event in system.kubectl.list("event")})
+
+
 def test_volumes_grow_where_their_class_lets_them(operator: Operator, system: System) -> None:
     system.apply({"postgres": {"storage": {"size": "10Gi"}}, "graph": {"storage": {"size": "10Gi"}}})
     system.wait_child("statefulset", "postgres")

@@ -107,6 +107,11 @@ def graph_synced(
         return Condition(
             kind, "False", "GraphUnavailable", "memories wait for the graph; they are stored and follow when it is back"
         )
+    if sync.drift is not None and sync.drift.count:
+        some = "" if sync.drift.complete else "at least "
+        then = "applying them again has not helped: see the API's log" if sync.drift.stuck else "they are applied again"
+        said = f"{some}{sync.drift.count} memories differ between PostgreSQL and the graph; {then}"
+        return Condition(kind, "False", "Drifted", said)
     if sync.lag_seconds > max(GRACE_SECONDS, 2 * interval):
         return Condition(kind, "False", "Behind", "the graph is behind by more than a minute and is catching up")
     return Condition(kind, "True", "Synced", "the graph holds every acknowledged memory")
@@ -276,6 +281,10 @@ def _facts(system: System, seen: Observed, found: Findings, before: Mapping[str,
 
 
 def _sync(sync: SyncReport, before: Mapping[str, Any], now: str) -> dict[str, Any]:
-    numbers = {"pending": sync.pending, "parked": sync.parked, "lagSeconds": sync.lag_seconds}
+    numbers: dict[str, Any] = {"pending": sync.pending, "parked": sync.parked, "lagSeconds": sync.lag_seconds}
+    if sync.drift is not None:
+        numbers |= {"drifted": sync.drift.count, "driftComplete": sync.drift.complete}
+    else:
+        numbers |= {name: before[name] for name in ("drifted", "driftComplete") if name in before}
     unchanged = all(before.get(name) == value for name, value in numbers.items())
     return {**numbers, "lastChecked": before["lastChecked"] if unchanged and "lastChecked" in before else now}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 from dataclasses import dataclass, field
@@ -166,8 +167,12 @@ class Controller:
             state.watcher = asyncio.create_task(self._check_graph(ref, state, target), name=f"graph of {ref}")
 
     async def _check_graph(self, ref: Ref, state: _State, target: GraphTarget) -> None:
+        compared = -math.inf
         while True:
-            report = await self._api.check_graph(target.url, target.admin_key)
+            overdue = time.monotonic() - compared >= target.drift_interval_seconds
+            report = await self._api.check_graph(target.url, target.admin_key, state.sync, overdue=overdue)
+            if report.compared:
+                compared = time.monotonic()
             if report != state.sync:
                 state.sync = report
                 state.due.set()

@@ -16,6 +16,9 @@ CONDITION = Gauge(
 )
 GRAPH_PENDING = Gauge("memsys_system_graph_pending", "Memories on their way to the graph.", ["namespace", "name"])
 GRAPH_PARKED = Gauge("memsys_system_graph_parked", "Memories that the graph could not take.", ["namespace", "name"])
+GRAPH_DRIFTED = Gauge(
+    "memsys_system_graph_drifted", "Memories that differ between PostgreSQL and the graph.", ["namespace", "name"]
+)
 
 _TRUTHS = ("True", "False", "Unknown")
 
@@ -31,6 +34,7 @@ def record_status(namespace: str, name: str, status: dict[str, object]) -> None:
     if isinstance(sync, dict):
         GRAPH_PENDING.labels(namespace, name).set(sync["pending"])
         GRAPH_PARKED.labels(namespace, name).set(sync["parked"])
+        GRAPH_DRIFTED.labels(namespace, name).set(sync.get("drifted", 0))
 
 
 def forget(namespace: str, name: str) -> None:
@@ -38,3 +42,4 @@ def forget(namespace: str, name: str) -> None:
     CONDITION.remove_by_labels({"namespace": namespace, "name": name})
     GRAPH_PENDING.remove_by_labels({"namespace": namespace, "name": name})
     GRAPH_PARKED.remove_by_labels({"namespace": namespace, "name": name})
+    GRAPH_DRIFTED.remove_by_labels({"namespace": namespace, "name": name})

@@ -41,6 +41,7 @@ class GraphTarget:
     url: str
     admin_key: str
     interval_seconds: int
+    drift_interval_seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,9 @@ class Reconciler:
             namespace=system.namespace,
             port=system.spec.api.port,
         )
-        return GraphTarget(url, secret_values(secret).get("key", ""), system.spec.sync.interval_seconds)
+        sync = system.spec.sync
+        key = secret_values(secret).get("key", "")
+        return GraphTarget(url, key, sync.interval_seconds, sync.drift_interval_seconds)
 
 
 def _log(ref: Ref, action: object) -> None:

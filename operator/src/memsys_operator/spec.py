@@ -150,6 +150,7 @@ class Expose(_Model):
 
 class Sync(_Model):
     interval_seconds: int = 30
+    drift_interval_seconds: int = 600
 
 
 class Spec(_Model):

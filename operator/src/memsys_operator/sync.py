@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 #: Records younger than this are on their way, not behind.
@@ -11,9 +11,34 @@ GRACE_SECONDS = 60
 _LAG_STEP = 10
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Difference:
+    """One memory that the graph holds otherwise than PostgreSQL does."""
+
+    project: str
+    memory_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One comparison of what the graph really holds with PostgreSQL.
+
+    ``samples`` names some of the ``count`` memories that differ; ``complete`` is False when there were more memories
+    than one comparison reads. ``stuck`` tells that they differ still after they were applied again.
+    """
+
+    count: int = 0
+    complete: bool = True
+    samples: tuple[Difference, ...] = ()
+    stuck: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """One look at ``/graph/status``. ``error`` is set when the API could not be asked at all."""
+    """One look at ``/graph/status``. ``error`` is set when the API could not be asked at all.
+
+    ``drift`` is the newest comparison, None before the first; ``compared`` tells that it was made in this look.
+    """
 
     available: bool = False
     pending: int = 0
@@ -21,6 +46,8 @@ class SyncReport:
     lag_seconds: int = 0
     last_error: str | None = None
     error: str | None = None
+    drift: Drift | None = None
+    compared: bool = field(default=False, compare=False)
 
     @property
     def due(self) -> bool:
@@ -38,6 +65,35 @@ def read(body: Mapping[str, Any]) -> SyncReport:
         lag_seconds=int(lag // _LAG_STEP) * _LAG_STEP,
         last_error=body.get("last_error") or None,
     )
+
+
+def read_drift(body: Mapping[str, Any]) -> Drift:
+    """The comparison in an answer of ``GET /graph/drift``."""
+    return Drift(
+        count=sum(int(body[kind]) for kind in ("missing", "stale", "unexpected")),
+        complete=bool(body["complete"]),
+        samples=tuple(sorted(Difference(str(one["project"]), str(one["memory_id"])) for one in body["samples"])),
+    )
+
+
+def confirmed(first: Drift, second: Drift) -> Drift:
+    """What both of two comparisons found: a memory that is written while one runs differs in that one alone."""
+    lasting = tuple(one for one in second.samples if one in first.samples)
+    if not lasting:
+        return replace(second, count=0, samples=())
+    every_one_named = second.count == len(second.samples)
+    return replace(second, count=len(lasting) if every_one_named else second.count, samples=lasting)
+
+
+def compares(report: SyncReport, last: SyncReport | None, *, overdue: bool) -> bool:
+    """Whether a look should compare both stores: when the last comparison is ``overdue`` or found what can be mended,
+    at the start, and when the graph is back; never while it is away or has parked records to take first."""
+    if report.error is not None or not report.available or report.parked:
+        return False
+    recovered = last is not None and (last.error is not None or not last.available)
+    if overdue or recovered or last is None or last.drift is None:
+        return True
+    return last.drift.count > 0 and not last.drift.stuck
 
 
 def failed(error: str) -> SyncReport:

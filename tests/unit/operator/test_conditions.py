@@ -8,7 +8,7 @@ from memsys_operator import conditions
 from memsys_operator.conditions import Condition, Findings
 from memsys_operator.errors import Broken, Rejected, Waiting
 from memsys_operator.observed import Observed
-from memsys_operator.sync import SyncReport
+from memsys_operator.sync import Drift, SyncReport
 
 from .support import memory_system, seen, system, whole, workload
 
@@ -214,3 +214,28 @@ def test_rolling_and_serving_of_nothing_are_false() -> None:
     assert not conditions.rolling(None)
     assert conditions.serving(workload("Deployment", "x", ready=2, replicas=2))
     assert not conditions.serving(workload("Deployment", "x", ready=1, replicas=2))
+
+
+@pytest.mark.parametrize(("complete", "words"), [(True, "2 memories differ"), (False, "at least 2 memories differ")])
+def test_drift_is_told_with_its_number(complete: bool, words: str) -> None:
+    report = SyncReport(available=True, drift=Drift(2, complete))
+    found = told(seen(*whole()), Findings(sync=report))["GraphSynced"]
+    assert (found.status, found.reason) == ("False", "Drifted")
+    assert found.message.startswith(words)
+
+
+def test_drift_that_cannot_be_mended_says_so() -> None:
+    report = SyncReport(available=True, drift=Drift(2, stuck=True))
+    assert "has not helped" in told(seen(*whole()), Findings(sync=report))["GraphSynced"].message
+
+
+def test_the_drift_of_the_last_comparison_stays_in_the_status_until_the_next() -> None:
+    def sync(report: SyncReport, before: dict[str, Any]) -> dict[str, Any]:
+        obj = memory_system(status={"sync": before})
+        found: dict[str, Any] = conditions.status(obj, system(), seen(*whole()), Findings(sync=report), "now")["sync"]
+        return found
+
+    first = sync(SyncReport(available=True, drift=Drift(3)), {})
+    assert (first["drifted"], first["driftComplete"]) == (3, True)
+    assert sync(SyncReport(available=True), first) == first
+    assert sync(SyncReport(available=True, drift=Drift()), first)["drifted"] == 0

@@ -14,7 +14,7 @@ from memsys_operator.errors import Waiting
 from memsys_operator.reconcile import GraphTarget, Outcome
 from memsys_operator.settings import Settings
 from memsys_operator.spec import Ref
-from memsys_operator.sync import SyncReport
+from memsys_operator.sync import Drift, SyncReport
 
 A, B = Ref("n", "a"), Ref("n", "b")
 
@@ -33,6 +33,7 @@ class World:
         self.hold.set()
         self.syncs: list[SyncReport | None] = []
         self.report = SyncReport(available=True)
+        self.overdue: list[bool] = []
         self._active: set[Ref] = set()
 
     async def systems(self, namespaces: Iterable[str]) -> list[dict[str, Any]]:
@@ -53,7 +54,8 @@ class World:
             self.running -= 1
             self._active.discard(ref)
 
-    async def check_graph(self, url: str, admin_key: str) -> SyncReport:
+    async def check_graph(self, url: str, admin_key: str, last: SyncReport | None, *, overdue: bool) -> SyncReport:
+        self.overdue.append(overdue)
         return self.report
 
 
@@ -168,7 +170,7 @@ async def test_a_system_that_is_gone_is_forgotten_and_can_come_again(world: Worl
 
 
 async def test_the_graph_is_asked_and_news_of_it_wake_the_system(world: World) -> None:
-    target = GraphTarget("http://a", "key", 3600)
+    target = GraphTarget("http://a", "key", 3600, 3600)
     world.outcome = lambda _: Outcome(graph=target)
     async with controlling(world) as made:
         made.wake(A)
@@ -206,3 +208,14 @@ async def test_trouble_is_told_until_the_first_resync_and_when_it_is_late(
 def test_waits_grow_and_end_at_a_minute() -> None:
     assert all(1 <= controller._backoff(1) <= 2 for _ in range(100))
     assert all(30 <= controller._backoff(50) <= 60 for _ in range(100))
+
+
+async def test_a_comparison_is_overdue_until_one_was_made_and_again_after_its_interval(world: World) -> None:
+    target = GraphTarget("http://a", "key", 0, 3600)
+    world.outcome = lambda _: Outcome(graph=target)
+    async with controlling(world) as made:
+        made.wake(A)
+        await until("looks that could not compare", lambda: len(world.overdue) >= 3)
+        assert all(world.overdue), "an API that could not compare is asked again at the next look"
+        world.report = SyncReport(available=True, drift=Drift(), compared=True)
+        await until("looks after a comparison", lambda: not any(world.overdue[-3:]))

@@ -36,3 +36,56 @@ def test_an_api_that_was_not_reached_is_nothing_to_drive() -> None:
 def test_an_answer_that_makes_no_sense_is_an_error(body: dict[str, object]) -> None:
     with pytest.raises((ValueError, TypeError)):
         sync.read(body)
+
+
+ONE, OTHER = sync.Difference("p", "1"), sync.Difference("p", "2")
+QUIET = sync.SyncReport(available=True, drift=sync.Drift())
+
+
+def test_a_comparison_counts_every_kind_of_difference_and_names_some() -> None:
+    samples = [
+        {"project": "p", "memory_id": "2", "kind": "stale"},
+        {"project": "p", "memory_id": "1", "kind": "missing"},
+    ]
+    body = {"checked": 9, "missing": 1, "stale": 1, "unexpected": 2, "complete": False, "samples": samples}
+    assert sync.read_drift(body) == sync.Drift(4, False, (ONE, OTHER))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "lasting"),
+    [
+        (sync.Drift(1, True, (ONE,)), sync.Drift(1, True, (OTHER,)), sync.Drift()),
+        (sync.Drift(1, True, (ONE,)), sync.Drift(), sync.Drift()),
+        (sync.Drift(1, True, (ONE,)), sync.Drift(2, True, (ONE, OTHER)), sync.Drift(1, True, (ONE,))),
+        (sync.Drift(500, True, (ONE,)), sync.Drift(400, False, (ONE,)), sync.Drift(400, False, (ONE,))),
+    ],
+)
+def test_only_what_two_comparisons_find_is_drift(first: sync.Drift, second: sync.Drift, lasting: sync.Drift) -> None:
+    assert sync.confirmed(first, second) == lasting
+
+
+@pytest.mark.parametrize(
+    ("report", "last", "overdue", "due"),
+    [
+        (QUIET, QUIET, False, False),
+        (QUIET, QUIET, True, True),
+        (QUIET, None, False, True),
+        (QUIET, sync.SyncReport(available=True), False, True),
+        (QUIET, sync.SyncReport(available=False, drift=sync.Drift()), False, True),
+        (QUIET, sync.failed("away"), False, True),
+        (QUIET, sync.SyncReport(available=True, drift=sync.Drift(1, True, (ONE,))), False, True),
+        (QUIET, sync.SyncReport(available=True, drift=sync.Drift(1, True, (ONE,), stuck=True)), False, False),
+        (QUIET, sync.SyncReport(available=True, drift=sync.Drift(1, True, (ONE,), stuck=True)), True, True),
+        (sync.SyncReport(available=False), QUIET, True, False),
+        (sync.SyncReport(available=True, parked=1), QUIET, True, False),
+        (sync.failed("away"), QUIET, True, False),
+    ],
+)
+def test_when_both_stores_are_compared(
+    report: sync.SyncReport, last: sync.SyncReport | None, overdue: bool, due: bool
+) -> None:
+    assert sync.compares(report, last, overdue=overdue) is due
+
+
+def test_a_look_that_compared_and_one_that_did_not_say_the_same_of_a_quiet_graph() -> None:
+    assert sync.SyncReport(drift=sync.Drift(), compared=True) == sync.SyncReport(drift=sync.Drift())
