@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from .conftest import render
-from .support import OPERATOR_NAMESPACE, Kubectl, Operator, Refused, System, eventually
+from .support import OPERATOR_NAMESPACE, ROOT, Kubectl, Operator, Refused, System, eventually
 
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 
@@ -120,3 +120,48 @@ def other_operator(admin: Kubectl, namespace: Kubectl, running: Operator, tmp_pa
     other = Operator(tmp_path / "kubeconfig", tmp_path / "log", running.health_port, running.api_port)
     yield other
     other.stop()
+
+
+MONITORING = ("serviceMonitor", "prometheusRule", "dashboard")
+
+
+def test_monitoring_is_off_until_it_is_asked_for() -> None:
+    kinds = {d["kind"] for d in documents(render("memsys-operator"))}
+    assert kinds.isdisjoint({"ServiceMonitor", "PrometheusRule", "ConfigMap"})
+
+
+def test_monitoring_is_made_of_the_files_of_the_chart_with_the_labels_that_select_it() -> None:
+    wanted = [f"--set=monitoring.{part}.enabled=true,monitoring.{part}.labels.release=prom" for part in MONITORING]
+    made = documents(render("memsys-operator", "--show-only=templates/monitoring.yaml", *wanted))
+    assert sorted(d["kind"] for d in made) == ["ConfigMap", "PrometheusRule", "ServiceMonitor", "ServiceMonitor"]
+    assert all(d["metadata"]["labels"]["release"] == "prom" for d in made)
+    by_kind = {d["kind"]: d for d in made}
+    files = ROOT / "charts/memsys-operator/files"
+    assert by_kind["PrometheusRule"]["spec"] == yaml.safe_load((files / "alerts.yaml").read_text())
+    dashboard = json.loads((files / "dashboard.json").read_text())
+    assert json.loads(by_kind["ConfigMap"]["data"]["memsys.json"]) == dashboard
+    assert "grafana_dashboard" in by_kind["ConfigMap"]["metadata"]["labels"]
+
+
+def test_the_monitors_select_the_services_that_have_metrics(operator: Operator, system: System) -> None:
+    one = "--set=monitoring.serviceMonitor.enabled=true"
+    rendered = documents(render("memsys-operator", one, f"--set=watchNamespaces={{{system.kubectl.namespace}}}"))
+    (metrics,) = [d for d in rendered if d["kind"] == "Service"]
+    own, systems = (d["spec"] for d in rendered if d["kind"] == "ServiceMonitor")
+    assert own["selector"]["matchLabels"].items() <= metrics["metadata"]["labels"].items()
+    assert own["endpoints"][0]["port"] in {port["name"] for port in metrics["spec"]["ports"]}
+    assert systems["namespaceSelector"] == {"matchNames": [system.kubectl.namespace]}
+
+    system.apply()
+    system.wait_child("service", "mcp")
+    selector = systems["selector"]
+    (component,) = selector["matchExpressions"]
+    chosen = [
+        service
+        for service in system.kubectl.list("service")
+        if selector["matchLabels"].items() <= service["metadata"]["labels"].items()
+        and service["metadata"]["labels"][component["key"]] in component["values"]
+    ]
+    assert sorted(service["metadata"]["name"] for service in chosen) == ["m-api", "m-mcp"]
+    for service in chosen:
+        assert systems["endpoints"][0]["port"] in {port["name"] for port in service["spec"]["ports"]}

@@ -25,6 +25,7 @@ _TRUTHS = ("True", "False", "Unknown")
 
 def record_status(namespace: str, name: str, status: dict[str, object]) -> None:
     """Show one system's conditions and sync numbers as gauges."""
+    CONDITION.remove_by_labels({"namespace": namespace, "name": name})  # those that no longer apply
     conditions = status.get("conditions")
     for condition in conditions if isinstance(conditions, list) else []:
         for truth in _TRUTHS:

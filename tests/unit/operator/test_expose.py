@@ -34,7 +34,7 @@ def routed(target: System, **more: Any) -> Observed:
 
 def said(target: System, observed: Observed) -> str | None:
     problem = expose.problem(target, observed)
-    return problem and problem.reason
+    return problem.reason if problem is not None else None
 
 
 def test_nothing_is_exposed_by_default() -> None:

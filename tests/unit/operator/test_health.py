@@ -27,7 +27,10 @@ async def test_alive_and_ready_are_told_apart_and_the_trouble_is_named() -> None
 
 
 async def test_metrics_show_conditions_and_forget_what_is_gone() -> None:
-    status = {"conditions": [{"type": "Ready", "status": "True"}], "sync": {"pending": 2, "parked": 1, "drifted": 4}}
+    status: dict[str, object] = {
+        "conditions": [{"type": "Ready", "status": "True"}],
+        "sync": {"pending": 2, "parked": 1, "drifted": 4},
+    }
     metrics.record_status("n", "seen", status)
     text = (await get("/metrics"))[2]
     assert 'memsys_system_condition{name="seen",namespace="n",status="True",type="Ready"} 1.0' in text
@@ -36,3 +39,12 @@ async def test_metrics_show_conditions_and_forget_what_is_gone() -> None:
     assert 'memsys_system_graph_drifted{name="seen",namespace="n"} 4.0' in text
     metrics.forget("n", "seen")
     assert 'name="seen"' not in (await get("/metrics"))[2]
+
+
+async def test_a_condition_that_no_longer_applies_is_no_longer_shown() -> None:
+    exposed = {"type": "Exposed", "status": "False"}
+    metrics.record_status("n", "once", {"conditions": [{"type": "Ready", "status": "True"}, exposed]})
+    assert 'type="Exposed"' in (await get("/metrics"))[2]
+    metrics.record_status("n", "once", {"conditions": [{"type": "Ready", "status": "True"}]})
+    assert 'type="Exposed"' not in (await get("/metrics"))[2]
+    metrics.forget("n", "once")
