@@ -98,7 +98,7 @@ test-contract: $(VENV_STAMP) ## the CRD and the operator against a real apiserve
 
 .PHONY: test-integration
 test-integration: $(VENV_STAMP) $(MODEL) ## API and MCP server against real PostgreSQL and Neo4j
-	@$(PYTEST) tests/integration $(TESTS)
+	@$(PYTEST) tests/integration -n auto --dist loadgroup $(TESTS)
 
 .PHONY: test-e2e
 test-e2e: $(VENV_STAMP) build ## a real cluster of its own (memsys-test), from `make up` to uninstall

@@ -25,6 +25,16 @@ ADMIN_KEY = "an-admin-key-for-tests"
 _numbers = count(1)
 
 
+SHARING_A_SERVER = ("graph", "mcp")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers, the tests that share a server which is slow to start stay together in one of them."""
+    for item in items:
+        if item.path.parent.name in SHARING_A_SERVER:
+            item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
     """The one server of the session."""
