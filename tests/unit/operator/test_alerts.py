@@ -26,9 +26,8 @@ SAMPLES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_su
 
 
 def _sample_names(registry: CollectorRegistry) -> set[str]:
-    return {
-        family.name + suffix for family in registry.collect() for suffix in SAMPLES.get(family.type, ())
-    }  # fmt: skip
+    """The names by which an expression may call what the registry holds."""
+    return {family.name + suffix for family in registry.collect() for suffix in SAMPLES.get(family.type, ())}
 
 
 KNOWN = _sample_names(REGISTRY) | _sample_names(memsys_api.metrics.REGISTRY) | _sample_names(Metrics().registry)
