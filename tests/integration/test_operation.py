@@ -184,7 +184,10 @@ async def test_info_tells_what_the_server_is_made_of(api: Replica) -> None:
         "provider": "test", "model": "words", "dimensions": 64, "precision": "halfvec", "index": "auto"
     }  # fmt: skip
     assert info["graph"] == {"provider": "none", "available": False}
-    assert info["llm"] == {"provider": "none", "model": None}
+    assert info["llm"] == {
+        "provider": "none", "model": None, "available": False, "retry_after": None, "last_error": None,
+        "pending": 0, "parked": 0,
+    }  # fmt: skip
 
 
 async def test_openapi_describes_every_problem_and_what_is_really_answered(api: Replica) -> None:

@@ -19,6 +19,7 @@ from .conftest import Dsn, Replica
 
 TENANT_TABLES = (
     "memory_versions", "embeddings_1", "entities", "mentions", "relations", "merges", "outbox", "idempotency", "audit",
+    "inference_requests",
 )  # fmt: skip
 
 
@@ -54,7 +55,7 @@ def test_every_table_with_a_project_is_walled_or_known_not_to_be(dsn: Dsn, api: 
             )
         }
     assert walled == set(TENANT_TABLES)
-    assert with_project - walled == {"deliveries"}  # the queue: ids alone, served across projects
+    assert with_project - walled == {"deliveries", "inferences"}  # the queues: ids alone, served across projects
     assert {leading[table] for table in with_project} == {"project"}
 
 

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
 import orjson
 
-from memsys_api import extraction, retrieval
-from memsys_api.model import Extraction, Memory, Scope
+from memsys_api import extraction, inference
+from memsys_api.drafts import Draft, finished, thread_of
+from memsys_api.inference import InferenceError, InferenceRejected
+from memsys_api.inference.trivia import holds_no_fact
+from memsys_api.inferring import Conversation, Inferring, Written, to_json
+from memsys_api.model import Memory, Outcome, Scope
 from memsys_api.ports import Embedder
 from memsys_api.problems import CONFLICT, IDEMPOTENCY_CONFLICT, NOT_FOUND, FieldError, ProblemError, invalid
 from memsys_api.schemas import AddRequest, Message, UpdateRequest
-from memsys_api.store import deliveries, idempotency, reads, versions
+from memsys_api.store import deliveries, facts, idempotency, inferences, reads, versions
 from memsys_api.store.contents import NewVersion
-from memsys_api.store.database import Database
+from memsys_api.store.database import Connection, Database
 from memsys_api.store.generations import Generation
 
+log = logging.getLogger(__name__)
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one text of an add."""
-
-    id: UUID
-    text: str
-    event: Literal["ADD", "NONE"] = "ADD"
-    version: int = 1
+Write = Callable[[Connection], Awaitable[Written]]
+"""What is left to do within a transaction."""
 
 
 class Memories:
@@ -43,21 +42,24 @@ class Memories:
         embedder: Embedder,
         sinks: Sequence[str],
         wake: Callable[[], None],
+        inferring: Inferring | None = None,
     ) -> None:
         self._database = database
         self._generation = generation
         self._embedder = embedder
         self._sinks = tuple(sinks)
         self._wake = wake
+        self._inferring = inferring
         self._projects: set[str] = set()
 
     async def add(
         self, scope: Scope, request: AddRequest, *, actor: str, idempotency_key: str | None = None
     ) -> list[Outcome]:
-        """Store every message verbatim, all in one transaction or none.
+        """Remember what a request says, all of it in one transaction or none.
 
-        The same ``idempotency_key`` with the same request is answered as the first time and stores nothing;
-        with another request it raises an ``idempotency-conflict`` problem.
+        With a language model, and unless the request declines, that is the facts it finds; while the model is away,
+        and without one, every message as it was said. The same ``idempotency_key`` with the same request is answered
+        as the first time and stores nothing; with another request it raises an ``idempotency-conflict`` problem.
         """
         request_hash = _request_hash(scope, request)
         if idempotency_key is not None:
@@ -65,22 +67,74 @@ class Memories:
                 earlier = await idempotency.recall(conn, scope.project, idempotency_key)
             if earlier is not None:
                 return _replay(earlier, request_hash)
-        new = await self._first_versions(request, actor)
+        write = await self._prepare(scope, request, actor)
         async with self._database.transaction(scope.project) as conn:
-            if idempotency_key is not None and not await idempotency.remember(
-                conn, scope.project, idempotency_key, request_hash, [n.id for n in new]
+            if idempotency_key is not None and not await idempotency.claim(
+                conn, scope.project, idempotency_key, request_hash
             ):
                 earlier = await idempotency.recall(conn, scope.project, idempotency_key)
                 assert earlier is not None  # it was in the way just now
                 return _replay(earlier, request_hash)
             if scope.project not in self._projects:
                 await versions.ensure_project(conn, scope.project)
-            if new:
-                await versions.insert_first(conn, self._generation, scope, _thread(scope, len(new)), new)
-                await deliveries.enqueue(conn, scope.project, self._sinks, [(n.id, 1) for n in new])
+            written = await write(conn)
+            await deliveries.enqueue(conn, scope.project, self._sinks, written.changed)
+            if idempotency_key is not None:
+                await idempotency.remember(conn, scope.project, idempotency_key, written.outcomes)
         self._projects.add(scope.project)
         self._wake()
-        return [Outcome(n.id, n.text) for n in new]
+        return written.outcomes
+
+    async def _prepare(self, scope: Scope, request: AddRequest, actor: str) -> Write:
+        """Everything of an add that needs no transaction: above all the model's answer and the embeddings."""
+        turns = request.turns()
+        observed_at = request.timestamp or datetime.now(UTC)
+        if self._inferring is None or not request.infer:
+            new = await self._verbatim(request, turns, observed_at, {"key": actor, "verbatim": True})
+            return partial(self._insert, scope=scope, new=new)
+        conversation = _conversation(request, turns, observed_at, actor)
+        try:
+            decided = await self._inferring.decide(scope, conversation)
+        except InferenceError as error:
+            return await self._put_off(scope, request, conversation, error)
+        return partial(self._inferring.carry_out, scope=scope, decided=decided)
+
+    async def _put_off(
+        self, scope: Scope, request: AddRequest, conversation: Conversation, error: InferenceError
+    ) -> Write:
+        """Store as it was said what the model could not read now; the back-fill asks again, if that is of any use."""
+        hopeless = isinstance(error, InferenceRejected) and error.subject == "input"
+        state: Literal["pending", "failed"] = "failed" if hopeless else "pending"
+        log.warning("stored without inference", extra={"reason": str(error), "inference": state})
+        turns = [
+            turn
+            for place, turn in enumerate(request.turns())
+            if not holds_no_fact([inference.Message(turn.role, turn.content)], answers_something=place > 0)
+        ]
+        provenance = {"key": conversation.actor, "verbatim": True, "inference": state}
+        if hopeless:
+            provenance["inference_error"] = str(error)
+        new = await self._verbatim(request, turns, conversation.observed_at, provenance)
+        waiting = to_json(scope, conversation) if state == "pending" else None
+        return partial(self._insert, scope=scope, new=new, inference=state, waiting=waiting)
+
+    async def _insert(
+        self,
+        conn: Connection,
+        *,
+        scope: Scope,
+        new: Sequence[NewVersion],
+        inference: Literal["pending", "failed"] | None = None,
+        waiting: dict[str, Any] | None = None,
+    ) -> Written:
+        """Write first versions, and with ``waiting`` that they are to be inferred later."""
+        if not new:
+            return Written([], [])
+        ids = [n.id for n in new]
+        await versions.insert_first(conn, self._generation, scope, thread_of(scope, len(new)), new)
+        if waiting is not None:
+            await inferences.enqueue(conn, scope.project, uuid4(), facts.scope_key(scope), ids, waiting)
+        return Written([Outcome(n.id, n.text, inference=inference) for n in new], [(i, 1) for i in ids])
 
     async def get(self, scope: Scope, memory_id: UUID) -> Memory:
         """One memory. Raises a ``not-found`` problem."""
@@ -126,7 +180,7 @@ class Memories:
 
     async def delete(self, scope: Scope, memory_id: UUID, *, actor: str) -> None:
         """Bury one memory; its versions stay for as-of reads. Raises a ``not-found`` problem."""
-        if not await self._bury(scope, memory_id, actor):
+        if not await self._bury(scope, [memory_id], actor):
             raise _not_found()
 
     async def delete_all(self, scope: Scope, *, actor: str) -> int:
@@ -135,79 +189,61 @@ class Memories:
             raise invalid("user_id", "give at least one of user_id, agent_id, app_id and run_id")
         return await self._bury(scope, None, actor)
 
-    async def _first_versions(self, request: AddRequest, actor: str) -> list[NewVersion]:
-        """What an add will store. Reading and embedding happen here, before any transaction."""
-        turns = request.turns()
-        if not turns:
-            return []
-        event_time = request.timestamp or datetime.now(UTC)
-        speakers = [turn.name or extraction.spoken(turn.content)[0] for turn in turns]
-        texts = [turn.content for turn in turns]
-        extracted = await asyncio.to_thread(_extract, texts, speakers, event_time)
-        embeddings = await self._embedder.embed(list(map(_passage, texts, speakers)))
-        return [
-            NewVersion(
-                id=uuid4(),
+    async def _verbatim(
+        self, request: AddRequest, turns: Sequence[Message], event_time: datetime, provenance: dict[str, Any]
+    ) -> list[NewVersion]:
+        """One first version for each message, as it was said."""
+        drafts = [
+            Draft(
                 text=turn.content,
-                hash=text_hash(turn.content),
                 event_time=event_time,
-                embedding=embedding,
-                extraction=found,
                 role=turn.role,
-                speaker=speaker,
+                speaker=_speaker(turn),
                 metadata=_metadata(request, turn),
-                provenance={"key": actor, "verbatim": True},
+                provenance=provenance,
                 expires_at=request.expires_at,
             )
-            for turn, speaker, found, embedding in zip(turns, speakers, extracted, embeddings, strict=True)
+            for turn in turns
         ]
+        return await finished(self._embedder, drafts)
 
     async def _successor(self, seen: versions.Head, request: UpdateRequest, actor: str) -> NewVersion:
         """The version that follows a head. Embedding happens here, before any lock is held."""
         old = seen.memory
-        text = request.text or request.data or old.text
-        embeddings = await self._embedder.embed([_passage(text, seen.speaker)])
-        return NewVersion(
+        draft = Draft(
             id=old.id,
-            text=text,
-            hash=text_hash(text),
+            text=request.text or request.data or old.text,
             event_time=old.event_time,
-            embedding=embeddings[0],
-            extraction=extraction.extract(text, speaker=seen.speaker, event_time=old.event_time),
-            metadata=dict(old.metadata) if request.metadata is None else request.metadata,
+            speaker=seen.speaker,
+            metadata=old.metadata if request.metadata is None else request.metadata,
             provenance={"key": actor, "verbatim": True},
             expires_at=old.expires_at,
         )
+        return (await finished(self._embedder, [draft]))[0]
 
-    async def _bury(self, scope: Scope, memory_id: UUID | None, actor: str) -> int:
+    async def _bury(self, scope: Scope, ids: Sequence[UUID] | None, actor: str) -> int:
         async with self._database.transaction(scope.project) as conn:
-            buried = await versions.bury(conn, self._generation, scope, memory_id, {"key": actor})
+            buried = await versions.bury(conn, self._generation, scope, ids, {"key": actor})
             await deliveries.enqueue(conn, scope.project, self._sinks, buried)
         self._wake()
         return len(buried)
 
 
-def text_hash(text: str) -> str:
-    """What a memory's text is compared by: SHA-256, hexadecimal."""
-    return hashlib.sha256(text.encode()).hexdigest()
+def _conversation(request: AddRequest, turns: Sequence[Message], observed_at: datetime, actor: str) -> Conversation:
+    return Conversation(
+        turns=[inference.Message(turn.role, turn.content, _speaker(turn)) for turn in turns],
+        observed_at=observed_at,
+        actor=actor,
+        metadata=request.metadata,
+        expires_at=request.expires_at,
+        instructions=request.prompt,
+        includes=request.includes,
+        excludes=request.excludes,
+    )
 
 
-def _extract(texts: list[str], speakers: list[str | None], event_time: datetime) -> list[Extraction]:
-    return [
-        extraction.extract(text, speaker=speaker, event_time=event_time)
-        for text, speaker in zip(texts, speakers, strict=True)
-    ]
-
-
-def _passage(text: str, speaker: str | None) -> str:
-    return retrieval.embedding_text(text, speaker=speaker)
-
-
-def _thread(scope: Scope, messages: int) -> str | None:
-    """What ties messages together as turns: their run within its whole scope, else the one request."""
-    if scope.run_id is not None:
-        return orjson.dumps([scope.user_id, scope.agent_id, scope.app_id, scope.run_id]).decode()
-    return f"request:{uuid4()}" if messages > 1 else None
+def _speaker(turn: Message) -> str | None:
+    return turn.name or extraction.spoken(turn.content)[0]
 
 
 def _metadata(request: AddRequest, turn: Message) -> dict[str, Any]:
@@ -235,7 +271,7 @@ def _replay(earlier: idempotency.Remembered, request_hash: str) -> list[Outcome]
             "Idempotency-Key: was used before for another request; use a new key",
             errors=[FieldError("Idempotency-Key", "was used before for another request")],
         )
-    return [Outcome(memory_id, text) for memory_id, text in earlier.results]
+    return list(earlier.outcomes)
 
 
 def _not_found() -> ProblemError:

@@ -39,6 +39,37 @@ SINK_DELIVERIES = Counter(
     registry=REGISTRY,
 )
 
+_PATIENCE = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
+INFER_SECONDS = Histogram("memsys_inference_seconds", "Time of one inference.", buckets=_PATIENCE, registry=REGISTRY)
+INFERENCES = Counter(
+    "memsys_inference_total",
+    "Inferences by outcome: inferred, truncated (inferred, but the answer was cut off), trivia (nothing to ask about), "
+    "unavailable, malformed, rejected.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+DECISIONS = Counter(
+    "memsys_inference_decisions_total",
+    "What the language model decided about facts: add, supersede, nothing; dropped: could not be used.",
+    ["decision"],
+    registry=REGISTRY,
+)
+LLM_CALLS = Counter("memsys_llm_calls_total", "Calls of the language model that were answered.", registry=REGISTRY)
+LLM_TOKENS = Counter(
+    "memsys_llm_tokens_total",
+    "Tokens of answered calls, by direction: input, output.",
+    ["direction"],
+    registry=REGISTRY,
+)
+LLM_AVAILABLE = Gauge("memsys_llm_available", "1 while the language model answers.", registry=REGISTRY)
+INFERENCES_PENDING = Gauge("memsys_inference_pending", "Adds that wait for the language model.", registry=REGISTRY)
+INFERENCES_PARKED = Gauge("memsys_inference_parked", "Adds that the language model cannot read.", registry=REGISTRY)
+INFERENCES_LAG = Gauge("memsys_inference_lag_seconds", "Age of the oldest add that is not inferred.", registry=REGISTRY)
+BACKFILLED = Counter(
+    "memsys_inference_backfilled_total", "Adds inferred after the language model was away.", registry=REGISTRY
+)
+EXPIRED = Counter("memsys_api_expired_total", "Memories buried because their time was up.", registry=REGISTRY)
+
 
 def render() -> bytes:
     """All metrics in Prometheus' text format."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 
@@ -84,3 +84,17 @@ class SinkRecord:
     version: int
     memory: Memory | None
     extraction: Extraction = Extraction()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one statement of an add: a memory came to be, has a new version, or said it already."""
+
+    id: UUID
+    text: str
+    event: Literal["ADD", "UPDATE", "NONE"] = "ADD"
+    version: int = 1
+    previous: str | None = None
+    """The text that an ``UPDATE`` has superseded."""
+    inference: Literal["pending", "failed"] | None = None
+    """Stored as it was said, because the language model was away (``pending``) or refused it (``failed``)."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from memsys_api import embedding, metrics, retrieval
+from memsys_api import embedding, inference, metrics, retrieval
 from memsys_api.access.guard import Guard
+from memsys_api.backfill.worker import Backfill
+from memsys_api.inference import InferenceRejected, Inferrer
+from memsys_api.inferring import Inferring
+from memsys_api.measured import MeasuredEmbedder, MeasuredInferrer
 from memsys_api.memories import Memories
-from memsys_api.ports import Embedder, EmbedderError, EmbedderUnavailable, GraphSink, Vectors
+from memsys_api.ports import Embedder, EmbedderError, EmbedderUnavailable, GraphSink
 from memsys_api.searching import Searcher
 from memsys_api.settings import Settings
 from memsys_api.sinks import graph as graph_sink
@@ -25,29 +28,7 @@ log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
 _STUCK_SECONDS = 10.0
-
-
-class MeasuredEmbedder:
-    """An embedder whose calls are counted and timed."""
-
-    def __init__(self, inner: Embedder) -> None:
-        self._inner = inner
-        self.provider, self.model, self.dimensions = inner.provider, inner.model, inner.dimensions
-
-    async def embed(self, texts: Sequence[str]) -> Vectors:
-        """As the inner embedder does."""
-        begun = time.perf_counter()
-        try:
-            vectors = await self._inner.embed(texts)
-        except EmbedderError:
-            metrics.EMBED_ERRORS.inc()
-            raise
-        metrics.EMBED_SECONDS.observe(time.perf_counter() - begun)
-        metrics.EMBED_TEXTS.inc(len(texts))
-        return vectors
-
-    async def close(self) -> None:
-        await self._inner.close()
+_CANCEL_AGAIN_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -71,6 +52,7 @@ class Service:
     memories: Memories
     searcher: Searcher
     graph: Graph | None
+    backfill: Backfill | None
 
 
 @dataclass(frozen=True)
@@ -79,6 +61,7 @@ class Makers:
 
     embedder: Callable[[Settings], Awaitable[Embedder]] = embedding.create
     graph: Callable[[Settings], GraphSink | None] = graph_sink.create
+    inferrer: Callable[[Settings], Awaitable[Inferrer | None]] = inference.create
 
 
 class Runtime:
@@ -90,6 +73,7 @@ class Runtime:
         self._starting: asyncio.Task[None] | None = None
         self._chores: list[asyncio.Task[None]] = []
         self._embedder: Embedder | None = None
+        self._inferrer: Inferrer | None = None
         self.service: Service | None = None
         self.waiting_for = "the start"
 
@@ -99,18 +83,18 @@ class Runtime:
 
     async def stop(self) -> None:
         """Let go of everything; requests have ended."""
-        tasks = [task for task in (self._starting, *self._chores) if task]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _end({task for task in (self._starting, *self._chores) if task})
         service, self.service = self.service, None
         if service:
+            if service.backfill:
+                await service.backfill.stop()
             if service.graph:
                 await service.graph.dispatcher.stop()
                 await service.graph.sink.close()
             await service.database.close()
-        if self._embedder:
-            await self._embedder.close()
+        for part in (self._inferrer, self._embedder):
+            if part:
+                await part.close()
 
     async def _start(self) -> None:
         while True:
@@ -121,7 +105,7 @@ class Runtime:
                 self._say(f"PostgreSQL at {_address(self._settings.migration_url)} does not answer: {error}")
             except EmbedderUnavailable as error:
                 self._say(f"the embedder {self._settings.embedder_provider} does not answer: {error}")
-            except (migrate.MigrationError, generations.EmbedderMismatch, EmbedderError) as error:
+            except (migrate.MigrationError, generations.EmbedderMismatch, EmbedderError, InferenceRejected) as error:
                 self._say(str(error))
                 wait = _STUCK_SECONDS
             except Exception as error:
@@ -146,6 +130,8 @@ class Runtime:
         await migrate.migrate(settings.migration_url, role)
         if self._embedder is None:
             self._embedder = MeasuredEmbedder(await self._makers.embedder(settings))
+        if self._inferrer is None and (inferrer := await self._makers.inferrer(settings)):
+            self._inferrer = MeasuredInferrer(inferrer)
         embedder = self._embedder
         generation = await generations.ensure_active(
             settings.migration_url,
@@ -172,7 +158,12 @@ class Runtime:
         service = self._serve(generation, embedder, baseline, database, sink)
         if service.graph:
             service.graph.dispatcher.start()
+        if service.backfill:
+            service.backfill.start()
         self._chores.append(asyncio.create_task(retention.keep(database), name="retention"))
+        sinks, wake = _fed(service.graph)
+        expiry = retention.expire_by_and_by(database, generation, sinks, wake)
+        self._chores.append(asyncio.create_task(expiry, name="expiry"))
         if settings.vector_index != "exact":
             rows = settings.vector_exact_rows if settings.vector_index == "auto" else 0
             indexing = vector_index.keep(settings.migration_url, generation, rows)
@@ -195,19 +186,26 @@ class Runtime:
         if sink is not None:
             dispatcher = Dispatcher(database, sink, breaker, retry_base=settings.graph_retry_base_seconds)
             graph = Graph(sink, dispatcher, breaker)
+        sinks, wake = _fed(graph)
+        inferring = backfill = None
+        if self._inferrer is not None:
+            inferring = Inferring(database, generation, embedder, self._inferrer)
+            backfill = Backfill(
+                database,
+                self._inferrer,
+                inferring,
+                sinks,
+                wake,
+                timeout_seconds=settings.llm_timeout_seconds,
+                retry_base=settings.llm_retry_base_seconds,
+            )
         return Service(
             settings=settings,
             database=database,
             generation=generation,
             embedder=embedder,
             guard=Guard(database, settings.admin_key.get_secret_value()),
-            memories=Memories(
-                database,
-                generation,
-                embedder,
-                sinks=[graph.sink.name] if graph else [],
-                wake=graph.dispatcher.wake if graph else lambda: None,
-            ),
+            memories=Memories(database, generation, embedder, sinks, wake, inferring),
             searcher=Searcher(
                 database,
                 generation,
@@ -220,7 +218,21 @@ class Runtime:
                 graph_timeout=settings.graph_search_timeout_seconds,
             ),
             graph=graph,
+            backfill=backfill,
         )
+
+
+def _fed(graph: Graph | None) -> tuple[list[str], Callable[[], None]]:
+    """The sinks that every change goes to, and what wakes those who bring it there."""
+    return ([graph.sink.name], graph.dispatcher.wake) if graph else ([], lambda: None)
+
+
+async def _end(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended: psycopg may swallow a cancellation that comes while it cleans up."""
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=_CANCEL_AGAIN_SECONDS)
 
 
 def _role_besides_owner(settings: Settings) -> str | None:

@@ -94,9 +94,13 @@ class AddRequest(Scoped):
     metadata: Metadata = Field(default_factory=dict, description="Anything to keep with each memory, and filter by.")
     infer: bool = Field(
         True,
-        description="Asks for a language model to pick out what is worth keeping. Without one, or with `false`, "
-        "every message is stored verbatim, never merged and never dropped; this release has none and always does.",
+        description="Have a language model pick out what is worth keeping: new facts are added, what they contradict "
+        "is superseded, what is known already is answered `NONE`. With `false`, or where the server has no model, "
+        "every message is stored verbatim, never merged and never dropped.",
     )
+    prompt: Text | None = Field(None, description="Instructions to the language model on what to pick out.")
+    includes: Text | None = Field(None, description="What the language model is to look for above all.")
+    excludes: Text | None = Field(None, description="What the language model is to leave out.")
     timestamp: AwareDatetime | None = Field(
         None, description="When it happened, with an offset; by default the time of the request."
     )
@@ -142,8 +146,9 @@ class SearchRequest(Scoped):
     query: Text
     filters: Metadata | None = Field(
         None,
-        description="Only memories for which all of these hold: one of the four ids, or a metadata field, equal to "
-        "a value.",
+        description="Only memories for which all of these hold: one of the four ids, `created_at`, `updated_at` or a "
+        "metadata field, equal to a value or compared by eq, ne, gt, gte, lt, lte, in, nin, contains, icontains; "
+        "`*` is any value; AND, OR and NOT take lists of filters.",
     )
     top_k: int = Field(10, ge=1, le=MAX_RESULTS, description="How many results at most.")
     threshold: float | None = Field(None, ge=0, le=1, description="Leave out results that score less.")
@@ -208,13 +213,21 @@ class Added(BaseModel):
 
     id: UUID
     memory: str
-    event: Literal["ADD", "NONE"]
+    event: Literal["ADD", "UPDATE", "NONE"] = Field(
+        description="ADD: a new memory. UPDATE: a new version that supersedes the one before. NONE: known already."
+    )
     project: str
     version: int
+    previous_memory: str | None = Field(None, description="With UPDATE: the text that is superseded.")
+    inference: Literal["pending", "failed"] | None = Field(
+        None,
+        description="Stored as it was said. pending: the language model is away, and what it finds later takes this "
+        "memory's place; failed: it cannot read this.",
+    )
 
 
 class AddResults(BaseModel):
-    """What became of an add, in the order of its messages."""
+    """What became of an add, in the order of its messages, or of the facts that were found in them."""
 
     results: list[Added]
 
@@ -323,6 +336,11 @@ class LlmInfo(BaseModel):
 
     provider: str
     model: str | None
+    available: bool = Field(description="Whether it answered when last asked; false without one.")
+    retry_after: float | None = Field(description="Seconds for which it is left alone after failures.")
+    last_error: str | None
+    pending: int = Field(description="Adds, of all projects, that wait for it.")
+    parked: int = Field(description="Adds that it could not read; they stay as they were said.")
 
 
 class Info(BaseModel):

@@ -156,6 +156,35 @@ class Settings(BaseSettings):
     llm_api_key: SecretStr | None = Field(
         None, validation_alias="LLM_API_KEY", description="Key for the language model's provider."
     )
+    llm_timeout_seconds: float = Field(
+        60,
+        gt=0,
+        le=600,
+        validation_alias="LLM_TIMEOUT_SECONDS",
+        description="Longest one inference may take, a second try after an unreadable answer included.",
+    )
+    llm_max_tokens: int = Field(
+        4000, ge=1, validation_alias="LLM_MAX_TOKENS", description="Most tokens the language model may answer with."
+    )
+    llm_concurrency: int = Field(
+        8,
+        ge=1,
+        le=64,
+        validation_alias="LLM_CONCURRENCY",
+        description="Most calls of the language model that one replica makes at once.",
+    )
+    llm_retry_base_seconds: float = Field(
+        1,
+        gt=0,
+        le=60,
+        validation_alias="LLM_RETRY_BASE_SECONDS",
+        description="First of the six waits between a back-fill's seven attempts; each is twice the one before.",
+    )
+    llm_options: dict[str, Any] = Field(
+        default_factory=dict,
+        validation_alias="LLM_OPTIONS",
+        description="Options that only this provider has, as a JSON object.",
+    )
     ollama_base_url: str | None = Field(
         None, validation_alias="OLLAMA_BASE_URL", description="Ollama, for embedder and language model alike."
     )

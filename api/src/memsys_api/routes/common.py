@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from memsys_api import problems
 from memsys_api.access.grants import Access, Right, enter
-from memsys_api.model import Memory
+from memsys_api.model import Memory, Outcome
 from memsys_api.problems import ProblemError, invalid
 from memsys_api.runtime import Runtime, Service
 
@@ -79,6 +79,22 @@ def memory_out(memory: Memory) -> dict[str, Any]:
         "updated_at": memory.updated_at,
         "expires_at": memory.expires_at,
     }
+
+
+def outcome_out(outcome: Outcome, project: str) -> dict[str, Any]:
+    """What became of one statement of an add on the wire, as schemas.Added."""
+    answer: dict[str, Any] = {
+        "id": outcome.id,
+        "memory": outcome.text,
+        "event": outcome.event,
+        "project": project,
+        "version": outcome.version,
+    }
+    if outcome.previous is not None:
+        answer["previous_memory"] = outcome.previous
+    if outcome.inference is not None:
+        answer["inference"] = outcome.inference
+    return answer
 
 
 def write_cursor(position: int | None) -> str | None:

@@ -17,6 +17,7 @@ from memsys_api.routes.common import (
     Writer,
     may_answer,
     memory_out,
+    outcome_out,
     read_cursor,
     write_cursor,
 )
@@ -49,14 +50,7 @@ async def add(
     """Remember messages. All of them or, on any error, none."""
     scope = access.scope(request.user_id, request.agent_id, request.app_id, request.run_id)
     outcomes = await serving.memories.add(scope, request, actor=access.caller.key_id, idempotency_key=idempotency_key)
-    return Json(
-        {
-            "results": [
-                {"id": o.id, "memory": o.text, "event": o.event, "project": scope.project, "version": o.version}
-                for o in outcomes
-            ]
-        }
-    )
+    return Json({"results": [outcome_out(o, scope.project) for o in outcomes]})
 
 
 @router.get("/memories", response_model=schemas.MemoryPage)

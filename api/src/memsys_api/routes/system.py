@@ -9,6 +9,7 @@ from starlette.responses import Response
 from memsys_api import __version__, metrics, problems, schemas
 from memsys_api.problems import ProblemError
 from memsys_api.routes.common import Json, Reader, Serving, may_answer, service
+from memsys_api.store import inferences
 from memsys_api.store.database import DatabaseUnavailable
 
 router = APIRouter(tags=["system"])
@@ -48,6 +49,8 @@ async def measurements(request: Request) -> Response:
 async def info(serving: Serving, access: Reader) -> Response:
     """What this server is made of; any key may ask."""
     settings = serving.settings
+    queue = await inferences.status(serving.database)
+    model = serving.backfill.state() if serving.backfill else None
     return Json(
         {
             "version": __version__,
@@ -62,6 +65,14 @@ async def info(serving: Serving, access: Reader) -> Response:
                 "provider": settings.graph_store,
                 "available": serving.graph is not None and serving.graph.breaker.closed,
             },
-            "llm": {"provider": settings.llm_provider, "model": settings.llm_model},
+            "llm": {
+                "provider": settings.llm_provider,
+                "model": model.model if model else settings.llm_model,
+                "available": model is not None and model.available,
+                "retry_after": model.retry_after if model else None,
+                "last_error": model.last_error if model else None,
+                "pending": queue.pending,
+                "parked": queue.parked,
+            },
         }
     )

@@ -26,6 +26,7 @@ class NewVersion:
     id: UUID
     text: str
     hash: str
+    fingerprint: str
     event_time: datetime
     embedding: npt.NDArray[np.float32]
     extraction: Extraction

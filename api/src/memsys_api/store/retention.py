@@ -1,12 +1,17 @@
-"""Forgets what has only to be kept for a while: idempotency keys and the log of changes."""
+"""Forgets what has only to be kept for a while: idempotency keys, the log of changes, memories that expire."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
+from memsys_api.metrics import EXPIRED
+from memsys_api.model import Scope
+from memsys_api.store import deliveries, versions
 from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
+from memsys_api.store.generations import Generation
 from memsys_api.store.records import projects
 
 log = logging.getLogger(__name__)
@@ -16,18 +21,36 @@ IDEMPOTENCY = timedelta(days=2)
 OUTBOX = timedelta(days=7)
 """How far back a reader of changes can resume."""
 _PERIOD_SECONDS = 3600.0
+_EXPIRY_SECONDS = 300.0
+_EXPIRY_BATCH = 500
 
 
 async def keep(database: Database) -> None:
     """Sweep every hour; never returns. Replicas that sweep at once do no harm."""
+    await _repeat(lambda: sweep(database), _PERIOD_SECONDS)
+
+
+async def expire_by_and_by(
+    database: Database, generation: Generation, sinks: Sequence[str], wake: Callable[[], None]
+) -> None:
+    """Bury expired memories every few minutes; never returns. No read shows them meanwhile, but sinks hold them."""
+
+    async def once() -> None:
+        if await expire(database, generation, sinks):
+            wake()
+
+    await _repeat(once, _EXPIRY_SECONDS)
+
+
+async def _repeat(chore: Callable[[], Awaitable[object]], seconds: float) -> None:
     while True:
         try:
-            await sweep(database)
+            await chore()
         except (DatabaseUnavailable, StatementTimeout) as error:
             log.warning("sweep put off", extra={"reason": " ".join(str(error).split())})
         except Exception:
             log.exception("sweep failed")
-        await asyncio.sleep(_PERIOD_SECONDS)
+        await asyncio.sleep(seconds)
 
 
 async def sweep(database: Database) -> int:
@@ -43,3 +66,25 @@ async def sweep(database: Database) -> int:
             )
         removed += keys.rowcount + events.rowcount
     return removed
+
+
+async def expire(database: Database, generation: Generation, sinks: Sequence[str]) -> int:
+    """Bury memories whose time is up, so that sinks forget them too; says how many. Their versions stay."""
+    buried = 0
+    for project in await projects(database):
+        while True:
+            async with database.transaction(project) as conn:
+                cursor = await conn.execute(
+                    """SELECT id FROM memory_versions
+                       WHERE project = %s AND recorded_to IS NULL AND state = 'active' AND expires_at <= now()
+                       ORDER BY expires_at LIMIT %s""",
+                    (project, _EXPIRY_BATCH),
+                )
+                ids = [row[0] for row in await cursor.fetchall()]
+                if not ids:
+                    break
+                changed = await versions.bury(conn, generation, Scope(project), ids, {"expired": True})
+                await deliveries.enqueue(conn, project, sinks, changed)
+            buried += len(changed)
+    EXPIRED.inc(buried)
+    return buried

@@ -58,6 +58,17 @@ def scope_condition(scope: Scope, alias: str) -> Condition:
     return Condition(sql.SQL(" AND ").join(clauses), parameters)
 
 
+def exact_scope(scope: Scope, alias: str) -> Condition:
+    """Only what was stored under exactly these ids: one that the scope leaves open must be absent."""
+    table, where = sql.Identifier(alias), scope_condition(scope, alias)
+    absent = [
+        sql.SQL("{}.{} IS NULL").format(table, sql.Identifier(field))
+        for field in SCOPE_FIELDS
+        if getattr(scope, field) is None
+    ]
+    return Condition(sql.SQL(" AND ").join([where.clause, *absent]), where.parameters)
+
+
 def current(as_of: datetime | None) -> Condition:
     """The versions of `m` that hold: now, or as they were recorded at a moment; never expired or deleted ones."""
     if as_of is None:

@@ -38,19 +38,19 @@ async def insert_first(
         """
         INSERT INTO memory_versions (
             project, id, version, state, user_id, agent_id, app_id, run_id, seq, thread, turn, text, hash, role,
-            speaker, metadata, provenance, event_time, created_at, recorded_from, expires_at, lexemes)
+            speaker, metadata, provenance, event_time, created_at, recorded_from, expires_at, lexemes, fingerprint)
         SELECT %(project)s, n.id, 1, 'active', %(user_id)s, %(agent_id)s, %(app_id)s, %(run_id)s,
                nextval('memory_seq'), %(thread)s,
                CASE WHEN %(thread)s::text IS NOT NULL THEN n.ordinal + coalesce(
                    (SELECT max(turn) FROM memory_versions WHERE project = %(project)s AND thread = %(thread)s), 0
                ) END,
                n.text, n.hash, n.role, n.speaker, n.metadata, n.provenance, n.event_time, now(), now(), n.expires_at,
-               to_tsvector('english', concat_ws(' ', n.speaker, n.text))
+               to_tsvector('english', concat_ws(' ', n.speaker, n.text)), n.fingerprint
         FROM unnest(%(ids)s::uuid[], %(texts)s::text[], %(hashes)s::text[], %(roles)s::text[], %(speakers)s::text[],
                     %(metadata)s::jsonb[], %(provenance)s::jsonb[], %(event_times)s::timestamptz[],
-                    %(expiries)s::timestamptz[])
+                    %(expiries)s::timestamptz[], %(fingerprints)s::text[])
              WITH ORDINALITY
-             AS n(id, text, hash, role, speaker, metadata, provenance, event_time, expires_at, ordinal)
+             AS n(id, text, hash, role, speaker, metadata, provenance, event_time, expires_at, fingerprint, ordinal)
         ORDER BY n.ordinal
         """,
         {
@@ -65,6 +65,7 @@ async def insert_first(
             "provenance": [Jsonb(n.provenance) for n in new],
             "event_times": [n.event_time for n in new],
             "expiries": [n.expires_at for n in new],
+            "fingerprints": [n.fingerprint for n in new],
         },
     )
     await insert_contents(conn, generation, scope, [(n, 1) for n in new])
@@ -87,6 +88,13 @@ async def head(conn: Connection, scope: Scope, memory_id: UUID, *, lock: bool = 
     return None if row is None else Head(read(row), row[MEMORY_WIDTH])
 
 
+async def lock(conn: Connection, scope: Scope, ids: Sequence[UUID]) -> None:
+    """Hold these memories until the transaction ends, whatever becomes of them meanwhile."""
+    where = scope_condition(scope, "m")
+    which = sql.SQL("{} AND m.id = ANY(%(ids)s)").format(where.clause)
+    await conn.execute(_lock(which), {**where.parameters, "ids": list(ids)})
+
+
 def _lock(which: sql.Composable) -> sql.Composed:
     """Lock memories by their first versions, in the order of their ids so that two of these cannot deadlock.
 
@@ -107,11 +115,12 @@ async def insert_next(conn: Connection, generation: Generation, head: Head, new:
             """
             INSERT INTO memory_versions AS m (
                 project, id, version, state, user_id, agent_id, app_id, run_id, seq, thread, turn, text, hash, role,
-                speaker, metadata, provenance, event_time, created_at, recorded_from, expires_at, lexemes)
+                speaker, metadata, provenance, event_time, created_at, recorded_from, expires_at, lexemes,
+                fingerprint)
             SELECT o.project, o.id, o.version + 1, 'active', o.user_id, o.agent_id, o.app_id, o.run_id, o.seq,
                    o.thread, o.turn, %(text)s, %(hash)s, o.role, o.speaker, %(metadata)s, %(provenance)s,
                    %(event_time)s, o.created_at, o.recorded_to, %(expires_at)s,
-                   to_tsvector('english', concat_ws(' ', o.speaker, %(text)s::text))
+                   to_tsvector('english', concat_ws(' ', o.speaker, %(text)s::text)), %(fingerprint)s
             FROM memory_versions o
             WHERE o.project = %(project)s AND o.id = %(id)s AND o.version = %(version)s
             RETURNING {columns}
@@ -127,6 +136,7 @@ async def insert_next(conn: Connection, generation: Generation, head: Head, new:
             "provenance": Jsonb(new.provenance),
             "event_time": new.event_time,
             "expires_at": new.expires_at,
+            "fingerprint": new.fingerprint,
         },
     )
     await insert_contents(conn, generation, scope, [(new, version + 1)])
@@ -137,16 +147,16 @@ async def insert_next(conn: Connection, generation: Generation, head: Head, new:
 
 
 async def bury(
-    conn: Connection, generation: Generation, scope: Scope, memory_id: UUID | None, provenance: dict[str, Any]
+    conn: Connection, generation: Generation, scope: Scope, ids: Sequence[UUID] | None, provenance: dict[str, Any]
 ) -> list[tuple[UUID, int]]:
-    """Delete one memory of the scope, or all of them: each head ends and a tombstone without text follows.
+    """Delete memories of the scope, those of the ids or (``None``) all of them.
 
-    Returns the ids with their tombstones' versions.
+    Each head ends and a tombstone without text follows. Returns the ids with their tombstones' versions.
     """
     where = scope_condition(scope, "m")
-    only = sql.SQL("AND m.id = %(id)s") if memory_id is not None else sql.SQL("")
+    only = sql.SQL("AND m.id = ANY(%(ids)s)") if ids is not None else sql.SQL("")
     which = sql.SQL("{} {}").format(where.clause, only)
-    parameters = {**where.parameters, "id": memory_id}
+    parameters = {**where.parameters, "ids": ids and list(ids)}
     await conn.execute(_lock(which), parameters)
     cursor = await conn.execute(
         sql.SQL(
@@ -154,10 +164,10 @@ async def bury(
         ).format(which=which),
         parameters,
     )
-    ids = [row[0] for row in await cursor.fetchall()]
-    if not ids:
+    found = [row[0] for row in await cursor.fetchall()]
+    if not found:
         return []
-    await _end(conn, generation, scope.project, ids)
+    await _end(conn, generation, scope.project, found)
     cursor = await conn.execute(
         """
         INSERT INTO memory_versions (
@@ -171,7 +181,7 @@ async def bury(
         WHERE o.project = %(project)s
         RETURNING id, version
         """,
-        {"project": scope.project, "ids": ids, "provenance": Jsonb(provenance)},
+        {"project": scope.project, "ids": found, "provenance": Jsonb(provenance)},
     )
     buried = [(row[0], row[1]) for row in await cursor.fetchall()]
     await _insert_events(conn, scope.project, "deleted", buried)

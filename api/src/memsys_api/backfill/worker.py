@@ -1,0 +1,170 @@
+"""Gives the language model what came while it was away, once it answers again.
+
+Any number of replicas may run one each: a request is held by a lease, and the transaction that carries it out takes it
+out of the queue, so that it is carried out once. Dying at any point loses nothing: the lease ends and the request is
+claimed again. Until then, and for good where the model cannot read it, the messages stay as they were said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from uuid import uuid4
+
+from memsys_api import metrics
+from memsys_api.inference import InferenceRejected, InferenceUnavailable, Inferrer, Message, State
+from memsys_api.inferring import Inferring, Overtaken, from_json
+from memsys_api.ports import EmbedderError
+from memsys_api.store import deliveries, facts, inferences
+from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
+from memsys_api.store.inferences import Claim
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 7
+_WORKERS = 2
+_POLL_SECONDS = 1.0
+_STOP_SECONDS = 5.0
+_AWAY = timedelta(seconds=5)
+_LONGEST_AWAY = timedelta(seconds=30)  # the breaker keeps calls from a dead provider anyway
+_SETTINGS = timedelta(seconds=60)
+_LEASE_MARGIN = timedelta(seconds=60)
+_ERROR_LENGTH = 500
+
+
+class Backfill:
+    """Works off the queue of requests that wait for the language model."""
+
+    def __init__(
+        self,
+        database: Database,
+        inferrer: Inferrer,
+        inferring: Inferring,
+        sinks: Sequence[str],
+        wake_sinks: Callable[[], None],
+        *,
+        timeout_seconds: float,
+        retry_base: float = 1.0,
+    ) -> None:
+        self._database = database
+        self._inferrer = inferrer
+        self._inferring = inferring
+        self._sinks = tuple(sinks)
+        self._wake_sinks = wake_sinks
+        self._lease = timedelta(seconds=timeout_seconds) + _LEASE_MARGIN  # longer than an inference can take
+        self._retry_base = retry_base
+        self._stopping = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def state(self) -> State:
+        """How the language model is, without asking it."""
+        return self._inferrer.state()
+
+    def start(self) -> None:
+        """Begin to work in the background."""
+        self._tasks = [asyncio.create_task(self._watch(), name="backfill-watch")]
+        self._tasks += [asyncio.create_task(self._work(), name=f"backfill-{n}") for n in range(_WORKERS)]
+
+    async def stop(self) -> None:
+        """Stop after the request at hand, or without it when it takes long: it is claimed again when its lease ends."""
+        self._stopping.set()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=_STOP_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def step(self) -> bool:
+        """Infer what is due for longest; ``False``: nothing is."""
+        claim = await inferences.claim(self._database, uuid4(), self._lease)
+        if claim is None:
+            return False
+        try:
+            await self._infer(claim)
+        except asyncio.CancelledError:
+            with suppress(DatabaseUnavailable, StatementTimeout):
+                await self._put_off(claim, timedelta(), counts=False)
+            raise
+        except Overtaken:
+            await self._put_off(claim, timedelta(), counts=False)
+        except InferenceUnavailable as error:
+            wait = _AWAY if error.retry_after is None else timedelta(seconds=max(error.retry_after, 0.05))
+            await self._put_off(claim, min(wait, _LONGEST_AWAY), error, counts=False)
+        except (EmbedderError, DatabaseUnavailable, StatementTimeout) as error:
+            await self._put_off(claim, _AWAY, error, counts=False)
+        except InferenceRejected as error:
+            if error.subject == "settings":
+                await self._put_off(claim, _SETTINGS, error, counts=False)
+            else:
+                await self._put_off(claim, None, error)
+        except Exception as error:  # unreadable answers, and what nobody thought of
+            left = claim.attempts < ATTEMPTS
+            wait_more = timedelta(seconds=self._retry_base * 2 ** (claim.attempts - 1)) if left else None
+            await self._put_off(claim, wait_more, error)
+        return True
+
+    async def _infer(self, claim: Claim) -> None:
+        async with self._database.transaction(claim.project) as conn:
+            stored = await inferences.read(conn, claim)
+            waiting = await facts.waiting(conn, claim.project, stored[0]) if stored else []
+            if stored is None or not waiting:
+                await inferences.finish(conn, claim)
+                return
+        turns = [Message(message.role or "user", message.text, message.speaker) for message in waiting]
+        scope, conversation = from_json(stored[1], turns)
+        decided = await self._inferring.decide(scope, conversation)
+        replaced = [message.id for message in waiting]
+        async with self._database.transaction(claim.project) as conn:
+            if not await inferences.finish(conn, claim):
+                log.warning("inference dropped: its lease had ended", extra={"project": claim.project})
+                return
+            written = await self._inferring.carry_out(conn, scope, decided, replaced)
+            await deliveries.enqueue(conn, claim.project, self._sinks, written.changed)
+        self._wake_sinks()
+        metrics.BACKFILLED.inc()
+
+    async def _put_off(
+        self, claim: Claim, wait: timedelta | None, error: Exception | None = None, *, counts: bool = True
+    ) -> None:
+        """Give a claim back; parked, its messages stay as they were said."""
+        reason = None if error is None else f"{error}"[:_ERROR_LENGTH] or type(error).__name__
+        if reason:
+            log.warning("inference put off" if wait is not None else "inference parked", extra={"reason": reason})
+        async with self._database.transaction(claim.project) as conn:
+            held = await inferences.put_off(conn, claim, wait, reason, counts=counts)
+            stored = await inferences.read(conn, claim) if held and wait is None else None
+            if stored:
+                await facts.give_up(conn, claim.project, stored[0], reason or "")
+
+    async def _work(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                left_alone = self._inferrer.state().retry_after
+                if left_alone or not await self.step():
+                    await self._rest(min(left_alone or _POLL_SECONDS, _POLL_SECONDS))
+            except (DatabaseUnavailable, StatementTimeout):
+                await self._rest(_POLL_SECONDS)
+            except Exception:
+                log.exception("back-fill failed")
+                await self._rest(_POLL_SECONDS)
+
+    async def _watch(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                status = await inferences.status(self._database)
+            except (DatabaseUnavailable, StatementTimeout):
+                log.debug("queue of inferences not looked at: database away")
+            else:
+                metrics.INFERENCES_PENDING.set(status.pending)
+                metrics.INFERENCES_PARKED.set(status.parked)
+                metrics.INFERENCES_LAG.set(status.lag_seconds)
+            metrics.LLM_AVAILABLE.set(self.state().available)
+            await self._rest(_POLL_SECONDS)
+
+    async def _rest(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()

@@ -1,0 +1,221 @@
+"""From a conversation to changed memories: what the language model decides, carried out in one transaction.
+
+The model is asked before any transaction. Within it nothing is asked any more: what the model was shown may have
+changed meanwhile, and then the fact is added beside it, or found to be there already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from memsys_api.drafts import Draft, finished, passage, text_hash, thread_of
+from memsys_api.inference import Add, Inference, Inferrer, Message, Nothing, Supersede
+from memsys_api.model import Outcome, Scope
+from memsys_api.ports import Embedder
+from memsys_api.store import facts, versions
+from memsys_api.store.contents import NewVersion
+from memsys_api.store.database import Connection, Database
+from memsys_api.store.generations import Generation
+
+SHOWN = 20
+"""Existing memories that the model is shown at most."""
+_ASKED_BY = 32  # messages by which these are looked for: the longest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversation:
+    """What was said, and what every memory that comes of it is stored with."""
+
+    turns: Sequence[Message]
+    observed_at: datetime
+    actor: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    expires_at: datetime | None = None
+    instructions: str | None = None
+    includes: str | None = None
+    excludes: str | None = None
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What the model decided about a conversation."""
+
+    conversation: Conversation
+    found: Inference
+    shown: Mapping[UUID, int]
+    """The versions of the memories that it was shown."""
+    ready: Mapping[int, NewVersion]
+    """What is to be written, by the position of the decision."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a transaction has written: the answer, and what the sinks have to hear of."""
+
+    outcomes: list[Outcome]
+    changed: list[tuple[UUID, int]]
+
+
+class Overtaken(Exception):
+    """Messages that waited for the model were edited or deleted while it was asked; ask again without them."""
+
+
+class Inferring:
+    """Asks the model, and carries out what it decides."""
+
+    def __init__(self, database: Database, generation: Generation, embedder: Embedder, inferrer: Inferrer) -> None:
+        self._database = database
+        self._generation = generation
+        self._embedder = embedder
+        self._inferrer = inferrer
+
+    async def decide(self, scope: Scope, conversation: Conversation) -> Decided:
+        """Ask the model, with what it may know already. Raises what inference, embedder and database raise."""
+        existing = []
+        asked_by = sorted((t for t in conversation.turns), key=lambda t: -len(t.content))[:_ASKED_BY]
+        if asked_by:
+            vectors = await self._embedder.embed([passage(turn.content, turn.name) for turn in asked_by])
+            existing = await facts.nearest(self._database, self._generation, scope, vectors, SHOWN)
+        found = await self._inferrer.infer(
+            conversation.turns,
+            existing,
+            observed_at=conversation.observed_at,
+            user=scope.user_id,
+            agent=scope.agent_id,
+            instructions=conversation.instructions,
+            includes=conversation.includes,
+            excludes=conversation.excludes,
+        )
+        drafts = {
+            place: _draft(decision, conversation)
+            for place, decision in enumerate(found.decisions)
+            if not isinstance(decision, Nothing)
+        }
+        ready = dict(zip(drafts, await finished(self._embedder, list(drafts.values())), strict=True))
+        return Decided(conversation, found, {memory.id: memory.version for memory in existing}, ready)
+
+    async def carry_out(
+        self, conn: Connection, scope: Scope, decided: Decided, replaced: Sequence[UUID] = ()
+    ) -> Written:
+        """Write the decisions in the caller's transaction.
+
+        ``replaced`` are the messages themselves, stored while the model was away: they are buried, linked to what
+        came of them. Raises :class:`Overtaken` when one of them has changed meanwhile.
+        """
+        await facts.alone(conn, scope)
+        supersedes = {n: d for n, d in enumerate(decided.found.decisions) if isinstance(d, Supersede)}
+        # All at once and in one order, so that no two transactions wait for each other.
+        await versions.lock(conn, scope, [*(d.target for d in supersedes.values()), *replaced])
+        if replaced and len(await facts.waiting(conn, scope.project, replaced)) < len(replaced):
+            raise Overtaken
+        also = {"backfill_of": [str(memory_id) for memory_id in replaced]} if replaced else {}
+        ready = {n: replace(new, provenance=new.provenance | also) for n, new in decided.ready.items()}
+        outcomes: dict[int, Outcome] = {}
+        changed: list[tuple[UUID, int]] = []
+        for place, decision in supersedes.items():
+            if outcome := await self._supersede(conn, scope, decided, decision.target, ready[place]):
+                outcomes[place] = outcome
+                changed.append((outcome.id, outcome.version))
+            else:
+                ready[place] = _linked(ready[place], decision.target)
+        fresh = {n: new for n, new in ready.items() if n not in outcomes}
+        known = await facts.known(conn, scope, [new.fingerprint for new in fresh.values()]) if fresh else {}
+        survivors = {n: known[new.fingerprint] for n, new in fresh.items() if new.fingerprint in known}
+        survivors |= {n: d.survivor for n, d in enumerate(decided.found.decisions) if isinstance(d, Nothing)}
+        for place, survivor in survivors.items():
+            confirmation = _confirmation(decided, place) | also
+            if confirmed := await facts.confirm(conn, scope, survivor, confirmation):
+                version, text = confirmed
+                outcomes[place] = Outcome(survivor, text, "NONE", version)
+        added = {n: new for n, new in fresh.items() if n not in survivors}
+        if added:
+            thread = thread_of(scope, len(added))
+            await versions.insert_first(conn, self._generation, scope, thread, list(added.values()))
+            outcomes |= {n: Outcome(new.id, new.text) for n, new in added.items()}
+            changed += [(new.id, 1) for new in added.values()]
+        answer = [outcome for _, outcome in sorted(outcomes.items())]
+        if replaced:
+            note = {
+                "key": decided.conversation.actor,
+                "inference": "done",
+                "superseded_by": [str(i) for i in dict.fromkeys(outcome.id for outcome in answer)],
+            }
+            changed += await versions.bury(conn, self._generation, scope, replaced, note)
+        return Written(answer, changed)
+
+    async def _supersede(
+        self, conn: Connection, scope: Scope, decided: Decided, target: UUID, new: NewVersion
+    ) -> Outcome | None:
+        """End the target's version for a new one; ``None`` when it is no longer what the model was shown."""
+        head = await versions.head(conn, scope, target)
+        if head is None or head.memory.version != decided.shown[target]:
+            return None
+        following = replace(
+            new,
+            id=target,
+            metadata={**head.memory.metadata, **new.metadata},
+            provenance=new.provenance | {"supersedes": head.memory.version},
+        )
+        memory = await versions.insert_next(conn, self._generation, head, following)
+        return Outcome(memory.id, memory.text, "UPDATE", memory.version, previous=head.memory.text)
+
+
+def _draft(decision: Add | Supersede, conversation: Conversation) -> Draft:
+    fact = decision.fact
+    return Draft(
+        text=fact.text,
+        event_time=fact.event_time or conversation.observed_at,
+        role=fact.role,
+        speaker=fact.speaker,
+        metadata=conversation.metadata,
+        provenance={
+            "key": conversation.actor,
+            "verbatim": False,
+            "inference": "done",
+            "sources": _sources(conversation, fact.sources),
+            "linked": [str(memory_id) for memory_id in fact.linked],
+            "grounded": fact.grounded,
+        },
+        expires_at=conversation.expires_at,
+        extraction=fact.extraction,
+    )
+
+
+def _linked(new: NewVersion, other: UUID) -> NewVersion:
+    return replace(new, provenance=new.provenance | {"linked": [*new.provenance["linked"], str(other)]})
+
+
+def _confirmation(decided: Decided, place: int) -> dict[str, Any]:
+    decision, conversation = decided.found.decisions[place], decided.conversation
+    sources = decision.sources if isinstance(decision, Nothing) else decision.fact.sources
+    return {
+        "key": conversation.actor,
+        "at": datetime.now(UTC).isoformat(),
+        "sources": _sources(conversation, sources),
+    }
+
+
+def _sources(conversation: Conversation, places: Sequence[int]) -> list[str]:
+    """What a fact was read from, without its text."""
+    return [text_hash(conversation.turns[place].content) for place in places]
+
+
+def to_json(scope: Scope, conversation: Conversation) -> dict[str, Any]:
+    """All of a conversation but its turns, as it waits in the database."""
+    values = asdict(replace(conversation, turns=()))
+    del values["turns"]
+    values["observed_at"] = conversation.observed_at.isoformat()
+    values["expires_at"] = conversation.expires_at.isoformat() if conversation.expires_at else None
+    return {"scope": asdict(scope), "conversation": values}
+
+
+def from_json(stored: Mapping[str, Any], turns: Sequence[Message]) -> tuple[Scope, Conversation]:
+    """The scope and conversation of :func:`to_json`, with the turns that still wait."""
+    values = dict(stored["conversation"])
+    for name in ("observed_at", "expires_at"):
+        values[name] = datetime.fromisoformat(values[name]) if values[name] else None
+    return Scope(**stored["scope"]), Conversation(turns=turns, **values)

@@ -1,0 +1,112 @@
+"""Parts that reach outside, with their calls counted and timed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+
+from memsys_api import metrics
+from memsys_api.inference import (
+    Add,
+    Inference,
+    InferenceError,
+    InferenceMalformed,
+    InferenceUnavailable,
+    Inferrer,
+    Message,
+    State,
+    Supersede,
+)
+from memsys_api.model import Memory
+from memsys_api.ports import Embedder, EmbedderError, Vectors
+
+
+class MeasuredEmbedder:
+    """An embedder whose calls are counted and timed."""
+
+    def __init__(self, inner: Embedder) -> None:
+        self._inner = inner
+        self.provider, self.model, self.dimensions = inner.provider, inner.model, inner.dimensions
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        """As the inner embedder does."""
+        begun = time.perf_counter()
+        try:
+            vectors = await self._inner.embed(texts)
+        except EmbedderError:
+            metrics.EMBED_ERRORS.inc()
+            raise
+        metrics.EMBED_SECONDS.observe(time.perf_counter() - begun)
+        metrics.EMBED_TEXTS.inc(len(texts))
+        return vectors
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+class MeasuredInferrer:
+    """An inferrer whose calls, tokens and decisions are counted."""
+
+    def __init__(self, inner: Inferrer) -> None:
+        self._inner = inner
+
+    async def infer(
+        self,
+        messages: Sequence[Message],
+        existing: Sequence[Memory] = (),
+        *,
+        observed_at: datetime,
+        user: str | None = None,
+        agent: str | None = None,
+        context: Sequence[Message] = (),
+        instructions: str | None = None,
+        includes: str | None = None,
+        excludes: str | None = None,
+    ) -> Inference:
+        """As the inner inferrer does."""
+        begun = time.perf_counter()
+        try:
+            found = await self._inner.infer(
+                messages,
+                existing,
+                observed_at=observed_at,
+                user=user,
+                agent=agent,
+                context=context,
+                instructions=instructions,
+                includes=includes,
+                excludes=excludes,
+            )
+        except InferenceError as error:
+            metrics.INFERENCES.labels(_outcome(error)).inc()
+            raise
+        if found.usage.calls:
+            metrics.INFER_SECONDS.observe(time.perf_counter() - begun)
+        _count(found)
+        return found
+
+    def state(self) -> State:
+        return self._inner.state()
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+def _outcome(error: InferenceError) -> str:
+    if isinstance(error, InferenceUnavailable):
+        return "unavailable"
+    return "malformed" if isinstance(error, InferenceMalformed) else "rejected"
+
+
+def _count(found: Inference) -> None:
+    metrics.INFERENCES.labels(
+        "trivia" if not found.usage.calls else "truncated" if found.truncated else "inferred"
+    ).inc()
+    metrics.LLM_CALLS.inc(found.usage.calls)
+    metrics.LLM_TOKENS.labels("input").inc(found.usage.input_tokens)
+    metrics.LLM_TOKENS.labels("output").inc(found.usage.output_tokens)
+    metrics.DECISIONS.labels("dropped").inc(len(found.dropped))
+    for decision in found.decisions:
+        kind = {Add: "add", Supersede: "supersede"}.get(type(decision), "nothing")
+        metrics.DECISIONS.labels(kind).inc()

@@ -1,0 +1,147 @@
+"""What carrying out an inference asks of the memories: which are near, which say the same, which still wait."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from memsys_api.model import Memory, Scope
+from memsys_api.ports import Vectors
+from memsys_api.store.contents import vector
+from memsys_api.store.database import Connection, Database
+from memsys_api.store.generations import Generation
+from memsys_api.store.rows import MEMORY_COLUMNS, current, exact_scope, read, scope_values
+
+_NEAREST_EACH = 5
+_CONFIRMATIONS_KEPT = 20
+
+# What was stored while the model was away is no fact yet, and neither shown to the model nor taken for a duplicate.
+_INFERRED = sql.SQL("(m.provenance ->> 'inference') IS DISTINCT FROM 'pending'")
+
+
+def scope_key(scope: Scope) -> int:
+    """A number for exactly this scope, as a lock and in the queue."""
+    values = "\x1f".join("\x00" if value is None else value for value in scope_values(scope).values())
+    return int.from_bytes(hashlib.sha256(values.encode()).digest()[:8], signed=True)
+
+
+async def alone(conn: Connection, scope: Scope) -> None:
+    """Be the only inference that writes to the scope until this transaction ends; nothing else is held up."""
+    await conn.execute("SELECT pg_advisory_xact_lock(%s)", (scope_key(scope),))
+
+
+async def nearest(
+    database: Database, generation: Generation, scope: Scope, vectors: Vectors, limit: int
+) -> list[Memory]:
+    """Current memories of exactly the scope that are nearest to any of the vectors, best first."""
+    where, live = exact_scope(scope, "m"), current(None)
+    async with database.transaction(scope.project) as conn:
+        cursor = await conn.execute(
+            sql.SQL(
+                """
+                WITH near AS (
+                    SELECT found.id, found.version, max(found.cosine) AS cosine
+                    FROM unnest(%(vectors)s::{type}[]) AS asked(vector)
+                    CROSS JOIN LATERAL (
+                        SELECT m.id, m.version, 1 - (e.embedding <=> asked.vector) AS cosine
+                        FROM memory_versions m
+                        JOIN {table} e ON e.project = m.project AND e.memory_id = m.id AND e.version = m.version
+                        WHERE {where} AND {live} AND {inferred} AND e.project = %(project)s AND e.head
+                        ORDER BY cosine DESC LIMIT {each}
+                    ) found
+                    GROUP BY found.id, found.version
+                    ORDER BY cosine DESC LIMIT %(limit)s
+                )
+                SELECT {columns} FROM near
+                JOIN memory_versions m ON m.project = %(project)s AND m.id = near.id AND m.version = near.version
+                ORDER BY near.cosine DESC
+                """
+            ).format(
+                type=generation.type,
+                table=generation.table,
+                where=where.clause,
+                live=live.clause,
+                inferred=_INFERRED,
+                each=sql.Literal(_NEAREST_EACH),
+                columns=MEMORY_COLUMNS,
+            ),
+            {**where.parameters, "vectors": [vector(generation, v) for v in vectors], "limit": limit},
+        )
+    return [read(row) for row in await cursor.fetchall()]
+
+
+async def known(conn: Connection, scope: Scope, fingerprints: Sequence[str]) -> dict[str, UUID]:
+    """The oldest current memory of exactly the scope for each of these fingerprints that one has."""
+    where, live = exact_scope(scope, "m"), current(None)
+    cursor = await conn.execute(
+        sql.SQL(
+            """SELECT DISTINCT ON (m.fingerprint) m.fingerprint, m.id FROM memory_versions m
+               WHERE {where} AND {live} AND {inferred} AND m.fingerprint = ANY(%(fingerprints)s)
+               ORDER BY m.fingerprint, m.seq"""
+        ).format(where=where.clause, live=live.clause, inferred=_INFERRED),
+        {**where.parameters, "fingerprints": list(fingerprints)},
+    )
+    return dict(await cursor.fetchall())
+
+
+async def confirm(
+    conn: Connection, scope: Scope, memory_id: UUID, confirmation: dict[str, Any]
+) -> tuple[int, str] | None:
+    """Note in a current memory's provenance that it was said again; its version and text, ``None`` when it is gone.
+
+    How often is counted; of the confirmations themselves only the last ones are kept.
+    """
+    where, live = exact_scope(scope, "m"), current(None)
+    cursor = await conn.execute(
+        sql.SQL(
+            """UPDATE memory_versions m SET provenance = m.provenance || jsonb_build_object(
+                   'confirmations', coalesce((m.provenance ->> 'confirmations')::int, 0) + 1,
+                   'confirmed', jsonb_path_query_array(
+                       coalesce(m.provenance -> 'confirmed', '[]') || %(confirmation)s, {last}))
+               WHERE {where} AND {live} AND m.id = %(id)s RETURNING m.version, m.text"""
+        ).format(
+            where=where.clause, live=live.clause, last=sql.Literal(f"$[last - {_CONFIRMATIONS_KEPT - 1} to last]")
+        ),
+        {**where.parameters, "id": memory_id, "confirmation": Jsonb([confirmation])},
+    )
+    row = await cursor.fetchone()
+    return None if row is None else (row[0], row[1])
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A message stored as it was said, that waits to be inferred."""
+
+    id: UUID
+    text: str
+    role: str | None
+    speaker: str | None
+
+
+async def waiting(conn: Connection, project: str, ids: Sequence[UUID]) -> list[Waiting]:
+    """Those of these memories that still wait, in the given order: not edited, deleted or expired since."""
+    cursor = await conn.execute(
+        sql.SQL(
+            """SELECT m.id, m.text, m.role, m.speaker
+               FROM unnest(%(ids)s::uuid[]) WITH ORDINALITY AS wanted(id, place)
+               JOIN memory_versions m ON m.project = %(project)s AND m.id = wanted.id
+               WHERE {live} AND m.provenance ->> 'inference' = 'pending' ORDER BY wanted.place"""
+        ).format(live=current(None).clause),
+        {"project": project, "ids": list(ids)},
+    )
+    return [Waiting(*row) for row in await cursor.fetchall()]
+
+
+async def give_up(conn: Connection, project: str, ids: Sequence[UUID], reason: str) -> None:
+    """Keep these memories as they were said, for good."""
+    await conn.execute(
+        """UPDATE memory_versions SET provenance = provenance || %s
+           WHERE project = %s AND id = ANY(%s) AND recorded_to IS NULL AND provenance ->> 'inference' = 'pending'""",
+        (Jsonb({"inference": "failed", "inference_error": reason}), project, list(ids)),
+    )
