@@ -39,11 +39,12 @@ TOO_LARGE = Kind("too-large", 413, "The request is too large")
 EMBEDDER_REJECTED = Kind("embedder-rejected", 502, "The embedding provider refused the call")
 NOT_READY = Kind("not-ready", 503, "The service is starting")
 UNAVAILABLE = Kind("unavailable", 503, "A part of the service is away")
+NOT_SUPPORTED = Kind("not-supported", 501, "This server does not offer that")
 INTERNAL = Kind("internal", 500, "Something went wrong inside the service")
 
 KINDS = (
     INVALID_REQUEST, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, METHOD_NOT_ALLOWED, CONFLICT, IDEMPOTENCY_CONFLICT,
-    TOO_LARGE, EMBEDDER_REJECTED, NOT_READY, UNAVAILABLE, INTERNAL,
+    TOO_LARGE, NOT_SUPPORTED, EMBEDDER_REJECTED, NOT_READY, UNAVAILABLE, INTERNAL,
 )  # fmt: skip
 
 
@@ -71,7 +72,7 @@ def invalid(field: str, message: str) -> ProblemError:
 
 
 # mem0's clients parse nothing but application/json, so their paths answer problems as that.
-_MEM0_PREFIXES = ("/memories", "/search", "/v1", "/v2", "/v3")
+_MEM0_PREFIXES = ("/memories", "/search", "/reset", "/configure", "/v1", "/v2", "/v3", "/api/v1")
 
 
 def media_type(path: str) -> str:

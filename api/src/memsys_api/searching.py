@@ -66,9 +66,13 @@ class Searcher:
         threshold: float | None = None,
         filters: Sequence[Condition] = (),
         as_of: datetime | None = None,
+        now: datetime | None = None,
     ) -> list[tuple[retrieval.Ranked, Memory]]:
-        """The memories of the scope that answer the query best, best first. Without the graph when it is away."""
-        asked = retrieval.analyse(query, now=as_of or datetime.now(UTC))
+        """The memories of the scope that answer the query best, best first. Without the graph when it is away.
+
+        ``now`` is what the query's "today" means; by default ``as_of``, or the present.
+        """
+        asked = retrieval.analyse(query, now=now or as_of or datetime.now(UTC))
         embedding, weights, size = await asyncio.gather(
             self._embed(scope, asked), self._neighbours(scope, asked.entities), self._size(scope)
         )

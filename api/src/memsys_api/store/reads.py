@@ -25,6 +25,7 @@ class HistoryEntry:
     new_text: str | None
     created_at: datetime
     recorded_from: datetime
+    user_id: str | None
 
 
 async def get(database: Database, scope: Scope, memory_id: UUID, as_of: datetime | None = None) -> Memory | None:
@@ -81,7 +82,7 @@ async def history(database: Database, scope: Scope, memory_id: UUID) -> list[His
                        CASE WHEN m.state = 'deleted' THEN 'DELETE' WHEN m.version = 1 THEN 'ADD' ELSE 'UPDATE' END,
                        lag(m.text) OVER (ORDER BY m.version),
                        CASE WHEN m.state = 'deleted' THEN NULL ELSE m.text END,
-                       m.created_at, m.recorded_from
+                       m.created_at, m.recorded_from, m.user_id
                 FROM memory_versions m WHERE {where} AND m.id = %(id)s ORDER BY m.version
                 """
             ).format(where=where.clause),

@@ -1,0 +1,59 @@
+"""Users, agents, apps and runs: whose memories there are."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Query, Request
+from starlette.responses import Response
+
+from memsys_api import schemas
+from memsys_api.problems import NOT_FOUND, ProblemError
+from memsys_api.routes.common import Json, Reader, Serving, Writer, may_answer
+from memsys_api.routes.mem0 import options, shapes
+from memsys_api.store import listing
+
+router = APIRouter(tags=["mem0"])
+
+Kind = Literal["user", "agent", "app", "run"]
+
+
+@router.get("/v1/entities/", response_model=shapes.Mem0EntityPage)
+async def entities(
+    serving: Serving, access: Reader, http: Request, query: Annotated[options.PageQuery, Query()]
+) -> Response:
+    """Everyone and everything of which there are memories, by kind and name."""
+    count, found = await listing.entities(serving.database, access.scope(), number=query.page, size=query.page_size)
+    results = [
+        {
+            "id": one.name,
+            "name": one.name,
+            "type": one.kind,
+            "owner": access.project,
+            "total_memories": one.memories,
+            "created_at": one.created_at,
+            "updated_at": one.updated_at,
+        }
+        for one in found
+    ]
+    return Json(shapes.page(http.url, query, count, results))
+
+
+@router.delete("/v2/entities/{kind}/{name:path}/", response_model=schemas.Deleted, responses=may_answer(NOT_FOUND))
+async def delete(serving: Serving, access: Writer, kind: Kind, name: Annotated[schemas.ScopeId, Path()]) -> Response:
+    """Delete every memory of a user, agent, app or run."""
+    deleted = await serving.memories.delete_all(access.scope(**{f"{kind}_id": name}), actor=access.caller.key_id)
+    if not deleted:
+        raise ProblemError(NOT_FOUND, f"there is no {kind} of this name with memories")
+    return Json({"message": "Entity deleted successfully!", "deleted": deleted})
+
+
+router.add_api_route(
+    "/v1/entities/{kind}/{name:path}/",
+    delete,
+    methods=["DELETE"],
+    response_model=schemas.Deleted,
+    responses=may_answer(NOT_FOUND),
+    name="delete_v1",
+    deprecated=True,
+)

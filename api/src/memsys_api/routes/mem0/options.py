@@ -1,0 +1,228 @@
+"""What mem0's clients may ask for. Every option they declare is here: it works, or the answer names it and is 501."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import orjson
+from pydantic import BaseModel, Field
+
+from memsys_api import filters
+from memsys_api.problems import NOT_SUPPORTED, FieldError, ProblemError, invalid
+from memsys_api.schemas import MAX_RESULTS, Body, Metadata, Scoped, Text, Turns
+
+MAX_BATCH = 1_000
+
+
+class Mem0Add(Scoped):
+    """`add`: messages for the ids, which stand at the top or in `filters`."""
+
+    messages: Turns
+    filters: Metadata | None = Field(None, description="The ids, as the clients also give them.")
+    metadata: Metadata | None = None
+    infer: bool | None = None
+    timestamp: int | None = Field(None, description="When it happened, in Unix seconds.")
+    expiration_date: date | None = Field(None, description="The last day, in UTC, on which it is remembered.")
+    custom_categories: Any = None
+    custom_instructions: Any = None
+    agent_custom_instructions: Any = None
+    structured_data_schema: Any = None
+
+
+class Mem0Update(Body):
+    """`update`: a memory's new text and metadata."""
+
+    text: Text | None = None
+    metadata: Metadata | None = None
+    timestamp: Any = None
+    expiration_date: Any = None
+
+
+class Mem0BatchUpdateItem(Body):
+    """One memory of `batch_update`."""
+
+    memory_id: UUID
+    text: Text | None = None
+    metadata: Metadata | None = None
+
+
+class Mem0BatchUpdate(Body):
+    """`batch_update`."""
+
+    memories: list[Mem0BatchUpdateItem] = Field(min_length=1, max_length=MAX_BATCH)
+
+
+class Mem0BatchDeleteItem(Body):
+    """One memory of `batch_delete`."""
+
+    memory_id: UUID
+
+
+class Mem0BatchDelete(Body):
+    """`batch_delete`."""
+
+    memories: list[Mem0BatchDeleteItem] = Field(min_length=1, max_length=MAX_BATCH)
+
+
+class Mem0Search(Body):
+    """`search`."""
+
+    query: Text
+    filters: Metadata | None = Field(None, description="As the filters of `/search`; the ids stand here.")
+    metadata: Metadata | None = Field(None, description="Fields that a memory's metadata must equal.")
+    top_k: int | None = Field(None, ge=1, le=MAX_RESULTS)
+    threshold: float | None = Field(None, ge=0, le=1)
+    fields: list[str] | None = Field(None, description="Which fields of a result to answer; `id` always is.")
+    reference_date: str | int | None = Field(None, description="What the query's 'today' is.")
+    show_expired: bool | None = None
+    latest_only: bool | None = None
+    keyword_search: bool | None = None
+    rerank: bool | None = None
+    categories: Any = None
+    output_format: Literal["v1.1"] | None = None
+    source: str | None = Field(None, max_length=200, description="Which surface asks; not looked at.")
+
+
+class Mem0GetAll(Body):
+    """`get_all`; which page is in the query."""
+
+    filters: Metadata | None = None
+    start_date: str | None = Field(None, description="Created at or after this time; a date is the whole day.")
+    end_date: str | None = Field(None, description="Created at or before this time; a date is the whole day.")
+    show_expired: bool | None = None
+    latest_only: bool | None = None
+    categories: Any = None
+
+
+class PageQuery(Body):
+    """Which page."""
+
+    page: int = Field(1, ge=1, le=1_000_000)
+    page_size: int = Field(100, ge=1, le=MAX_RESULTS)
+
+
+class DeleteQuery(Body):
+    """`delete`. A memory's earlier versions end with it, whether or not they are asked for."""
+
+    delete_linked: bool = False
+
+
+class DeleteAllQuery(Scoped):
+    """`delete_all`: the ids, at the top or as a JSON object in `filters`."""
+
+    filters: Annotated[str, Field(max_length=10_000)] | None = None
+
+
+def supported(request: BaseModel) -> None:
+    """Refuse by name what was asked for and is not to be had. Raises a ``not-supported`` problem."""
+    refused = [
+        FieldError(field, why)
+        for field, (acceptable, why) in _REFUSED.items()
+        if getattr(request, field, None) not in (None, *acceptable)
+    ]
+    if refused:
+        raise ProblemError(NOT_SUPPORTED, "; ".join(f"{e.field}: {e.message}" for e in refused), errors=refused)
+
+
+_REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
+    "custom_categories": ((), "memories have no categories here; use metadata"),
+    "categories": ((), "memories have no categories here; filter by metadata"),
+    "custom_instructions": ((), "is not supported with one request"),
+    "agent_custom_instructions": ((), "is not supported with one request"),
+    "structured_data_schema": ((), "structured extraction is not supported"),
+    "rerank": ((False,), "there is no reranker; results are ranked already"),
+    "show_expired": ((False,), "an expired memory cannot be shown; its history can"),
+    "latest_only": ((True,), "only the latest version of a memory is found; see its history for others"),
+    "keyword_search": ((True,), "words are always searched for, beside meaning"),
+}
+# An update's own; an add takes both of them.
+_REFUSED_IN_UPDATE = {
+    "timestamp": "a memory's time cannot be changed; add it anew with another",
+    "expiration_date": "a memory's expiry cannot be changed; add it anew with another",
+}
+
+
+def updatable(request: Mem0Update) -> None:
+    """As :func:`supported`, for an update; an expiry named only to clear it counts as asked for."""
+    refused = [FieldError(field, why) for field, why in _REFUSED_IN_UPDATE.items() if field in request.model_fields_set]
+    if refused:
+        raise ProblemError(NOT_SUPPORTED, "; ".join(f"{e.field}: {e.message}" for e in refused), errors=refused)
+
+
+def ids_of(request: Mem0Add) -> dict[str, str | None]:
+    """The ids of an add. Raises an ``invalid-request`` problem for any other filter."""
+    wanted = filters.parse(request.filters)
+    if wanted.rest is not None:
+        raise invalid("filters", "must hold nothing but user_id, agent_id, app_id and run_id, each with one value")
+    return wanted.within({field: getattr(request, field) for field in filters.SCOPE_FIELDS})
+
+
+def deleted_scope(query: DeleteAllQuery) -> dict[str, str | None]:
+    """The ids that bound a deletion: all that was said was understood, or it is refused.
+
+    Raises an ``invalid-request`` problem: what is left out of a deletion's filter is deleted.
+    """
+    ids = {field: getattr(query, field) for field in filters.SCOPE_FIELDS}
+    if query.filters is not None:
+        ids = _parsed(query.filters).within(ids)
+    for field, value in ids.items():
+        if value == "*":
+            raise invalid(field, "a deletion takes no wildcard; give one id")
+    if not any(ids.values()):  # said by the request itself: what a key grants is no wish to delete it
+        raise invalid("user_id", "give at least one of user_id, agent_id, app_id and run_id")
+    return ids
+
+
+def _parsed(text: str) -> filters.Filters:
+    try:
+        raw = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise invalid("filters", "is not JSON; give the ids as parameters of their own, such as user_id") from None
+    if not isinstance(raw, dict) or not raw:
+        raise invalid("filters", "must be a JSON object with at least one id")
+    wanted = filters.parse(raw)
+    if wanted.rest is not None:
+        raise invalid("filters", "a deletion takes nothing but user_id, agent_id, app_id and run_id, each equal to one")
+    return wanted
+
+
+def wanted(request: Mem0Search | Mem0GetAll) -> filters.Filters:
+    """Everything by which a request filters, as one filter."""
+    parts = [dict(request.filters)] if request.filters else []
+    if isinstance(request, Mem0Search) and request.metadata:
+        parts.append({"metadata": {field: {"eq": value} for field, value in request.metadata.items()}})
+    if isinstance(request, Mem0GetAll):
+        bounds = (("start_date", "gte", request.start_date), ("end_date", "lte", request.end_date))
+        for field, operator, value in bounds:
+            if value is not None:
+                filters.read_time(value, field)  # so that an error names the option
+                parts.append({"created_at": {operator: value}})
+    if not parts:
+        return filters.parse(None)
+    return filters.parse(parts[0] if len(parts) == 1 else {"AND": parts})
+
+
+def happened_at(timestamp: int | None) -> datetime | None:
+    """An add's time."""
+    return None if timestamp is None else filters.read_time(timestamp, "timestamp")[0]
+
+
+def expires_at(day: date | None) -> datetime | None:
+    """The end of the last day, in UTC."""
+    if day is None:
+        return None
+    if day == date.max:
+        raise invalid("expiration_date", "is too far in the future")
+    return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
+
+
+def last_day(moment: datetime | None) -> str | None:
+    """The last day on which a memory with this expiry is remembered, as mem0 writes it."""
+    return None if moment is None else (moment.astimezone(UTC) - timedelta(microseconds=1)).date().isoformat()
+
+
+def reference(value: str | int | None) -> datetime | None:
+    """What a search takes for today."""
+    return None if value is None else filters.read_time(value, "reference_date")[0]
