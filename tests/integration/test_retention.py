@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import psycopg
 
 from memsys_api.store import retention
 
 from .conftest import Dsn, Replica
+from .support.waiting import until
 
 
 async def test_only_what_is_past_its_time_goes_and_memories_stay(api: Replica, dsn: Dsn) -> None:
@@ -25,3 +28,22 @@ async def test_only_what_is_past_its_time_goes_and_memories_stay(api: Replica, d
         assert conn.execute("SELECT key FROM idempotency").fetchall() == [("new",)]
         assert conn.execute("SELECT count(*) FROM outbox").fetchone() == (1,)
         assert conn.execute("SELECT count(*) FROM memory_versions").fetchone() == (3,)
+
+
+async def test_an_expired_memory_leaves_the_graph_and_keeps_its_history(graphed: Replica, dsn: Dsn) -> None:
+    soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    (going,) = await graphed.add("I like tea", user_id="u", expires_at=soon)
+    (staying,) = await graphed.add("I like coffee", user_id="u")
+    sink, service = graphed.sink, graphed.service
+    assert sink is not None
+    assert service.graph is not None
+    await until("both are in the graph", lambda: len(sink.live()) == 2)
+    assert await retention.expire(service.database, service.generation, ["graph"]) == 0
+    with psycopg.connect(dsn.superuser) as conn:
+        conn.execute("UPDATE memory_versions SET expires_at = now() - interval '1 s' WHERE id = %s", (going["id"],))
+    assert await retention.expire(service.database, service.generation, ["graph"]) == 1
+    assert await retention.expire(service.database, service.generation, ["graph"]) == 0
+    service.graph.dispatcher.wake()
+    await until("only the other is in the graph", lambda: {str(i) for i in sink.live()} == {staying["id"]})
+    history = (await graphed.client.get(f"/memories/{going['id']}/history")).json()
+    assert [(one["event"], one["old_memory"]) for one in history] == [("ADD", None), ("DELETE", "I like tea")]
