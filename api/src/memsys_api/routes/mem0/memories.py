@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from memsys_api import problems, schemas
 from memsys_api.model import Memory, Scope
-from memsys_api.problems import NOT_FOUND, FieldError, ProblemError, invalid
-from memsys_api.routes.common import Json, Reader, Serving, Writer, may_answer
+from memsys_api.problems import NOT_FOUND, NOT_SUPPORTED, FieldError, ProblemError, invalid
+from memsys_api.routes.common import Json, Reader, Serving, Writer, may_answer, outcome_out
 from memsys_api.routes.mem0 import options, shapes
 from memsys_api.routes.memories import IdempotencyKey
 from memsys_api.runtime import Service
@@ -32,7 +32,7 @@ async def ping(access: Reader) -> Response:
 
 @router.post(
     "/v3/memories/add/",
-    response_model=shapes.Mem0Added,
+    response_model=schemas.AddResults,
     responses=may_answer(problems.IDEMPOTENCY_CONFLICT, problems.NOT_SUPPORTED),
 )
 async def add(
@@ -40,10 +40,13 @@ async def add(
 ) -> Response:
     """Remember messages; answered when they are stored."""
     options.supported(request)
+    if request.custom_instructions is not None and serving.settings.llm_provider == "none":
+        raise ProblemError(NOT_SUPPORTED, "custom_instructions: there is no language model to follow them")
     wanted = schemas.AddRequest.model_validate(
         {
             "messages": _plain(request.messages),
             "metadata": request.metadata or {},
+            "prompt": request.custom_instructions,
             "infer": request.infer is not False,
             "timestamp": options.happened_at(request.timestamp),
             "expires_at": options.expires_at(request.expiration_date),
@@ -51,7 +54,7 @@ async def add(
     )
     scope = access.scope(**options.ids_of(request))
     outcomes = await serving.memories.add(scope, wanted, actor=access.caller.key_id, idempotency_key=idempotency_key)
-    return Json({"results": [{"id": o.id, "memory": o.text, "event": o.event, "version": o.version} for o in outcomes]})
+    return Json({"results": [outcome_out(o, scope.project) for o in outcomes]})
 
 
 @router.post("/v3/memories/", response_model=shapes.Mem0Page, responses=_UNSUPPORTED)

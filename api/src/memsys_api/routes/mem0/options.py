@@ -26,7 +26,7 @@ class Mem0Add(Scoped):
     timestamp: int | None = Field(None, description="When it happened, in Unix seconds.")
     expiration_date: date | None = Field(None, description="The last day, in UTC, on which it is remembered.")
     custom_categories: Any = None
-    custom_instructions: Any = None
+    custom_instructions: Text | None = Field(None, description="Instructions to the language model.")
     agent_custom_instructions: Any = None
     structured_data_schema: Any = None
 
@@ -129,8 +129,7 @@ def supported(request: BaseModel) -> None:
 _REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "custom_categories": ((), "memories have no categories here; use metadata"),
     "categories": ((), "memories have no categories here; filter by metadata"),
-    "custom_instructions": ((), "is not supported with one request"),
-    "agent_custom_instructions": ((), "is not supported with one request"),
+    "agent_custom_instructions": ((), "there is no such distinction here; give custom_instructions"),
     "structured_data_schema": ((), "structured extraction is not supported"),
     "rerank": ((False,), "there is no reranker; results are ranked already"),
     "show_expired": ((False,), "an expired memory cannot be shown; its history can"),

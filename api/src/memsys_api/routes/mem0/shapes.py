@@ -24,21 +24,6 @@ class Mem0Ping(BaseModel):
     user_email: str | None
 
 
-class Mem0AddedItem(BaseModel):
-    """What became of one text."""
-
-    id: UUID
-    memory: str
-    event: Literal["ADD", "UPDATE", "NONE"]
-    version: int
-
-
-class Mem0Added(BaseModel):
-    """What became of an add."""
-
-    results: list[Mem0AddedItem]
-
-
 class Mem0Memory(BaseModel):
     """A memory. There are no categories here, so the list is empty."""
 
