@@ -251,21 +251,20 @@ async def test_of_two_changes_at_once_one_supersedes_and_the_other_stands_beside
 
 
 async def test_a_slow_model_holds_up_nobody_else(thinking: Replica, llm: ScriptedLLM) -> None:
-    release = asyncio.Event()
-    llm.queue(Reply(facts("User likes green tea"), delay=2))
+    llm.queue(Reply(facts("User likes green tea"), delay=3))
     slow = asyncio.create_task(thinking.add("I like green tea", user_id="u"))
-    slow.add_done_callback(lambda _: release.set())
     await until("the model is being asked", lambda: llm.calls)
-    lag = 0.0
+    answered, lag = 0, 0.0
     loop = asyncio.get_running_loop()
-    while not release.is_set():
+    while not slow.done():
         begun = loop.time()
         await asyncio.sleep(0.01)
         lag = max(lag, loop.time() - begun)
-        if len(await texts(thinking, user_id="u")) == 0:
-            assert not slow.done()
+        await texts(thinking, user_id="u")
+        answered += 1
     assert (await slow)[0]["event"] == "ADD"
-    assert lag < 0.5
+    assert answered > 3
+    assert lag < 1.5
 
 
 async def test_what_an_inference_costs_is_measured(thinking: Replica, llm: ScriptedLLM) -> None:
