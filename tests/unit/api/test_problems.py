@@ -38,6 +38,7 @@ def test_a_problem_renders_whole(kind: problems.Kind) -> None:
 @pytest.mark.parametrize(("path", "media_type"), [
     ("/memories", "application/json"), ("/memories/x/history", "application/json"), ("/search", "application/json"),
     ("/v1/ping/", "application/json"), ("/v3/memories/add/", "application/json"),
+    ("/reset", "application/json"), ("/api/v1/webhooks/1/", "application/json"),
     ("/keys", "application/problem+json"), ("/graph/sync", "application/problem+json"),
 ])  # fmt: skip
 def test_mem0_s_paths_answer_what_its_clients_parse(path: str, media_type: str) -> None:
