@@ -47,9 +47,18 @@ async def caught_up(api: Replica) -> bool:
 
 
 def due_now(dsn: Dsn) -> None:
-    """As if the waits of all that is put off were over, and the leases of the dead too."""
+    """As if the waits of all that is put off were over, and the leases of the dead too.
+
+    What a worker holds at this moment is left alone: it shares this thread's event loop, so waiting for it would be
+    waiting for ever.
+    """
     with psycopg.connect(dsn.superuser) as conn:
-        conn.execute("UPDATE inferences SET due_at = now(), leased_until = now() - interval '1 s'")
+        conn.execute(
+            """
+            UPDATE inferences SET due_at = now(), leased_until = now() - interval '1 s'
+            WHERE (project, id) IN (SELECT project, id FROM inferences FOR UPDATE SKIP LOCKED)
+            """
+        )
 
 
 async def test_an_outage_loses_nothing_and_is_made_up_for(fleet: Fleet, llm: ScriptedLLM, dsn: Dsn) -> None:

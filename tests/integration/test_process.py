@@ -25,6 +25,7 @@ from .support.waiting import until
 def test_wrong_settings_end_it_at_once_with_all_of_them_named() -> None:
     environment = {
         "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
         "MEMSYS_PORT": "x",
         "GRAPH_STORE": "neo4j",
         "DATABASE_URL": "sqlite:///x",
