@@ -1,6 +1,7 @@
 """buildah with a store of its own in the cache, so that the user's images are neither seen nor touched."""
 
 import os
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -65,7 +66,14 @@ def export(reference: str, layout_folder: Path, name: str) -> None:
 
 def push(reference: str, destination: str, log: Path) -> None:
     """Pushes an image of the store to a registry, with the credentials of `buildah login`."""
-    run_logged([*_command(), "push", f"--signature-policy={POLICY}", reference, f"docker://{destination}"], log)
+    flags = [f"--signature-policy={POLICY}", *(["--tls-verify=false"] if is_loopback(destination) else [])]
+    run_logged([*_command(), "push", *flags, reference, f"docker://{destination}"], log)
+
+
+def is_loopback(destination: str) -> bool:
+    """Whether a registry is on this machine; such a one may speak plain HTTP, as Docker has it too."""
+    host = destination.split("/", 1)[0]
+    return re.fullmatch(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?", host) is not None
 
 
 def remove_leftovers() -> None:
