@@ -205,7 +205,8 @@ class System:
         self.wait("Ready", "True")
 
     def make_claim(self, part: str, size: str = "10Gi", storage_class: str = "fixed") -> None:
-        """Make the volume claim that the StatefulSet controller would have made, bound."""
+        """Make the volume claim that the StatefulSet controller would have made, once there is a StatefulSet; bound."""
+        self.wait_child("statefulset", part)
         name = f"data-{self.name}-{part}-0"
         self.kubectl.apply(
             {

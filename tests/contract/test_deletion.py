@@ -35,7 +35,6 @@ def collect_garbage(system: System) -> None:
 def stored(operator: Operator, system: System) -> System:
     """A ready system with volumes."""
     system.apply()
-    system.wait_child("statefulset", "postgres")
     for part in DATA:
         system.make_claim(part)
     system.make_all_ready()
