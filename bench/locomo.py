@@ -31,6 +31,7 @@ class Turn:
 @dataclass(frozen=True, slots=True)
 class Question:
     text: str
+    answer: str
     category: int
     evidence: frozenset[str]
 
@@ -43,9 +44,21 @@ class Conversation:
 
 
 def load(path: Path, *, captions: bool = False) -> list[Conversation]:
-    """Return the conversations of a file; with ``captions``, a turn that shows a picture says what is on it."""
+    """Return the conversations of a file; with ``captions``, a turn that shows a picture says what is on it.
+
+    Raises ValueError, naming what was expected, when the file is not in LoCoMo's format.
+    """
+    try:
+        return _conversations(json.loads(path.read_text(encoding="utf-8")), captions)
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{path}: expected LoCoMo's format, [{{sample_id, conversation: {{session_1, …}}, qa: […]}}] ({error!r})"
+        ) from error
+
+
+def _conversations(entries: list[dict[str, Any]], captions: bool) -> list[Conversation]:
     conversations = []
-    for entry in json.loads(path.read_text()):
+    for entry in entries:
         turns = tuple(_turns(entry["conversation"], captions))
         known = {turn.id for turn in turns}
         questions = tuple(question for raw in entry["qa"] if (question := _question(raw, known)) is not None)
@@ -67,4 +80,4 @@ def _question(raw: dict[str, Any], known: set[str]) -> Question | None:
     evidence = frozenset(turn for entry in raw["evidence"] for turn in _TURN_ID.findall(entry)) & known
     if raw["category"] not in CATEGORIES or not evidence:
         return None
-    return Question(raw["question"], raw["category"], evidence)
+    return Question(raw["question"], str(raw.get("answer", "")), raw["category"], evidence)

@@ -11,12 +11,14 @@ import asyncio
 import os
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from conversation import Conversation, Question, Turn, read
 from fastmcp import Client
 from fastmcp.client.transports import StreamableHttpTransport
+
+from bench.locomo import Conversation, Question, Turn, load
 
 OWN_CONVERSATION = Path(__file__).with_name("conversation.json")
 PROJECT = "demo"
@@ -36,7 +38,7 @@ async def remembered_turns(client: Client[Any], conversation: Conversation) -> d
     turns: dict[str, str] = {}
     cursor: str | None = None
     while True:
-        page = await call(client, "list_memories", app_id=conversation.id, limit=100, cursor=cursor)
+        page = await call(client, "list_memories", app_id=conversation.name, limit=100, cursor=cursor)
         turns |= {memory["id"]: memory["metadata"]["turn"] for memory in page["results"]}
         cursor = page.get("next_cursor")
         if not cursor:
@@ -49,9 +51,9 @@ async def push(client: Client[Any], conversation: Conversation, turn: Turn) -> s
         "add_memory",
         text=turn.text,
         speaker=turn.speaker,
-        app_id=conversation.id,
+        app_id=conversation.name,
         run_id=turn.session,
-        timestamp=turn.said_at.isoformat(),
+        timestamp=(turn.said_at + timedelta(seconds=turn.number)).isoformat(),
         metadata={"turn": turn.id},
     )
     return str(answer["results"][0]["id"])
@@ -61,7 +63,7 @@ async def wait_for_graph(client: Client[Any], question: Question, conversation: 
     """The graph follows a moment after the acknowledgement; ask until it contributes, or say that it did not."""
     deadline = time.monotonic() + GRAPH_WAIT_SECONDS
     while time.monotonic() < deadline:
-        answer = await call(client, "search_memories", query=question.text, app_id=conversation.id)
+        answer = await call(client, "search_memories", query=question.text, app_id=conversation.name)
         if any("graph" in result["source"] for result in answer["results"]):
             return
         await asyncio.sleep(0.5)
@@ -73,7 +75,7 @@ async def converse(conversation: Conversation, url: str, key: str) -> None:
     async with Client(transport) as client:
         turns = await remembered_turns(client, conversation)
         missing = [turn for turn in conversation.turns if turn.id not in set(turns.values())]
-        print(f"conversation {conversation.id}: {len(conversation.turns)} turns, {len(turns)} already remembered")
+        print(f"conversation {conversation.name}: {len(conversation.turns)} turns, {len(turns)} already remembered")
         began = time.monotonic()
         for number, turn in enumerate(missing, 1):
             turns[await push(client, conversation, turn)] = turn.id
@@ -87,7 +89,7 @@ async def converse(conversation: Conversation, url: str, key: str) -> None:
         recalls: list[float] = []
         for number, question in enumerate(conversation.questions):
             answer = await call(
-                client, "search_memories", query=question.text, app_id=conversation.id, limit=RECALL_DEPTH
+                client, "search_memories", query=question.text, app_id=conversation.name, limit=RECALL_DEPTH
             )
             found = {turns.get(result["id"]) for result in answer["results"]}
             recalls.append(len(question.evidence & found) / len(question.evidence))
@@ -119,7 +121,7 @@ def main() -> int:
         )
         return 2
     try:
-        conversations = read(options.data)
+        conversations = load(options.data)
     except (OSError, ValueError) as error:
         print(f"--data: {error}", file=sys.stderr)
         return 2

@@ -69,6 +69,10 @@ class Added(Wire):
     event: Literal["ADD", "UPDATE", "DELETE", "NONE"]
     project: str | None = None
     version: int = 1
+    previous_memory: str | None = None
+    """With UPDATE: the text that was superseded."""
+    inference: Literal["pending", "failed"] | None = None
+    """Stored as it was said: the language model is away and comes back to it, or cannot read it."""
 
 
 class AddResults(Wire):
