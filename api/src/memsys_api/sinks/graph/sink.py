@@ -46,10 +46,14 @@ class Neo4jSink:
         )
 
     async def prepare(self) -> None:
-        """Create constraints and indexes and wait until they are online; idempotent."""
+        """Create constraints and indexes, wait until they are online, and have the searches' question planned.
+
+        Idempotent. Planning it takes a cold Neo4j longer than a search waits.
+        """
         async with self._answering("prepare", APPLY_SECONDS):
             for statement in (*cypher.SCHEMA, cypher.AWAIT_INDEXES):
                 await self._driver.execute_query(statement)
+        await self._ask(Scope(project=""), [""], limit=1)
 
     async def apply(self, records: Sequence[SinkRecord]) -> dict[UUID, str]:
         """Apply in one transaction. What is older than the graph is left out; the same version is written anew.
