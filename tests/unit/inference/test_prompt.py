@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memsys_api.inference.answers import moment, raw_facts
-from memsys_api.inference.mem0_import import extraction_prompts
 from memsys_api.inference.prompt import (
     ANSWER_FORM,
     LONGEST_CONTEXT,
@@ -20,6 +19,7 @@ from memsys_api.inference.prompt import (
 )
 from memsys_api.inference.tolerant_json import loads
 from memsys_api.inference.types import Message
+from memsys_api.mem0_import import extraction_prompts
 from memsys_api.model import Memory, Scope
 
 BASE, OF_AGENTS = extraction_prompts()

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from memsys_api.embedding.mem0_import import embedder_factory
 from memsys_api.embedding.provider_errors import translate
 from memsys_api.embedding.provider_settings import ProviderSettings, mem0_config
+from memsys_api.mem0_import import embedder_factory
 from memsys_api.ports import EmbedderRejected, Vectors
 
 THREADS = 8  # calls under way at once; more only queue at the provider

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from memsys_api.inference.mem0_import import llm_factory
 from memsys_api.inference.provider_errors import detail, refused_parameter, translate
 from memsys_api.inference.provider_settings import ProviderSettings, mem0_config, ollama_options, prompt_room
 from memsys_api.inference.types import InferenceRejected, InferenceUnavailable, Usage
 from memsys_api.inference.usage import estimate, read_usage, was_cut_off
+from memsys_api.mem0_import import llm_factory
 
 JSON_MODE = {"type": "json_object"}
 

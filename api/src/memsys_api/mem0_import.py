@@ -1,4 +1,4 @@
-"""The only door to mem0 for inference: it phones home and makes folders at import unless told otherwise before."""
+"""The only door to mem0, which phones home and makes folders at import unless told otherwise before."""
 
 from __future__ import annotations
 
@@ -8,10 +8,18 @@ from pathlib import Path
 from typing import Any
 
 
+def embedder_factory() -> Any:
+    """Return mem0's ``EmbedderFactory``, imported with telemetry off and its folder under the temporary directory."""
+    _silence()
+    from mem0.utils.factory import EmbedderFactory  # type: ignore[import-untyped]
+
+    return EmbedderFactory
+
+
 def llm_factory() -> Any:
     """Return mem0's ``LlmFactory``, imported with telemetry off and its folder under the temporary directory."""
     _silence()
-    from mem0.utils.factory import LlmFactory  # type: ignore[import-untyped]
+    from mem0.utils.factory import LlmFactory
 
     return LlmFactory
 
