@@ -117,7 +117,7 @@ def test_different_repositories_have_different_projects(left: str, right: str):
     [
         ("file:///home/me/shop", "shop"),
         ("file:///home/me/shop/", "shop"),
-        ("file:///C:/work/Shop", "shop"),
+        ("file:///C:/src/Shop", "shop"),
         ("file:///", None),
         ("vscode-remote://ssh/srv/shop", "shop"),
     ],
