@@ -1,0 +1,69 @@
+"""Fields that many requests share: what may be stored, and mem0's four ids."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+MAX_TEXT = 32_000
+MAX_MESSAGES = 500
+MAX_RESULTS = 1_000
+
+
+def storable(value: str) -> str:
+    if "\x00" in value:
+        raise ValueError("must not contain the NUL character")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError("must be valid Unicode, without lone surrogates") from None
+    return value
+
+
+def _no_blank(value: str) -> str:
+    if not value.strip():
+        raise ValueError("must not be blank")
+    return value
+
+
+def _storable_tree(value: dict[str, Any]) -> dict[str, Any]:
+    """Metadata is stored as jsonb, which has no NUL."""
+    pending: list[tuple[Any, int]] = [(value, 0)]
+    while pending:
+        item, depth = pending.pop()
+        if depth > 32:
+            raise ValueError("must not be nested deeper than 32 levels")
+        if isinstance(item, str):
+            storable(item)
+        elif isinstance(item, dict):
+            pending.extend((part, depth + 1) for pair in item.items() for part in pair)
+        elif isinstance(item, list):
+            pending.extend((part, depth + 1) for part in item)
+        elif isinstance(item, int) and abs(item) >= 2**63:
+            raise ValueError("must not hold integers beyond 64 bits")
+        elif isinstance(item, float) and not math.isfinite(item):
+            raise ValueError("must not hold NaN or infinite numbers")
+    return value
+
+
+Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(storable), AfterValidator(_no_blank)]
+ScopeId = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(storable), AfterValidator(_no_blank)]
+Metadata = Annotated[dict[str, Any], AfterValidator(_storable_tree)]
+
+
+class Body(BaseModel):
+    """Base of every request body."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Scoped(Body):
+    """mem0's four ids, all optional."""
+
+    user_id: ScopeId | None = Field(None, description="Whom the memory is about.")
+    agent_id: ScopeId | None = Field(None, description="Which agent keeps it.")
+    app_id: ScopeId | None = Field(None, description="Which application it belongs to.")
+    run_id: ScopeId | None = Field(None, description="Which conversation or session it was said in.")

@@ -1,0 +1,151 @@
+"""Memories on the wire: adding, changing, reading them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Discriminator, Field, Tag, model_validator
+
+from memsys_api.schemas.fields import MAX_MESSAGES, Body, Metadata, Scoped, ScopeId, Text, storable
+
+
+class Message(Body):
+    """One turn of a conversation."""
+
+    role: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(storable)]
+    content: Text
+    name: ScopeId | None = Field(None, description="Who speaks.")
+
+
+# Told apart by what was sent, so that an error names the field inside the one that was meant.
+Turns = Annotated[
+    Annotated[list[Message], Tag("<turns>")] | Annotated[Text, Tag("<text>")],
+    Discriminator(lambda value: "<text>" if isinstance(value, str) else "<turns>"),
+]
+
+
+class AddRequest(Scoped):
+    """What to remember: `messages` (turns, or one string), or `text`."""
+
+    messages: Turns | None = Field(None, description="Turns of a conversation, or one text.")
+    text: Text | None = Field(None, description="One text; the same as `messages` with one string.")
+    metadata: Metadata = Field(default_factory=dict, description="Anything to keep with each memory, and filter by.")
+    infer: bool = Field(
+        True,
+        description="Have a language model pick out what is worth keeping: new facts are added, what they contradict "
+        "is superseded, what is known already is answered `NONE`. With `false`, or where the server has no model, "
+        "every message is stored verbatim, never merged and never dropped.",
+    )
+    prompt: Text | None = Field(None, description="Instructions to the language model on what to pick out.")
+    includes: Text | None = Field(None, description="What the language model is to look for above all.")
+    excludes: Text | None = Field(None, description="What the language model is to leave out.")
+    timestamp: AwareDatetime | None = Field(
+        None, description="When it happened, with an offset; by default the time of the request."
+    )
+    expires_at: AwareDatetime | None = Field(None, description="When it is to be forgotten.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> AddRequest:
+        if (self.messages is None) == (self.text is None):
+            raise ValueError("give exactly one of messages and text")
+        if isinstance(self.messages, list) and not 1 <= len(self.messages) <= MAX_MESSAGES:
+            raise ValueError(f"messages must hold 1 to {MAX_MESSAGES} messages")
+        return self
+
+    def turns(self) -> list[Message]:
+        """The messages to remember; a system message is an instruction, not a memory."""
+        if isinstance(self.messages, list):
+            return [m for m in self.messages if m.role != "system"]
+        content = self.messages if self.messages is not None else self.text
+        assert content is not None  # held by _one_source
+        return [Message.model_construct(role="user", content=content, name=None)]
+
+
+class UpdateRequest(Body):
+    """A memory's new text and metadata; what is left out stays."""
+
+    text: Text | None = None
+    data: Text | None = Field(None, description="mem0's other name for `text`.")
+    metadata: Metadata | None = Field(None, description="Replaces the metadata as a whole.")
+    version: int | None = Field(None, ge=1, description="The version this change is made to; another is answered 409.")
+
+    @model_validator(mode="after")
+    def _something(self) -> UpdateRequest:
+        if self.text is not None and self.data is not None and self.text != self.data:
+            raise ValueError("text and data are two names of one thing; give one")
+        if self.text is None and self.data is None and self.metadata is None:
+            raise ValueError("give text, metadata or both")
+        return self
+
+
+class MemoryOut(BaseModel):
+    """A memory."""
+
+    id: UUID
+    memory: str
+    hash: str
+    metadata: dict[str, Any]
+    user_id: str | None
+    agent_id: str | None
+    app_id: str | None
+    run_id: str | None
+    project: str
+    version: int
+    event_time: datetime
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime | None
+
+
+class MemoryPage(BaseModel):
+    """Memories, newest first. `next_cursor` is null on the last page."""
+
+    results: list[MemoryOut]
+    next_cursor: str | None
+
+
+class Added(BaseModel):
+    """What became of one text."""
+
+    id: UUID
+    memory: str
+    event: Literal["ADD", "UPDATE", "NONE"] = Field(
+        description="ADD: a new memory. UPDATE: a new version that supersedes the one before. NONE: known already."
+    )
+    project: str
+    version: int
+    previous_memory: str | None = Field(None, description="With UPDATE: the text that is superseded.")
+    inference: Literal["pending", "failed"] | None = Field(
+        None,
+        description="Stored as it was said. pending: the language model is away, and what it finds later takes this "
+        "memory's place; failed: it cannot read this.",
+    )
+
+
+class AddResults(BaseModel):
+    """What became of an add, in the order of its messages, or of the facts that were found in them."""
+
+    results: list[Added]
+
+
+class HistoryItem(BaseModel):
+    """One change of a memory."""
+
+    id: str
+    memory_id: UUID
+    version: int
+    event: Literal["ADD", "UPDATE", "DELETE"]
+    old_memory: str | None
+    new_memory: str | None
+    created_at: datetime
+    updated_at: datetime
+    is_deleted: bool
+
+
+class Deleted(BaseModel):
+    """What a deletion removed."""
+
+    message: str
+    deleted: int

@@ -1,0 +1,40 @@
+"""Questions and what answers them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, Field
+
+from memsys_api.schemas.fields import MAX_RESULTS, Metadata, Scoped, Text
+from memsys_api.schemas.memories import MemoryOut
+
+
+class SearchRequest(Scoped):
+    """A question, and where to look."""
+
+    query: Text
+    filters: Metadata | None = Field(
+        None,
+        description="Only memories for which all of these hold: one of the four ids, `created_at`, `updated_at` or a "
+        "metadata field, equal to a value or compared by eq, ne, gt, gte, lt, lte, in, nin, contains, icontains; "
+        "`*` is any value; AND, OR and NOT take lists of filters.",
+    )
+    top_k: int = Field(10, ge=1, le=MAX_RESULTS, description="How many results at most.")
+    threshold: float | None = Field(None, ge=0, le=1, description="Leave out results that score less.")
+    explain: bool = Field(False, description="Whether to say what each score is made of.")
+    as_of: AwareDatetime | None = Field(None, description="Search what was known at this moment.")
+
+
+class Hit(MemoryOut):
+    """A memory that answers a query."""
+
+    score: float = Field(description="0 to 1, comparable within one answer.")
+    source: list[Literal["vector", "text", "graph"]] = Field(description="What found it.")
+    score_parts: dict[str, float] | None = Field(None, description="What the score is made of; with `explain`.")
+
+
+class SearchResults(BaseModel):
+    """What answers a query, best first."""
+
+    results: list[Hit]
