@@ -150,7 +150,7 @@ async def test_an_unknown_provider_and_a_missing_package() -> None:
     with pytest.raises(EmbedderRejected, match="nonsense"):
         await ProviderEmbedder.connect(ProviderSettings("nonsense"))
     with pytest.raises(EmbedderRejected, match="not installed"):
-        await ProviderEmbedder.connect(ProviderSettings("together", "m", api_key="k"))
+        await ProviderEmbedder.connect(ProviderSettings("vertexai", "m"))
 
 
 def test_dimensions_are_asked_for_only_where_models_offer_them() -> None:
