@@ -4,6 +4,7 @@ from memsys._version import __version__
 from memsys.aio import AsyncClient
 from memsys.breaker import CircuitBreaker
 from memsys.client import Client
+from memsys.delegation import Delegation
 from memsys.errors import (
     CircuitOpen,
     Conflict,
@@ -46,6 +47,7 @@ __all__ = [
     "CircuitOpen",
     "Client",
     "Conflict",
+    "Delegation",
     "FieldError",
     "Forbidden",
     "Found",

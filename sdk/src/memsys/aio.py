@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -12,6 +13,7 @@ import httpx
 
 from memsys import operations, wire
 from memsys.breaker import CircuitBreaker
+from memsys.delegation import Delegation
 from memsys.exchange import Attempt, Options, Outcome, exchange
 from memsys.models import (
     AddResults,
@@ -66,18 +68,23 @@ class AsyncClient:
         key: str | None = None,
         project: str | None = None,
         request_id: str | None = None,
+        delegation: Delegation | None = None,
+        traceparent: str | None = None,
         timeout: float | None = None,
         budget: float | None = None,
         breaker: CircuitBreaker | None = None,
     ) -> Self:
         """The same client and connections with other options; ``None`` leaves one as it was.
 
+        With a ``delegation`` the key is used on behalf of somebody else, and reaches no further than that says.
         A ``breaker`` of its own keeps calls with a tighter time-out from opening the circuit for the others.
         """
         given = {
             "key": key,
             "project": project,
             "request_id": request_id,
+            "delegation": delegation,
+            "traceparent": traceparent,
             "timeout": timeout,
             "budget": budget,
         }
@@ -281,6 +288,6 @@ class AsyncClient:
         try:
             # httpx limits each read; this limits the attempt, so that a trickle of bytes cannot stretch it.
             async with asyncio.timeout(seconds):
-                return await self._http.request(**arguments, timeout=limit)
+                return await self._http.request(**wire.signed(arguments, self._options, time.time()), timeout=limit)
         except (httpx.TransportError, TimeoutError) as error:
             return error

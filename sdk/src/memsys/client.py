@@ -12,6 +12,7 @@ import httpx
 
 from memsys import operations, wire
 from memsys.breaker import CircuitBreaker
+from memsys.delegation import Delegation
 from memsys.exchange import Attempt, Options, Outcome, exchange
 from memsys.models import (
     AddResults,
@@ -68,18 +69,23 @@ class Client:
         key: str | None = None,
         project: str | None = None,
         request_id: str | None = None,
+        delegation: Delegation | None = None,
+        traceparent: str | None = None,
         timeout: float | None = None,
         budget: float | None = None,
         breaker: CircuitBreaker | None = None,
     ) -> Self:
         """The same client and connections with other options; ``None`` leaves one as it was.
 
+        With a ``delegation`` the key is used on behalf of somebody else, and reaches no further than that says.
         A ``breaker`` of its own keeps calls with a tighter time-out from opening the circuit for the others.
         """
         given = {
             "key": key,
             "project": project,
             "request_id": request_id,
+            "delegation": delegation,
+            "traceparent": traceparent,
             "timeout": timeout,
             "budget": budget,
         }
@@ -279,6 +285,6 @@ class Client:
     def _attempt(self, arguments: dict[str, Any], seconds: float) -> httpx.Response | httpx.TransportError:
         limit = wire.attempt_timeout(seconds, self._connect_timeout)
         try:
-            return self._http.request(**arguments, timeout=limit)
+            return self._http.request(**wire.signed(arguments, self._options, time.time()), timeout=limit)
         except httpx.TransportError as error:
             return error

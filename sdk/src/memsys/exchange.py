@@ -15,6 +15,7 @@ from typing import TypeVar
 import httpx
 
 from memsys.breaker import CircuitBreaker
+from memsys.delegation import Delegation
 from memsys.errors import CircuitOpen, Unreachable, problem
 from memsys.operations import Call
 from memsys.retry import RETRYABLE_STATUSES, RetryPolicy, parse_retry_after
@@ -34,12 +35,16 @@ class Options:
     key: str | None = None
     project: str | None = None
     request_id: str | None = None
+    delegation: Delegation | None = None
+    """For whom the call is made, where not for the key's own holder."""
+    traceparent: str | None = None
+    """The span that the call belongs to, as W3C Trace Context writes it."""
     timeout: float = 10.0
     """How long one attempt may take."""
     budget: float = 30.0
     """How long the call may take with all its attempts and pauses."""
 
-    def with_changes(self, **changes: str | float | None) -> Options:
+    def with_changes(self, **changes: str | float | Delegation | None) -> Options:
         """A copy with the given fields replaced."""
         return replace(self, **changes)  # type: ignore[arg-type]
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from memsys import delegation
 from memsys._version import __version__
 from memsys.exchange import Options
 from memsys.operations import Call
@@ -41,6 +42,8 @@ def request_arguments(call: Call[Any], options: Options) -> dict[str, Any]:
         headers["Authorization"] = f"Bearer {options.key}"
     if options.project is not None:
         headers["X-Memsys-Project"] = options.project
+    if options.traceparent is not None:
+        headers["traceparent"] = options.traceparent
     if call.body is not None:
         headers["Content-Type"] = "application/json"
     return {
@@ -50,6 +53,16 @@ def request_arguments(call: Call[Any], options: Options) -> dict[str, Any]:
         "content": call.body,
         "headers": headers,
     }
+
+
+def signed(arguments: dict[str, Any], options: Options, now: float) -> dict[str, Any]:
+    """The arguments for an attempt that begins ``now``: a signed scope is short-lived, so each attempt gets its own."""
+    if options.delegation is None:
+        return arguments
+    if options.key is None:
+        raise ValueError("a delegation narrows a key; give the key too")
+    scope = {delegation.HEADER: options.delegation.sign(options.key, now)}
+    return {**arguments, "headers": {**arguments["headers"], **scope}}
 
 
 def attempt_timeout(seconds: float, connect: float) -> httpx.Timeout:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from memsys_api.access import secrets
 from memsys_api.access.grants import DEFAULT_PROJECT, Caller
+from memsys_api.access.narrowing import HEADER, narrowed
 from memsys_api.problems import UNAUTHENTICATED, ProblemError
 from memsys_api.store import keys
 from memsys_api.store.database import Database
@@ -29,12 +30,19 @@ class Guard:
         self._cache: OrderedDict[str, tuple[float, keys.StoredKey | None]] = OrderedDict()
 
     async def caller(self, request: Request) -> Caller:
-        """Who asks. Raises an ``unauthenticated`` problem, the same for every kind of wrong key."""
+        """Who asks, and no further than a signed scope allows.
+
+        Raises an ``unauthenticated`` problem, the same for every kind of wrong key; for a scope see ``narrowing``.
+        """
         given = presented_key(request)
         if given is None:
             raise ProblemError(
                 UNAUTHENTICATED, "give an API key: Authorization: Bearer <key>, Authorization: Token <key> or X-API-Key"
             )
+        return narrowed(await self._known(given), request.headers.getlist(HEADER), given, time.time())
+
+    async def _known(self, given: str) -> Caller:
+        """The caller of a key, as the key grants."""
         if secrets.same(given, self._admin_key):
             return self._admin
         parts = secrets.parse(given)
