@@ -19,7 +19,7 @@ from .conftest import Dsn, Replica
 
 TENANT_TABLES = (
     "memory_versions", "embeddings_1", "entities", "mentions", "relations", "merges", "outbox", "idempotency", "audit",
-    "inference_requests",
+    "inference_requests", "policies", "llm_usage",
 )  # fmt: skip
 
 

@@ -35,6 +35,7 @@ NOT_FOUND = Kind("not-found", 404, "There is no such thing")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The method is not allowed here")
 CONFLICT = Kind("version-conflict", 409, "The memory was changed meanwhile")
 IDEMPOTENCY_CONFLICT = Kind("idempotency-conflict", 409, "The idempotency key was used for another request")
+KEY_CONFLICT = Kind("key-conflict", 409, "The key's state does not allow this")
 TOO_LARGE = Kind("too-large", 413, "The request is too large")
 EMBEDDER_REJECTED = Kind("embedder-rejected", 502, "The embedding provider refused the call")
 NOT_READY = Kind("not-ready", 503, "The service is starting")
@@ -44,7 +45,7 @@ INTERNAL = Kind("internal", 500, "Something went wrong inside the service")
 
 KINDS = (
     INVALID_REQUEST, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, METHOD_NOT_ALLOWED, CONFLICT, IDEMPOTENCY_CONFLICT,
-    TOO_LARGE, NOT_SUPPORTED, EMBEDDER_REJECTED, NOT_READY, UNAVAILABLE, INTERNAL,
+    KEY_CONFLICT, TOO_LARGE, NOT_SUPPORTED, EMBEDDER_REJECTED, NOT_READY, UNAVAILABLE, INTERNAL,
 )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from memsys_api import embedding, inference, metrics, retrieval
 from memsys_api.access.guard import Guard
+from memsys_api.access.policies import Policies
 from memsys_api.backfill.worker import Backfill
 from memsys_api.inference import InferenceRejected, Inferrer
 from memsys_api.inferring import Inferring
@@ -49,6 +50,7 @@ class Service:
     generation: generations.Generation
     embedder: Embedder
     guard: Guard
+    policies: Policies
     memories: Memories
     searcher: Searcher
     graph: Graph | None
@@ -205,6 +207,7 @@ class Runtime:
             generation=generation,
             embedder=embedder,
             guard=Guard(database, settings.admin_key.get_secret_value()),
+            policies=Policies(database, settings),
             memories=Memories(database, generation, embedder, sinks, wake, inferring),
             searcher=Searcher(
                 database,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from memsys_api.model import Scope
 from memsys_api.problems import FORBIDDEN, FieldError, ProblemError, invalid
+from memsys_api.store.keys import Grant
 
 Right = Literal["read", "write", "admin"]
 
@@ -15,6 +17,7 @@ DEFAULT_PROJECT = "default"
 PROJECT_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,98}[a-z0-9])?")
 PROJECT_FORM = "1 to 100 of a-z, 0-9, '.', '_', '-', beginning and ending with a letter or digit"
 PROJECT_HEADER = "X-Memsys-Project"
+SCOPE_IDS = ("user_id", "agent_id", "app_id", "run_id")
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,10 @@ class Caller:
     rights: frozenset[str]
     user_id: str | None = None
     agent_id: str | None = None
+    app_id: str | None = None
+    run_id: str | None = None
+    expires_at: datetime | None = None
+    requests_per_minute: int | None = None
 
 
 @dataclass(frozen=True)
@@ -56,8 +63,8 @@ class Access:
             self.project,
             _narrow("user_id", user_id, self.caller.user_id),
             _narrow("agent_id", agent_id, self.caller.agent_id),
-            app_id,
-            run_id,
+            _narrow("app_id", app_id, self.caller.app_id),
+            _narrow("run_id", run_id, self.caller.run_id),
         )
 
 
@@ -91,3 +98,24 @@ def enter(caller: Caller, asked: str | None, right: Right) -> Access:
     if right not in caller.rights:
         raise ProblemError(FORBIDDEN, f"the key has no {right} right")
     return Access(caller, project, named=asked is not None)
+
+
+def beyond(caller: Caller, grant: Grant) -> list[FieldError]:
+    """What a key would grant beyond the caller's own key, by field; nothing: the caller may make it and hold it."""
+    if caller.projects is None:
+        return []
+    found = []
+    if not caller.projects.issuperset(grant.projects):
+        found.append(FieldError("projects", "must be among the caller's own"))
+    for field in SCOPE_IDS:
+        granted = getattr(caller, field)
+        if granted is not None and getattr(grant, field) != granted:
+            found.append(FieldError(field, "is outside the caller's own scope"))
+    if not caller.rights.issuperset(grant.rights):
+        found.append(FieldError("rights", "must be among the caller's own"))
+    if caller.expires_at is not None and (grant.expires_at is None or grant.expires_at > caller.expires_at):
+        found.append(FieldError("expires_at", "must not be later than the caller's own"))
+    limit = caller.requests_per_minute
+    if limit is not None and (grant.requests_per_minute is None or grant.requests_per_minute > limit):
+        found.append(FieldError("requests_per_minute", "must not be more than the caller's own"))
+    return found

@@ -47,19 +47,9 @@ class Guard:
             return self._admin
         parts = secrets.parse(given)
         stored = await self._find(parts.id) if parts else None
-        if parts is None or stored is None or not secrets.same(secrets.digest(parts.secret), stored.secret_hash):
+        if parts is None or stored is None or not _opens(stored, parts.secret, datetime.now(UTC)):
             raise ProblemError(UNAUTHENTICATED, "the API key is not valid")
-        if stored.revoked_at is not None or (stored.expires_at and stored.expires_at <= datetime.now(UTC)):
-            raise ProblemError(UNAUTHENTICATED, "the API key is not valid")
-        return Caller(
-            stored.name,
-            stored.id,
-            frozenset(stored.projects),
-            stored.default_project,
-            frozenset(stored.rights),
-            stored.user_id,
-            stored.agent_id,
-        )
+        return _caller(stored)
 
     def forget(self, key_id: str) -> None:
         """Look a key up afresh; for the replica that just changed it."""
@@ -75,6 +65,30 @@ class Guard:
         if len(self._cache) > _REMEMBERED:
             self._cache.popitem(last=False)
         return stored
+
+
+def _opens(key: keys.StoredKey, secret: str, now: datetime) -> bool:
+    """Whether the secret is one of the key's, and both are still accepted."""
+    digest = secrets.digest(secret)
+    known = [s for s in key.secrets if secrets.same(digest, s.sha256)]
+    return key.live(now) and any(s.expires_at is None or s.expires_at > now for s in known)
+
+
+def _caller(key: keys.StoredKey) -> Caller:
+    grant = key.grant
+    return Caller(
+        name=grant.name,
+        key_id=key.id,
+        projects=frozenset(grant.projects),
+        default_project=grant.default_project,
+        rights=frozenset(grant.rights),
+        user_id=grant.user_id,
+        agent_id=grant.agent_id,
+        app_id=grant.app_id,
+        run_id=grant.run_id,
+        expires_at=grant.expires_at,
+        requests_per_minute=grant.requests_per_minute,
+    )
 
 
 def presented_key(request: Request) -> str | None:

@@ -1,0 +1,53 @@
+"""A project's policy on the wire."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from memsys_api.schemas.fields import Body
+
+Quarantine = Literal["off", "flag", "hold", "refuse"]
+_MOST = 2**53
+
+
+class PolicyDocument(Body):
+    """What a project sets for itself; null leaves it to the server."""
+
+    quarantine: Quarantine | None = Field(
+        None, description="What becomes of a write that looks like a secret or like an instruction planted for later."
+    )
+    llm_tokens_per_day: int | None = Field(
+        None,
+        ge=0,
+        le=_MOST,
+        description="Tokens of the language model a day (UTC); past them adds are stored as they were said. "
+        "Only the server's admin key may change it.",
+    )
+    requests_per_minute: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Requests a minute of each key that has no limit of its own. Only the server's admin key may "
+        "change it.",
+    )
+
+
+class PolicyInForce(BaseModel):
+    """What holds, with the server's defaults where the project says nothing. A limit of null is none."""
+
+    quarantine: Quarantine
+    llm_tokens_per_day: int | None
+    requests_per_minute: int | None
+
+
+class PolicyOut(BaseModel):
+    """A project's policy."""
+
+    project: str
+    policy: PolicyDocument
+    in_force: PolicyInForce
+    updated_at: datetime | None = Field(description="Null where it was never set.")
+    updated_by: str | None = Field(description="The id of the key that set it.")
