@@ -78,7 +78,7 @@ expose: ## 127.0.0.1 ports that lead to the API and the MCP server
 
 ##@ Test
 .PHONY: test
-test: lint build test-unit test-contract test-integration test-e2e ## every tier, one after the other
+test: lint build test-unit test-contract test-integration test-faults test-e2e ## every tier, one after the other
 	@echo "every tier passed"
 
 .PHONY: lint
@@ -100,6 +100,14 @@ test-contract: $(VENV_STAMP) ## the CRD and the operator against a real apiserve
 .PHONY: test-integration
 test-integration: $(VENV_STAMP) $(MODEL) ## API and MCP server against real PostgreSQL and Neo4j
 	@$(PYTEST) tests/integration -n auto --dist loadgroup $(TESTS)
+
+.PHONY: test-faults
+test-faults: $(VENV_STAMP) $(MODEL) ## servers killed, stopped, cut off and out of disk under load; as root, within 8 minutes
+	@$(PYTEST) tests/faults -s $(TESTS)
+
+.PHONY: soak
+soak: $(VENV_STAMP) $(MODEL) ## 10 minutes of load and faults; MEMSYS_FAULTS_SEED repeats a run
+	@MEMSYS_FAULTS_SECONDS=600 $(PYTEST) tests/faults/test_load_and_faults.py -s $(TESTS)
 
 .PHONY: test-e2e
 test-e2e: $(VENV_STAMP) build ## a real cluster of its own (memsys-test), from `make up` to uninstall

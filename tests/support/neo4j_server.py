@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -24,19 +24,25 @@ STOP_SECONDS = 30.0
 
 
 class Neo4jServer:
-    """One server process with its data in ``folder``. It can be stopped, killed and started again on the same ports."""
+    """One server process with its data in ``folder``. It can be stopped, killed and started again on the same ports.
 
-    def __init__(self, folder: Path, lib: Path) -> None:
-        self.user, self.password = "neo4j", secrets.token_urlsafe(16)
+    ``enter`` is called in the new process, for example to enter a network namespace that has the ``address``.
+    """
+
+    def __init__(
+        self, folder: Path, lib: Path, *, address: str = "127.0.0.1", enter: Callable[[], None] | None = None
+    ) -> None:
+        self.address, self._enter = address, enter
+        self.user, self.password = "neo4j", secrets.token_hex(16)
         self.bolt_port, self.http_port = free_port(), free_port()
         self._folder, self._lib = folder, lib
         self._process: subprocess.Popen[bytes] | None = None
         for name in ("conf", "data", "logs", "run", "plugins", "import", "licenses"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / "conf" / "neo4j.conf").write_text(
-            f"""server.default_listen_address=127.0.0.1
-server.bolt.listen_address=127.0.0.1:{self.bolt_port}
-server.http.listen_address=127.0.0.1:{self.http_port}
+            f"""server.default_listen_address={address}
+server.bolt.listen_address={address}:{self.bolt_port}
+server.http.listen_address={address}:{self.http_port}
 server.memory.heap.initial_size=256m
 server.memory.heap.max_size=512m
 server.memory.pagecache.size=64m
@@ -47,7 +53,12 @@ dbms.usage_report.enabled=false
 
     @property
     def uri(self) -> str:
-        return f"bolt://127.0.0.1:{self.bolt_port}"
+        return f"bolt://{self.address}:{self.bolt_port}"
+
+    @property
+    def running(self) -> bool:
+        """Whether its process is there, answering or not."""
+        return self._process is not None and self._process.poll() is None
 
     def __enter__(self) -> Self:
         self.start()
@@ -67,10 +78,11 @@ dbms.usage_report.enabled=false
             stderr=subprocess.STDOUT,
             env=self._environment(),
             start_new_session=True,  # the launcher starts a second JVM: both end together
+            preexec_fn=self._enter,
         )
         log.close()
         deadline = time.monotonic() + START_SECONDS
-        while not _answers(self.bolt_port):
+        while not _answers(self.address, self.bolt_port):
             if self._process.poll() is not None:
                 raise RuntimeError(f"Neo4j ended with code {self._process.returncode}:\n{self._console()}")
             if time.monotonic() > deadline:
@@ -158,10 +170,10 @@ def free_port() -> int:
         return port
 
 
-def _answers(port: int) -> bool:
+def _answers(address: str, port: int) -> bool:
     """Whether Bolt's handshake is answered: the port is open a while before."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+        with socket.create_connection((address, port), timeout=1) as connection:
             connection.settimeout(2)
             connection.sendall(bytes.fromhex("6060b017 00000005 00000004 00000000 00000000".replace(" ", "")))
             return len(connection.recv(4)) == 4
