@@ -31,6 +31,7 @@ ROUTES = [
     ("POST", "/graph/sync", None),
     ("GET", "/graph/status", None),
     ("GET", "/graph/drift", None),
+    ("GET", "/audit", None),
     ("GET", "/info", None),
     ("GET", "/v1/ping/", None),
     ("POST", "/v3/memories/add/", {"messages": "x"}),

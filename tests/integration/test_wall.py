@@ -19,7 +19,7 @@ from .conftest import Dsn, Replica
 
 TENANT_TABLES = (
     "memory_versions", "embeddings_1", "entities", "mentions", "relations", "merges", "outbox", "idempotency", "audit",
-    "inference_requests", "policies", "llm_usage",
+    "inference_requests", "policies", "llm_usage", "erased", "held",
 )  # fmt: skip
 
 
@@ -55,7 +55,8 @@ def test_every_table_with_a_project_is_walled_or_known_not_to_be(dsn: Dsn, api: 
             )
         }
     assert walled == set(TENANT_TABLES)
-    assert with_project - walled == {"deliveries", "inferences"}  # the queues: ids alone, served across projects
+    # The queues: ids alone, served across projects.
+    assert with_project - walled == {"deliveries", "inferences", "erasures"}
     assert {leading[table] for table in with_project} == {"project"}
 
 

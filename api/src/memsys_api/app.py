@@ -16,7 +16,16 @@ from memsys_api import __version__, openapi, problems
 from memsys_api.middleware import Envelope
 from memsys_api.ports import EmbedderRejected, EmbedderUnavailable
 from memsys_api.problems import FieldError, ProblemError, render
-from memsys_api.routes import graph, keys, mem0, memories, policy, search, system
+from memsys_api.routes import (
+    audit,
+    graph,
+    keys,
+    mem0,
+    memories,
+    policy,
+    search,
+    system,
+)
 from memsys_api.runtime import Makers, Runtime
 from memsys_api.settings import Settings
 from memsys_api.store.database import DatabaseUnavailable, StatementTimeout
@@ -45,7 +54,16 @@ def create(settings: Settings, makers: Makers | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.runtime = runtime
-    for module in (memories, search, keys, policy, graph, mem0, system):
+    for module in (
+        memories,
+        search,
+        keys,
+        policy,
+        audit,
+        graph,
+        mem0,
+        system,
+    ):
         app.include_router(module.router)
     app.add_middleware(Envelope, runtime=runtime, max_body_bytes=settings.max_body_bytes)
     for exception, handler in _HANDLERS.items():

@@ -22,7 +22,7 @@ from memsys_api.settings import Settings
 from memsys_api.sinks import graph as graph_sink
 from memsys_api.sinks.breaker import Breaker
 from memsys_api.sinks.dispatcher import Dispatcher
-from memsys_api.store import generations, migrate, retention, vector_index
+from memsys_api.store import audit, generations, migrate, retention, vector_index
 from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
 
 log = logging.getLogger(__name__)
@@ -166,6 +166,9 @@ class Runtime:
         sinks, wake = _fed(service.graph)
         expiry = retention.expire_by_and_by(database, generation, sinks, wake)
         self._chores.append(asyncio.create_task(expiry, name="expiry"))
+        if settings.audit_retention_days:
+            shortening = audit.keep(settings.migration_url, settings.audit_retention_days)
+            self._chores.append(asyncio.create_task(shortening, name="audit"))
         if settings.vector_index != "exact":
             rows = settings.vector_exact_rows if settings.vector_index == "auto" else 0
             indexing = vector_index.keep(settings.migration_url, generation, rows)

@@ -12,11 +12,12 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
-from memsys_api import metrics
+from memsys_api import acting, metrics
 from memsys_api.inference import InferenceRejected, InferenceUnavailable, Inferrer, Message, State
-from memsys_api.inferring import Inferring, Overtaken, from_json
+from memsys_api.inferring import Decided, Inferring, Overtaken, from_json
+from memsys_api.model import Scope
 from memsys_api.ports import EmbedderError
 from memsys_api.store import deliveries, facts, inferences
 from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
@@ -117,14 +118,21 @@ class Backfill:
         scope, conversation = from_json(stored[1], turns)
         decided = await self._inferring.decide(scope, conversation)
         replaced = [message.id for message in waiting]
-        async with self._database.transaction(claim.project) as conn:
-            if not await inferences.finish(conn, claim):
+        with acting.on_behalf_of(conversation.actor):
+            if not await self._carry_out(claim, scope, decided, replaced):
                 log.warning("inference dropped: its lease had ended", extra={"project": claim.project})
                 return
-            written = await self._inferring.carry_out(conn, scope, decided, replaced)
-            await deliveries.enqueue(conn, claim.project, self._sinks, written.changed)
         self._wake_sinks()
         metrics.BACKFILLED.inc()
+
+    async def _carry_out(self, claim: Claim, scope: Scope, decided: Decided, replaced: Sequence[UUID]) -> bool:
+        """Write what was decided; ``False``: somebody else holds the request now, or it is gone."""
+        async with self._database.transaction(claim.project) as conn:
+            if not await inferences.finish(conn, claim):
+                return False
+            written = await self._inferring.carry_out(conn, scope, decided, replaced)
+            await deliveries.enqueue(conn, claim.project, self._sinks, written.changed)
+        return True
 
     async def _put_off(
         self, claim: Claim, wait: timedelta | None, error: Exception | None = None, *, counts: bool = True

@@ -9,7 +9,7 @@ import orjson
 from fastapi import Depends, Header, Request
 from starlette.responses import Response
 
-from memsys_api import problems
+from memsys_api import acting, problems
 from memsys_api.access.grants import Access, Right, enter
 from memsys_api.model import Memory, Outcome
 from memsys_api.problems import ProblemError, invalid
@@ -42,7 +42,9 @@ def _allowed(right: Right) -> Callable[..., Awaitable[Access]]:
             Header(alias="X-Memsys-Project", description="Which of the key's projects; by default the key's own."),
         ] = None,
     ) -> Access:
-        return enter(await serving.guard.caller(request), project, right)
+        access = enter(await serving.guard.caller(request), project, right)
+        acting.actor.set(access.caller.key_id)  # for this request's task alone
+        return access
 
     return dependency
 

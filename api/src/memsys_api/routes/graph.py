@@ -16,7 +16,7 @@ from memsys_api.problems import NOT_FOUND, UNAVAILABLE, ProblemError
 from memsys_api.routes.common import Json, Reader, Serving, Writer, may_answer
 from memsys_api.runtime import Graph, Service
 from memsys_api.sinks import drift
-from memsys_api.store import deliveries, records
+from memsys_api.store import audit, deliveries, records
 
 router = APIRouter(prefix="/graph", tags=["graph"])
 
@@ -58,6 +58,8 @@ async def sync(
     if graph is None:
         return Json({"applied": 0, "pending": 0, "parked": 0, "requeued": 0, "last_error": None})
     name, project = graph.sink.name, _project(access)
+    async with serving.database.transaction(access.project) as conn:
+        await audit.record(conn, access.project, "graph.synced", memory_id, everywhere=access.everywhere)
     if memory_id is not None:
         project = access.project
         try:

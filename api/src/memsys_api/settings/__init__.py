@@ -23,6 +23,7 @@ from pydantic_settings import (
 )
 
 from memsys_api.settings.access import AccessSettings
+from memsys_api.settings.accountability import AccountabilitySettings
 from memsys_api.settings.models import ModelSettings
 from memsys_api.settings.server import ServerSettings
 from memsys_api.settings.stores import PostgresSettings, StoreSettings
@@ -34,7 +35,14 @@ class SettingsError(Exception):
     """The settings cannot be used; the message lists every wrong one with what to do."""
 
 
-class Settings(PostgresSettings, StoreSettings, ModelSettings, ServerSettings, AccessSettings):
+class Settings(
+    PostgresSettings,
+    StoreSettings,
+    ModelSettings,
+    ServerSettings,
+    AccessSettings,
+    AccountabilitySettings,
+):
     """The API's settings. Secrets print as stars."""
 
     model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True, validate_default=False)

@@ -14,6 +14,8 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
+from memsys_api import acting, logs
+
 log = logging.getLogger(__name__)
 
 Connection = AsyncConnection[TupleRow]
@@ -146,10 +148,7 @@ class Database:
         """
         # Statements on a connection in pipeline mode are sent together; results are waited for on fetch.
         async with self._connection() as conn, conn.pipeline(), conn.transaction():
-            await conn.execute(
-                "SELECT set_config('memsys.project', %s, true), set_config('statement_timeout', %s, true)",
-                (project, self._statement_timeout),
-            )
+            await self._begin(conn, project)
             yield conn
 
     @asynccontextmanager
@@ -159,5 +158,13 @@ class Database:
         Raises :class:`DatabaseUnavailable`, :class:`StatementTimeout`.
         """
         async with self._connection() as conn, conn.pipeline(), conn.transaction():
-            await conn.execute("SELECT set_config('statement_timeout', %s, true)", (self._statement_timeout,))
+            await self._begin(conn, "")
             yield conn
+
+    async def _begin(self, conn: Connection, project: str) -> None:
+        """Say in whose project and on whose behalf this transaction is; the audit trail is written from that."""
+        await conn.execute(
+            """SELECT set_config('memsys.project', %s, true), set_config('memsys.actor', %s, true),
+                      set_config('memsys.request_id', %s, true), set_config('statement_timeout', %s, true)""",
+            (project, acting.actor.get(), logs.request_id.get() or "", self._statement_timeout),
+        )

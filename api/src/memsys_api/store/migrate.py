@@ -13,6 +13,7 @@ from importlib import resources
 
 from psycopg import sql
 
+from memsys_api.store import audit
 from memsys_api.store.database import Connection, connect, translated
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,9 @@ async def migrate(owner_url: str, app_role: str | None, migrations: list[Migrati
             await _lay_ledger(conn)
             for migration in load() if migrations is None else migrations:
                 await _apply(conn, migration)
+            async with conn.transaction():
+                await locked(conn)
+                await audit.attach(conn)
             await grant(conn, app_role)
     finally:
         await conn.close()

@@ -1,0 +1,40 @@
+"""What is kept about changes and about forgetting, and for how long."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings
+
+
+class AccountabilitySettings(BaseSettings):
+    """The audit trail and erasure."""
+
+    audit_retention_days: int = Field(
+        365,
+        ge=0,
+        le=36_500,
+        validation_alias="MEMSYS_AUDIT_RETENTION_DAYS",
+        description="How long the audit trail goes back; 0: nothing of it is ever removed.",
+    )
+    erasure_ledger: Path | None = Field(
+        None,
+        validation_alias="MEMSYS_ERASURE_LEDGER",
+        description="A file outside the database to which every erasure is written, ids alone, and from which all of "
+        "them are carried out again at the start: a restored backup then forgets what was to be forgotten.",
+    )
+    backup_retention_days: int | None = Field(
+        None,
+        ge=0,
+        validation_alias="MEMSYS_BACKUP_RETENTION_DAYS",
+        description="How long backups and archived write-ahead logs of PostgreSQL are kept; what erasure receipts say "
+        "of them is computed from this.",
+    )
+    graph_log_retention_days: int = Field(
+        2,
+        ge=0,
+        validation_alias="MEMSYS_GRAPH_LOG_RETENTION_DAYS",
+        description="How long Neo4j keeps transaction logs (db.tx_log.rotation.retention_policy, whose default this "
+        "is); what erasure receipts say of them is computed from this.",
+    )

@@ -1,0 +1,159 @@
+"""The audit trail: who changed what and when, in ids and counts, never in words of a memory.
+
+Changes write themselves: triggers on the tables (migration 0007) add a row in the transaction of the change, so that no
+flow can forget it. What is an act without being a change of such a table is recorded by :func:`record`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from memsys_api.store.database import Connection, Database, DatabaseUnavailable, StatementTimeout, connect, translated
+
+log = logging.getLogger(__name__)
+
+_PERIOD_SECONDS = 6 * 3600.0
+
+
+class Audited(NamedTuple):
+    """How the rows of a table appear in the trail."""
+
+    kind: str
+    """What a row is called; actions are ``<kind>.created``, ``.updated``, ``.revoked`` and ``.deleted``."""
+    project: str
+    """The column with the project that a change concerns."""
+    target: str
+    """The column that identifies a row."""
+
+
+ROWS = {
+    "keys": Audited("key", "default_project", "id"),
+    "policies": Audited("policy", "project", "project"),
+}
+"""The tables whose rows are audited one by one. Memories are audited by what they leave in ``outbox``."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One act."""
+
+    id: int
+    at: datetime
+    actor: str
+    actor_name: str | None
+    """What the key is called now; the trail itself holds its id alone."""
+    action: str
+    target: str | None
+    request_id: str | None
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which acts are asked for; ``None``: any."""
+
+    actor: str | None = None
+    action: str | None = None
+    """An action, or the kind of several: ``memory`` stands for ``memory.added`` and all others of it."""
+    target: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+async def attach(conn: Connection) -> None:
+    """Have the tables of :data:`ROWS` that there are write themselves into the trail; as their owner."""
+    cursor = await conn.execute(
+        """SELECT t.tablename FROM pg_tables t
+           WHERE t.schemaname = current_schema() AND t.tablename = ANY(%s)
+             AND NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgname = 'audited'
+                             AND g.tgrelid = format('%%I.%%I', t.schemaname, t.tablename)::regclass)""",
+        (list(ROWS),),
+    )
+    for (table,) in await cursor.fetchall():
+        arguments = sql.SQL(", ").join(sql.Literal(argument) for argument in ROWS[table])
+        await conn.execute(
+            sql.SQL(
+                "CREATE TRIGGER audited AFTER INSERT OR UPDATE OR DELETE ON {} "
+                "FOR EACH ROW EXECUTE FUNCTION audit_row({})"
+            ).format(sql.Identifier(table), arguments)
+        )
+
+
+async def record(conn: Connection, project: str, action: str, target: str | UUID | None = None, **detail: Any) -> None:
+    """Write down an act in the caller's transaction. ``detail`` is of ids, counts and codes."""
+    await conn.execute(
+        """INSERT INTO audit (project, actor, action, target, request_id, detail)
+           VALUES (%s, acting(), %s, %s, acting_in(), %s)""",
+        (project, action, None if target is None else str(target), Jsonb(detail)),
+    )
+
+
+async def page(
+    database: Database, project: str, question: Question, *, limit: int, before: int | None
+) -> tuple[list[Entry], int | None]:
+    """Acts within a project, newest first, and the position to go on from (``None``: that was all)."""
+    async with database.transaction(project) as conn:
+        cursor = await conn.execute(
+            """SELECT a.id, a.at, a.actor, k.name, a.action, a.target, a.request_id, a.detail
+               FROM audit a LEFT JOIN keys k ON k.id = a.actor
+               WHERE a.project = %(project)s AND (%(before)s::bigint IS NULL OR a.id < %(before)s)
+                 AND (%(actor)s::text IS NULL OR a.actor = %(actor)s)
+                 AND (%(action)s::text IS NULL OR a.action = %(action)s OR starts_with(a.action, %(action)s || '.'))
+                 AND (%(target)s::text IS NULL OR a.target = %(target)s
+                      OR (a.target IS NULL AND a.detail -> 'memory_ids' ? %(target)s))
+                 AND (%(since)s::timestamptz IS NULL OR a.at >= %(since)s)
+                 AND (%(until)s::timestamptz IS NULL OR a.at < %(until)s)
+               ORDER BY a.id DESC LIMIT %(limit)s""",
+            {
+                "project": project,
+                "before": before,
+                "limit": limit + 1,
+                "actor": question.actor,
+                "action": question.action,
+                "target": question.target,
+                "since": question.since,
+                "until": question.until,
+            },
+        )
+        rows: Sequence[tuple[Any, ...]] = await cursor.fetchall()
+    entries = [Entry(*row) for row in rows[:limit]]
+    return entries, entries[-1].id if len(rows) > limit else None
+
+
+async def forget(owner_url: str, older_than: timedelta) -> int:
+    """Remove what is older, as the owner: the serving role may only add. Raises :class:`DatabaseUnavailable`."""
+    removed = 0
+    conn = await connect(owner_url)
+    try:
+        async with translated():
+            cursor = await conn.execute("SELECT name FROM projects UNION SELECT default_project FROM keys ORDER BY 1")
+            for (project,) in await cursor.fetchall():
+                async with conn.transaction():
+                    await conn.execute("SELECT set_config('memsys.project', %s, true)", (project,))
+                    gone = await conn.execute(
+                        "DELETE FROM audit WHERE project = %s AND at < now() - %s", (project, older_than)
+                    )
+                removed += gone.rowcount
+    finally:
+        await conn.close()
+    return removed
+
+
+async def keep(owner_url: str, days: int) -> None:
+    """Forget by and by what is older than so many days; never returns."""
+    while True:
+        try:
+            if removed := await forget(owner_url, timedelta(days=days)):
+                log.info("audit trail shortened", extra={"rows": removed})
+        except (DatabaseUnavailable, StatementTimeout) as error:
+            log.warning("audit trail not shortened", extra={"reason": " ".join(str(error).split())})
+        await asyncio.sleep(_PERIOD_SECONDS)
