@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -26,6 +26,7 @@ from memsys_api.routes import (
     search,
     system,
 )
+from memsys_api.routes.common import declared_query
 from memsys_api.runtime import Makers, Runtime
 from memsys_api.settings import Settings
 from memsys_api.store.database import DatabaseUnavailable, StatementTimeout
@@ -52,6 +53,7 @@ def create(settings: Settings, makers: Makers | None = None) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
         redoc_url=None,
+        dependencies=[Depends(declared_query)],
     )
     app.state.runtime = runtime
     for module in (

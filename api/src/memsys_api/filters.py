@@ -239,6 +239,8 @@ def read_time(value: Any, path: str) -> tuple[datetime, datetime]:
             return moment, moment
         moment = datetime.fromisoformat(value)
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        if moment.year in (1, 9999):  # where another zone, or a day more, would leave the calendar
+            raise ValueError
         return moment, moment + timedelta(days=1) if _DAY.fullmatch(value) else moment
     except (ValueError, TypeError, OverflowError, OSError):
         raise _no_time(path) from None

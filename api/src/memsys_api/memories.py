@@ -1,4 +1,4 @@
-"""The flows of a memory: in, changed, out of sight. One transaction per acknowledged write; sinks follow after."""
+"""The flows of a memory: in, and read again. One transaction per acknowledged write; sinks follow after."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from memsys_api.inference.trivia import holds_no_fact
 from memsys_api.inferring import Conversation, Inferring, Written, to_json
 from memsys_api.model import Memory, Outcome, Scope
 from memsys_api.ports import Embedder
-from memsys_api.problems import CONFLICT, IDEMPOTENCY_CONFLICT, NOT_FOUND, FieldError, ProblemError, invalid
-from memsys_api.schemas import AddRequest, Message, UpdateRequest
+from memsys_api.problems import IDEMPOTENCY_CONFLICT, NOT_FOUND, FieldError, ProblemError
+from memsys_api.schemas import AddRequest, Message
 from memsys_api.store import deliveries, facts, idempotency, inferences, reads, versions
 from memsys_api.store.contents import NewVersion
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.generations import Generation
+from memsys_api.store.rows import Condition
 
 log = logging.getLogger(__name__)
 
@@ -136,63 +137,39 @@ class Memories:
             await inferences.enqueue(conn, scope.project, uuid4(), facts.scope_key(scope), ids, waiting)
         return Written([Outcome(n.id, n.text, inference=inference) for n in new], [(i, 1) for i in ids])
 
-    async def get(self, scope: Scope, memory_id: UUID) -> Memory:
-        """One memory. Raises a ``not-found`` problem."""
-        memory = await reads.get(self._database, scope, memory_id)
+    async def get(self, scope: Scope, memory_id: UUID, *, as_of: datetime | None = None) -> Memory:
+        """One memory, now or as it was known at a moment. Raises a ``not-found`` problem."""
+        memory = await reads.get(self._database, scope, memory_id, as_of)
         if memory is None:
             raise _not_found()
         return memory
 
-    async def page(self, scope: Scope, *, limit: int, before: int | None) -> tuple[list[Memory], int | None]:
-        """Memories of a scope, newest first, and the position to go on from."""
-        return await reads.page(self._database, scope, limit=limit, before=before)
+    async def page(
+        self,
+        scope: Scope,
+        *,
+        limit: int,
+        before: int | None,
+        filters: Sequence[Condition] = (),
+        as_of: datetime | None = None,
+    ) -> tuple[list[Memory], int | None]:
+        """Memories of a scope, newest first, now or as known at a moment, and the position to go on from."""
+        return await reads.page(self._database, scope, limit=limit, before=before, filters=filters, as_of=as_of)
 
-    async def history(self, scope: Scope, memory_id: UUID) -> list[reads.HistoryEntry]:
-        """Every change of a memory, oldest first. Raises a ``not-found`` problem."""
-        entries = await reads.history(self._database, scope, memory_id)
-        if not entries:
+    async def history(
+        self, scope: Scope, memory_id: UUID, *, after: int = 0, limit: int | None = None
+    ) -> list[reads.HistoryEntry]:
+        """Every change of a memory after a version, oldest first, at most so many. Raises a ``not-found`` problem."""
+        entries = await reads.history(self._database, scope, memory_id, after=after, limit=limit)
+        if not entries and not (after and await reads.history(self._database, scope, memory_id, limit=1)):
             raise _not_found()
         return entries
-
-    async def update(self, scope: Scope, memory_id: UUID, request: UpdateRequest, *, actor: str) -> Memory:
-        """Write a memory's next version.
-
-        Raises ``not-found``, and ``version-conflict`` if the request names another version than the current one.
-        """
-        while True:  # another round means that somebody else's change got in first
-            async with self._database.transaction(scope.project) as conn:
-                seen = await versions.head(conn, scope, memory_id)
-            if seen is None:
-                raise _not_found()
-            if request.version not in (None, seen.memory.version):
-                raise _conflict(seen.memory.version)
-            new = await self._successor(seen, request, actor)
-            async with self._database.transaction(scope.project) as conn:
-                head = await versions.head(conn, scope, memory_id, lock=True)
-                if head is None:
-                    raise _not_found()
-                if head.memory.version != seen.memory.version:
-                    continue
-                memory = await versions.insert_next(conn, self._generation, head, new)
-                await deliveries.enqueue(conn, scope.project, self._sinks, [(memory.id, memory.version)])
-            self._wake()
-            return memory
-
-    async def delete(self, scope: Scope, memory_id: UUID, *, actor: str) -> None:
-        """Bury one memory; its versions stay for as-of reads. Raises a ``not-found`` problem."""
-        if not await self._bury(scope, [memory_id], actor):
-            raise _not_found()
-
-    async def delete_all(self, scope: Scope, *, actor: str) -> int:
-        """Bury every memory of a scope that names at least one id; says how many."""
-        if not any((scope.user_id, scope.agent_id, scope.app_id, scope.run_id)):
-            raise invalid("user_id", "give at least one of user_id, agent_id, app_id and run_id")
-        return await self._bury(scope, None, actor)
 
     async def _verbatim(
         self, request: AddRequest, turns: Sequence[Message], event_time: datetime, provenance: dict[str, Any]
     ) -> list[NewVersion]:
         """One first version for each message, as it was said."""
+        expires_at = request.expiry()
         drafts = [
             Draft(
                 text=turn.content,
@@ -201,32 +178,11 @@ class Memories:
                 speaker=_speaker(turn),
                 metadata=_metadata(request, turn),
                 provenance=provenance,
-                expires_at=request.expires_at,
+                expires_at=expires_at,
             )
             for turn in turns
         ]
         return await finished(self._embedder, drafts)
-
-    async def _successor(self, seen: versions.Head, request: UpdateRequest, actor: str) -> NewVersion:
-        """The version that follows a head. Embedding happens here, before any lock is held."""
-        old = seen.memory
-        draft = Draft(
-            id=old.id,
-            text=request.text or request.data or old.text,
-            event_time=old.event_time,
-            speaker=seen.speaker,
-            metadata=old.metadata if request.metadata is None else request.metadata,
-            provenance={"key": actor, "verbatim": True},
-            expires_at=old.expires_at,
-        )
-        return (await finished(self._embedder, [draft]))[0]
-
-    async def _bury(self, scope: Scope, ids: Sequence[UUID] | None, actor: str) -> int:
-        async with self._database.transaction(scope.project) as conn:
-            buried = await versions.bury(conn, self._generation, scope, ids, {"key": actor})
-            await deliveries.enqueue(conn, scope.project, self._sinks, buried)
-        self._wake()
-        return len(buried)
 
 
 def _conversation(request: AddRequest, turns: Sequence[Message], observed_at: datetime, actor: str) -> Conversation:
@@ -235,7 +191,7 @@ def _conversation(request: AddRequest, turns: Sequence[Message], observed_at: da
         observed_at=observed_at,
         actor=actor,
         metadata=request.metadata,
-        expires_at=request.expires_at,
+        expires_at=request.expiry(),
         instructions=request.prompt,
         includes=request.includes,
         excludes=request.excludes,
@@ -276,11 +232,3 @@ def _replay(earlier: idempotency.Remembered, request_hash: str) -> list[Outcome]
 
 def _not_found() -> ProblemError:
     return ProblemError(NOT_FOUND, "there is no such memory")
-
-
-def _conflict(version: int) -> ProblemError:
-    return ProblemError(
-        CONFLICT,
-        f"version: the memory is at version {version}; read it again",
-        errors=[FieldError("version", f"is not the current one, {version}")],
-    )

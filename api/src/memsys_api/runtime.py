@@ -12,6 +12,7 @@ from memsys_api import embedding, inference, metrics, retrieval
 from memsys_api.access.guard import Guard
 from memsys_api.access.policies import Policies
 from memsys_api.backfill.worker import Backfill
+from memsys_api.changing import Changing
 from memsys_api.inference import InferenceRejected, Inferrer
 from memsys_api.inferring import Inferring
 from memsys_api.measured import MeasuredEmbedder, MeasuredInferrer
@@ -52,6 +53,7 @@ class Service:
     guard: Guard
     policies: Policies
     memories: Memories
+    changing: Changing
     searcher: Searcher
     graph: Graph | None
     backfill: Backfill | None
@@ -212,6 +214,7 @@ class Runtime:
             guard=Guard(database, settings.admin_key.get_secret_value()),
             policies=Policies(database, settings),
             memories=Memories(database, generation, embedder, sinks, wake, inferring),
+            changing=Changing(database, generation, embedder, sinks, wake),
             searcher=Searcher(
                 database,
                 generation,

@@ -134,7 +134,7 @@ def register(server: FastMCP[Any]) -> None:
         app_id: AppId = None,
         run_id: RunId = None,
     ) -> ToolResult:
-        scope = {"user_id": user_id, "agent_id": agent_id, "app_id": app_id, "run_id": run_id}
+        scope: dict[str, Any] = {"user_id": user_id, "agent_id": agent_id, "app_id": app_id, "run_id": run_id}
         page = await client().list(**scope, limit=limit, cursor=cursor)
         kept = views.fit([views.remembered(memory) for memory in page.results], token_budget)
         next_cursor = page.next_cursor

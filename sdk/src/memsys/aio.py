@@ -107,6 +107,7 @@ class AsyncClient:
         infer: bool | None = None,
         timestamp: datetime | None = None,
         expires_at: datetime | None = None,
+        ttl_seconds: int | None = None,
         idempotency_key: str | None = None,
     ) -> AddResults:
         """Store a text, or messages ``{"role", "content", "name"?}``. ``timestamp`` is when it happened."""
@@ -118,6 +119,7 @@ class AsyncClient:
                 infer=infer,
                 timestamp=timestamp,
                 expires_at=expires_at,
+                ttl_seconds=ttl_seconds,
                 idempotency_key=idempotency_key,
             )
         )
@@ -158,14 +160,18 @@ class AsyncClient:
         run_id: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
+        filters: Mapping[str, Any] | None = None,
+        as_of: datetime | None = None,
     ) -> Page:
-        """One page of memories. Pass its ``next_cursor`` for the next."""
+        """One page of memories, now or as known at a moment. Pass its ``next_cursor`` for the next."""
         scope = Scope(user_id, agent_id, app_id, run_id)
-        return await self._send(operations.list_memories(scope=scope, limit=limit, cursor=cursor))
+        return await self._send(
+            operations.list_memories(scope=scope, limit=limit, cursor=cursor, filters=filters, as_of=as_of)
+        )
 
-    async def get(self, memory_id: uuid.UUID | str) -> Memory:
-        """One memory. Raises :class:`~memsys.errors.NotFound`."""
-        return await self._send(operations.get(memory_id))
+    async def get(self, memory_id: uuid.UUID | str, *, as_of: datetime | None = None) -> Memory:
+        """One memory, now or as known at a moment. Raises :class:`~memsys.errors.NotFound`."""
+        return await self._send(operations.get(memory_id, as_of=as_of))
 
     async def update(
         self,
@@ -173,13 +179,28 @@ class AsyncClient:
         *,
         text: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        timestamp: datetime | None = None,
+        expires_at: datetime | None = None,
+        ttl_seconds: int | None = None,
+        never_expires: bool = False,
         version: int | None = None,
     ) -> Memory:
-        """Replace the text, the metadata or both; the old version stays in the history.
+        """Write the next version: what is given is replaced, the old version stays in the history.
 
         With ``version``, only if the memory is still at it; else :class:`~memsys.errors.Conflict`.
         """
-        return await self._send(operations.update(memory_id, text=text, metadata=metadata, version=version))
+        return await self._send(
+            operations.update(
+                memory_id,
+                text=text,
+                metadata=metadata,
+                timestamp=timestamp,
+                expires_at=expires_at,
+                ttl_seconds=ttl_seconds,
+                never_expires=never_expires,
+                version=version,
+            )
+        )
 
     async def delete(self, memory_id: uuid.UUID | str) -> None:
         """Delete one memory. Raises :class:`~memsys.errors.NotFound`."""
@@ -196,9 +217,11 @@ class AsyncClient:
         """Delete every memory of a scope. Raises :class:`ValueError` where no id is given."""
         return await self._send(operations.delete_all(scope=Scope(user_id, agent_id, app_id, run_id)))
 
-    async def history(self, memory_id: uuid.UUID | str) -> Sequence[HistoryEntry]:
-        """The changes of one memory, oldest first."""
-        return await self._send(operations.history(memory_id))
+    async def history(
+        self, memory_id: uuid.UUID | str, *, after: int | None = None, limit: int | None = None
+    ) -> Sequence[HistoryEntry]:
+        """The changes of one memory, oldest first; those after a version, at most so many."""
+        return await self._send(operations.history(memory_id, after=after, limit=limit))
 
     async def create_key(
         self,

@@ -108,6 +108,7 @@ class Client:
         infer: bool | None = None,
         timestamp: datetime | None = None,
         expires_at: datetime | None = None,
+        ttl_seconds: int | None = None,
         idempotency_key: str | None = None,
     ) -> AddResults:
         """Store a text, or messages ``{"role", "content", "name"?}``. ``timestamp`` is when it happened."""
@@ -119,6 +120,7 @@ class Client:
                 infer=infer,
                 timestamp=timestamp,
                 expires_at=expires_at,
+                ttl_seconds=ttl_seconds,
                 idempotency_key=idempotency_key,
             )
         )
@@ -159,14 +161,18 @@ class Client:
         run_id: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
+        filters: Mapping[str, Any] | None = None,
+        as_of: datetime | None = None,
     ) -> Page:
-        """One page of memories. Pass its ``next_cursor`` for the next."""
+        """One page of memories, now or as known at a moment. Pass its ``next_cursor`` for the next."""
         scope = Scope(user_id, agent_id, app_id, run_id)
-        return self._send(operations.list_memories(scope=scope, limit=limit, cursor=cursor))
+        return self._send(
+            operations.list_memories(scope=scope, limit=limit, cursor=cursor, filters=filters, as_of=as_of)
+        )
 
-    def get(self, memory_id: uuid.UUID | str) -> Memory:
-        """One memory. Raises :class:`~memsys.errors.NotFound`."""
-        return self._send(operations.get(memory_id))
+    def get(self, memory_id: uuid.UUID | str, *, as_of: datetime | None = None) -> Memory:
+        """One memory, now or as known at a moment. Raises :class:`~memsys.errors.NotFound`."""
+        return self._send(operations.get(memory_id, as_of=as_of))
 
     def update(
         self,
@@ -174,13 +180,28 @@ class Client:
         *,
         text: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        timestamp: datetime | None = None,
+        expires_at: datetime | None = None,
+        ttl_seconds: int | None = None,
+        never_expires: bool = False,
         version: int | None = None,
     ) -> Memory:
-        """Replace the text, the metadata or both; the old version stays in the history.
+        """Write the next version: what is given is replaced, the old version stays in the history.
 
         With ``version``, only if the memory is still at it; else :class:`~memsys.errors.Conflict`.
         """
-        return self._send(operations.update(memory_id, text=text, metadata=metadata, version=version))
+        return self._send(
+            operations.update(
+                memory_id,
+                text=text,
+                metadata=metadata,
+                timestamp=timestamp,
+                expires_at=expires_at,
+                ttl_seconds=ttl_seconds,
+                never_expires=never_expires,
+                version=version,
+            )
+        )
 
     def delete(self, memory_id: uuid.UUID | str) -> None:
         """Delete one memory. Raises :class:`~memsys.errors.NotFound`."""
@@ -197,9 +218,11 @@ class Client:
         """Delete every memory of a scope. Raises :class:`ValueError` where no id is given."""
         return self._send(operations.delete_all(scope=Scope(user_id, agent_id, app_id, run_id)))
 
-    def history(self, memory_id: uuid.UUID | str) -> Sequence[HistoryEntry]:
-        """The changes of one memory, oldest first."""
-        return self._send(operations.history(memory_id))
+    def history(
+        self, memory_id: uuid.UUID | str, *, after: int | None = None, limit: int | None = None
+    ) -> Sequence[HistoryEntry]:
+        """The changes of one memory, oldest first; those after a version, at most so many."""
+        return self._send(operations.history(memory_id, after=after, limit=limit))
 
     def create_key(
         self,

@@ -91,6 +91,10 @@ def _json(**fields: Any) -> bytes:
     return to_json({name: value for name, value in fields.items() if value is not None})
 
 
+def _query(**fields: Any) -> dict[str, str]:
+    return {n: v.isoformat() if isinstance(v, datetime) else str(v) for n, v in fields.items() if v is not None}
+
+
 def _memory_path(memory_id: uuid.UUID | str) -> str:
     return f"/memories/{quote(str(memory_id), safe='')}"
 
@@ -103,6 +107,7 @@ def add(
     infer: bool | None = None,
     timestamp: datetime | None = None,
     expires_at: datetime | None = None,
+    ttl_seconds: int | None = None,
     idempotency_key: str | None = None,
 ) -> Call[AddResults]:
     """Store a text or a conversation. Sent again with the same key, it answers what it did before."""
@@ -112,6 +117,7 @@ def add(
         infer=infer,
         timestamp=timestamp,
         expires_at=expires_at,
+        ttl_seconds=ttl_seconds,
         **scope.given(),
     )
     headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
@@ -140,17 +146,21 @@ def search(
     return Call("POST", "/search", SearchResults, body=body, repeatable=True)
 
 
-def list_memories(*, scope: Scope, limit: int | None = None, cursor: str | None = None) -> Call[Page]:
-    query = scope.given()
-    if limit is not None:
-        query["limit"] = str(limit)
-    if cursor is not None:
-        query["cursor"] = cursor
+def list_memories(
+    *,
+    scope: Scope,
+    limit: int | None = None,
+    cursor: str | None = None,
+    filters: Mapping[str, Any] | None = None,
+    as_of: datetime | None = None,
+) -> Call[Page]:
+    written = None if filters is None else to_json(filters).decode()
+    query = scope.given() | _query(limit=limit, cursor=cursor, filters=written, as_of=as_of)
     return Call("GET", "/memories", Page, query=query, repeatable=True)
 
 
-def get(memory_id: uuid.UUID | str) -> Call[Memory]:
-    return Call("GET", _memory_path(memory_id), Memory, repeatable=True)
+def get(memory_id: uuid.UUID | str, *, as_of: datetime | None = None) -> Call[Memory]:
+    return Call("GET", _memory_path(memory_id), Memory, query=_query(as_of=as_of), repeatable=True)
 
 
 def update(
@@ -158,11 +168,30 @@ def update(
     *,
     text: str | None = None,
     metadata: Mapping[str, Any] | None = None,
+    timestamp: datetime | None = None,
+    expires_at: datetime | None = None,
+    ttl_seconds: int | None = None,
+    never_expires: bool = False,
     version: int | None = None,
 ) -> Call[Memory]:
-    if text is None and metadata is None:
-        raise ValueError("update needs a new text, new metadata or both")
-    body = _json(text=text, metadata=metadata, version=version)
+    fields: dict[str, Any] = {
+        name: value
+        for name, value in (
+            ("text", text),
+            ("metadata", metadata),
+            ("timestamp", timestamp),
+            ("expires_at", expires_at),
+            ("ttl_seconds", ttl_seconds),
+        )
+        if value is not None
+    }
+    if never_expires:
+        if "expires_at" in fields or "ttl_seconds" in fields:
+            raise ValueError("update takes either never_expires or an expiry")
+        fields["expires_at"] = None
+    if not fields:
+        raise ValueError("update needs a new text, new metadata, a new time or a new expiry")
+    body = to_json(fields | ({} if version is None else {"version": version}))
     # Tied to a version, a repetition would meet its own first attempt as a conflict.
     return Call("PUT", _memory_path(memory_id), Memory, body=body, repeatable=version is None)
 
@@ -177,8 +206,11 @@ def delete_all(*, scope: Scope) -> Call[None]:
     return Call("DELETE", "/memories", None, query=scope.given(), repeatable=True)
 
 
-def history(memory_id: uuid.UUID | str) -> Call[list[HistoryEntry]]:
-    return Call("GET", f"{_memory_path(memory_id)}/history", _HISTORY, repeatable=True)
+def history(
+    memory_id: uuid.UUID | str, *, after: int | None = None, limit: int | None = None
+) -> Call[list[HistoryEntry]]:
+    query = _query(after=after, limit=limit)
+    return Call("GET", f"{_memory_path(memory_id)}/history", _HISTORY, query=query, repeatable=True)
 
 
 def create_key(

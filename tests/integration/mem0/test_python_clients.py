@@ -123,7 +123,13 @@ def test_batches_change_all_or_say_what_is_missing(client: MemoryClient) -> None
     nobody = "00000000-0000-4000-8000-000000000000"
     with pytest.raises(MemoryNotFoundError, match=r"memories\.1\.memory_id"):
         client.batch_delete([{"memory_id": ids[2]}, {"memory_id": nobody}])
-    assert client.get(ids[2])
+    with pytest.raises(MemoryNotFoundError, match=r"memories\.0\.memory_id, memories\.2\.memory_id"):
+        client.batch_update([{"memory_id": i, "text": "x"} for i in (nobody, ids[2], nobody[:-1] + "1")])
+    with pytest.raises(ValidationError, match=r"memories\.2\.memory_id: is also memories\.0"):
+        client.batch_update([{"memory_id": i, "text": "x"} for i in (ids[2], ids[0], ids[2])])
+    with pytest.raises(ValidationError, match=r"memories\.1: must have text"):
+        client.batch_update([{"memory_id": ids[2], "text": "x"}, {"memory_id": ids[0]}])
+    assert client.get(ids[2])["memory"] == "fact 2"
     client.batch_delete([{"memory_id": one} for one in ids])
     assert _everything(client) == set()
 
@@ -228,13 +234,19 @@ def test_an_option_of_a_search_that_is_not_had_is_refused_by_name(
     assert refused.value.error_code == "HTTP_501"
 
 
-@pytest.mark.parametrize("option", ["timestamp", "expiration_date"])
-def test_an_option_of_an_update_that_is_not_had_is_refused_by_name(client: MemoryClient, option: str) -> None:
+def test_an_update_moves_a_memorys_time_and_end_and_clears_the_end(client: MemoryClient, host: str, key: str) -> None:
     [one] = client.add(TEA, user_id="u", infer=False)["results"]
-    with pytest.raises(MemoryError, match=option) as refused:
-        client.update(one["id"], text="x", **{option: "2026-05-01"})
-    assert refused.value.error_code == "HTTP_501"
-    assert client.get(one["id"])["memory"] == TEA
+    tomorrow = str(datetime.now(UTC).date() + timedelta(days=1))
+    assert client.update(one["id"], expiration_date=tomorrow)["expiration_date"] == tomorrow
+    for timestamp in (1700000000, 1700000000.0, "2023-11-14T22:13:20Z"):
+        client.update(one["id"], timestamp=timestamp)
+        held = httpx.get(f"{host}/memories/{one['id']}", headers={"X-API-Key": key}).json()
+        assert datetime.fromisoformat(held["event_time"]) == datetime.fromtimestamp(1700000000, UTC)
+        assert (held["memory"], held["expires_at"] is not None) == (TEA, True)
+    assert client.update(one["id"], expiration_date=None)["expiration_date"] is None
+    for option, value in (("timestamp", "soon"), ("expiration_date", "soon"), ("timestamp", float(10**18))):
+        with pytest.raises(ValidationError, match=option):
+            client.update(one["id"], **{option: value})
 
 
 def test_an_option_that_nobody_declares_is_refused_by_name(client: MemoryClient) -> None:

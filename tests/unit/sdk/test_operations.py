@@ -45,10 +45,33 @@ def test_deleting_everything_by_omission_is_refused():
 
 
 def test_an_update_of_nothing_is_refused():
-    with pytest.raises(ValueError, match="new text, new metadata or both"):
+    with pytest.raises(ValueError, match="new text, new metadata, a new time or a new expiry"):
         operations.update("x")
 
 
 def test_a_page_is_asked_for_by_query():
     call = operations.list_memories(scope=Scope(user_id="u"), limit=5, cursor="c")
     assert dict(call.query) == {"user_id": "u", "limit": "5", "cursor": "c"}
+
+
+def test_an_update_keeps_sets_or_clears_the_expiry():
+    moment = datetime(2030, 1, 1, tzinfo=UTC)
+    bodies = [
+        operations.update("1", text="x").body,
+        operations.update("1", expires_at=moment).body,
+        operations.update("1", ttl_seconds=5).body,
+        operations.update("1", never_expires=True).body,
+    ]
+    assert [json.loads(body or b"") for body in bodies] == [
+        {"text": "x"}, {"expires_at": "2030-01-01T00:00:00Z"}, {"ttl_seconds": 5}, {"expires_at": None},
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="either never_expires or an expiry"):
+        operations.update("1", never_expires=True, ttl_seconds=5)
+
+
+def test_reads_of_the_past_name_their_moment():
+    moment = datetime(2030, 1, 1, tzinfo=UTC)
+    assert operations.get("1", as_of=moment).query == {"as_of": "2030-01-01T00:00:00+00:00"}
+    listed = operations.list_memories(scope=operations.Scope(), as_of=moment, filters={"a": 1})
+    assert listed.query == {"as_of": "2030-01-01T00:00:00+00:00", "filters": '{"a":1}'}
+    assert operations.history("1", after=3, limit=2).query == {"after": "3", "limit": "2"}

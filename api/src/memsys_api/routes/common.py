@@ -7,6 +7,9 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import Depends, Header, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.responses import Response
 
 from memsys_api import acting, problems
@@ -14,6 +17,7 @@ from memsys_api.access.grants import Access, Right, enter
 from memsys_api.model import Memory, Outcome
 from memsys_api.problems import ProblemError, invalid
 from memsys_api.runtime import Runtime, Service
+from memsys_api.schemas import Metadata
 
 
 class Json(Response):
@@ -31,6 +35,33 @@ def service(request: Request) -> Service:
     if runtime.service is None:
         raise ProblemError(problems.NOT_READY, f"waiting for {runtime.waiting_for}", retry_after=1)
     return runtime.service
+
+
+async def declared_query(request: Request) -> None:
+    """Refuse a query parameter that the route does not declare, or that is given twice: neither is ever swallowed."""
+    route: APIRoute = request.scope["route"]
+    if not request.query_params or route.status_code == problems.NOT_SUPPORTED.status:
+        return  # nothing to look at; or refused as a whole, with whatever is asked of it
+    declared = _declared(route)
+    for field in request.query_params:
+        if field not in declared:
+            raise invalid(field, "is not a parameter of this request")
+        if len(request.query_params.getlist(field)) > 1:
+            raise invalid(field, "was given more than once")
+
+
+def _declared(route: APIRoute) -> frozenset[str]:
+    """The names of a route's query parameters; those of a model are its fields."""
+    names: set[str] = set()
+    pending: list[Dependant] = [route.dependant]
+    while pending:
+        dependant = pending.pop()
+        pending += dependant.dependencies
+        for parameter in dependant.query_params:
+            kind = parameter.field_info.annotation
+            model = isinstance(kind, type) and issubclass(kind, BaseModel)
+            names.update(kind.model_fields if model else [parameter.alias])  # type: ignore[union-attr]
+    return frozenset(names)
 
 
 def _allowed(right: Right) -> Callable[..., Awaitable[Access]]:
@@ -54,6 +85,7 @@ Reader = Annotated[Access, Depends(_allowed("read"))]
 Writer = Annotated[Access, Depends(_allowed("write"))]
 Admin = Annotated[Access, Depends(_allowed("admin"))]
 
+_METADATA: TypeAdapter[dict[str, Any]] = TypeAdapter(Metadata)
 Problems = dict[int | str, dict[str, Any]]
 
 
@@ -97,6 +129,22 @@ def outcome_out(outcome: Outcome, project: str) -> dict[str, Any]:
     if outcome.inference is not None:
         answer["inference"] = outcome.inference
     return answer
+
+
+def read_filters(text: str | None) -> dict[str, Any] | None:
+    """A filter written as JSON in a query parameter. Raises an ``invalid-request`` problem for anything else."""
+    if text is None:
+        return None
+    try:
+        raw = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise invalid("filters", "is not JSON; write the filter as a JSON object") from None
+    if not isinstance(raw, dict) or not raw:
+        raise invalid("filters", "must be a JSON object with at least one entry")
+    try:
+        return _METADATA.validate_python(raw)
+    except ValidationError as error:
+        raise invalid("filters", error.errors()[0]["msg"].removeprefix("Value error, ")) from None
 
 
 def write_cursor(position: int | None) -> str | None:

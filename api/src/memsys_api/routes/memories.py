@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from memsys_api import problems, schemas
+from memsys_api import filters, problems, schemas
 from memsys_api.routes.common import (
     Json,
     Reader,
@@ -19,8 +19,11 @@ from memsys_api.routes.common import (
     memory_out,
     outcome_out,
     read_cursor,
+    read_filters,
     write_cursor,
 )
+from memsys_api.schemas.fields import Moment
+from memsys_api.store.filters import conditions
 
 router = APIRouter(tags=["memories"])
 
@@ -41,6 +44,17 @@ class ListQuery(schemas.Scoped):
 
     limit: int = Field(100, ge=1, le=schemas.MAX_RESULTS, description="How many at most.")
     cursor: str | None = Field(None, max_length=64, description="`next_cursor` of the page before.")
+    as_of: Moment | None = Field(None, description="List what was known at this moment.")
+    filters: str | None = Field(
+        None, max_length=10_000, description="Filters as those of `/search`, a JSON object written as a string."
+    )
+
+
+class HistoryQuery(schemas.Body):
+    """Which changes."""
+
+    after: int = Field(0, ge=0, le=2**31 - 1, description="Only changes after this version.")
+    limit: int = Field(schemas.MAX_RESULTS, ge=1, le=schemas.MAX_RESULTS, description="How many at most.")
 
 
 @router.post("/memories", response_model=schemas.AddResults, responses=may_answer(problems.IDEMPOTENCY_CONFLICT))
@@ -55,9 +69,16 @@ async def add(
 
 @router.get("/memories", response_model=schemas.MemoryPage)
 async def page(serving: Serving, access: Reader, query: Annotated[ListQuery, Query()]) -> Response:
-    """Memories of a scope, newest first."""
-    scope = access.scope(query.user_id, query.agent_id, query.app_id, query.run_id)
-    memories, following = await serving.memories.page(scope, limit=query.limit, before=read_cursor(query.cursor))
+    """Memories of a scope, newest first. The pages of one `as_of` never shift."""
+    wanted = filters.parse(read_filters(query.filters))
+    ids = wanted.within({field: getattr(query, field) for field in filters.SCOPE_FIELDS})
+    memories, following = await serving.memories.page(
+        access.scope(**ids),
+        limit=query.limit,
+        before=read_cursor(query.cursor),
+        filters=conditions(wanted.rest),
+        as_of=query.as_of,
+    )
     return Json({"results": [memory_out(m) for m in memories], "next_cursor": write_cursor(following)})
 
 
@@ -65,14 +86,19 @@ async def page(serving: Serving, access: Reader, query: Annotated[ListQuery, Que
 async def delete_all(serving: Serving, access: Writer, query: Annotated[schemas.Scoped, Query()]) -> Response:
     """Delete every memory of a scope, which must name at least one id."""
     scope = access.scope(query.user_id, query.agent_id, query.app_id, query.run_id)
-    deleted = await serving.memories.delete_all(scope, actor=access.caller.key_id)
+    deleted = await serving.changing.delete_all(scope, actor=access.caller.key_id)
     return Json({"message": "Memories deleted successfully!", "deleted": deleted})
 
 
 @router.get("/memories/{memory_id}", response_model=schemas.MemoryOut, responses=may_answer(problems.NOT_FOUND))
-async def get(serving: Serving, access: Reader, memory_id: UUID) -> Response:
-    """One memory."""
-    return Json(memory_out(await serving.memories.get(access.scope(), memory_id)))
+async def get(
+    serving: Serving,
+    access: Reader,
+    memory_id: UUID,
+    as_of: Annotated[Moment | None, Query(description="The version that was known at this moment.")] = None,
+) -> Response:
+    """One memory; with `as_of` also one that is deleted, changed or expired by now."""
+    return Json(memory_out(await serving.memories.get(access.scope(), memory_id, as_of=as_of)))
 
 
 @router.put(
@@ -82,14 +108,14 @@ async def get(serving: Serving, access: Reader, memory_id: UUID) -> Response:
 )
 async def update(serving: Serving, access: Writer, memory_id: UUID, request: schemas.UpdateRequest) -> Response:
     """Write a memory's next version; the one before stays in its history."""
-    memory = await serving.memories.update(access.scope(), memory_id, request, actor=access.caller.key_id)
+    memory = await serving.changing.update(access.scope(), memory_id, request, actor=access.caller.key_id)
     return Json(memory_out(memory))
 
 
 @router.delete("/memories/{memory_id}", response_model=schemas.Deleted, responses=may_answer(problems.NOT_FOUND))
 async def delete(serving: Serving, access: Writer, memory_id: UUID) -> Response:
     """Delete one memory; its history stays."""
-    await serving.memories.delete(access.scope(), memory_id, actor=access.caller.key_id)
+    await serving.changing.delete(access.scope(), memory_id, actor=access.caller.key_id)
     return Json({"message": "Memory deleted successfully!", "deleted": 1})
 
 
@@ -98,9 +124,13 @@ async def delete(serving: Serving, access: Writer, memory_id: UUID) -> Response:
     response_model=list[schemas.HistoryItem],
     responses=may_answer(problems.NOT_FOUND),
 )
-async def history(serving: Serving, access: Reader, memory_id: UUID) -> Response:
-    """Every change of a memory, oldest first; also of a deleted one."""
-    entries = await serving.memories.history(access.scope(), memory_id)
+async def history(
+    serving: Serving, access: Reader, http: Request, memory_id: UUID, query: Annotated[HistoryQuery, Query()]
+) -> Response:
+    """Every change of a memory, oldest first; also of a deleted one. With more to come, `Link` leads on."""
+    entries = await serving.memories.history(access.scope(), memory_id, after=query.after, limit=query.limit + 1)
+    more, entries = len(entries) > query.limit, entries[: query.limit]
+    following = http.url.include_query_params(after=entries[-1].version, limit=query.limit) if more else None
     return Json(
         [
             {
@@ -115,5 +145,6 @@ async def history(serving: Serving, access: Reader, memory_id: UUID) -> Response
                 "is_deleted": e.event == "DELETE",
             }
             for e in entries
-        ]
+        ],
+        headers={"Link": f'<{following}>; rel="next"'} if following else None,
     )

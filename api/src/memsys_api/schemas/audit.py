@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
-from memsys_api.schemas.fields import MAX_RESULTS, Body, storable
+from memsys_api.schemas.fields import MAX_RESULTS, Body, Moment, storable
 
 _Word = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(storable)]
 
@@ -18,8 +18,8 @@ class AuditQuery(Body):
     actor: _Word | None = Field(None, description="A key's id, `admin`, or `system` for what the server did itself.")
     action: _Word | None = Field(None, description="An action such as `memory.deleted`, or a kind such as `memory`.")
     target: _Word | None = Field(None, description="The id of what was acted on, such as a memory's or a key's.")
-    since: AwareDatetime | None = Field(None, description="Not before this moment.")
-    until: AwareDatetime | None = Field(None, description="Before this moment.")
+    since: Moment | None = Field(None, description="Not before this moment.")
+    until: Moment | None = Field(None, description="Before this moment.")
     limit: int = Field(100, ge=1, le=MAX_RESULTS, description="How many at most.")
     cursor: str | None = Field(None, max_length=64, description="`next_cursor` of the page before.")
 

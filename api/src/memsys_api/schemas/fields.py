@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 MAX_TEXT = 32_000
 MAX_MESSAGES = 500
@@ -49,6 +50,18 @@ def _storable_tree(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def _reckonable(value: datetime) -> datetime:
+    """In UTC, and far enough from the ends of the calendar that any zone and any time-out can be applied to it."""
+    if not _EARLIEST <= value <= _LATEST:
+        raise ValueError("must lie between the years 1 and 9998")
+    return value.astimezone(UTC)
+
+
+_EARLIEST, _LATEST = datetime(1, 1, 3, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
+MAX_TTL_SECONDS = 100 * 365 * 24 * 3600
+
+Moment = Annotated[AwareDatetime, AfterValidator(_reckonable)]
+Seconds = Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS)]
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(storable), AfterValidator(_no_blank)]
 ScopeId = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(storable), AfterValidator(_no_blank)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_storable_tree)]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
-from memsys_api.schemas.fields import Body, ScopeId, storable
+from memsys_api.schemas.fields import Body, Moment, ScopeId, storable
 
 DAY_SECONDS = 86_400
 
@@ -23,7 +23,7 @@ class NewKeyRequest(Body):
     app_id: ScopeId | None = Field(None, description="Grants this application's memories only.")
     run_id: ScopeId | None = Field(None, description="Grants this conversation's memories only.")
     rights: list[Literal["read", "write", "admin"]] = Field(default=["read", "write"], min_length=1)
-    expires_at: AwareDatetime | None = Field(None, description="By default when the key that makes it expires.")
+    expires_at: Moment | None = Field(None, description="By default when the key that makes it expires.")
     requests_per_minute: int | None = Field(
         None,
         ge=1,
@@ -41,7 +41,7 @@ class KeySecret(Body):
         description="SHA-256, in lower-case hexadecimal, of the 32 characters after the key's id. They must come from "
         "a random source, of a-z, A-Z and 0-9.",
     )
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
 
 
 class DeclaredKey(NewKeyRequest):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag, model_validator
 
-from memsys_api.schemas.fields import MAX_MESSAGES, Body, Metadata, Scoped, ScopeId, Text, storable
+from memsys_api.schemas.fields import MAX_MESSAGES, Body, Metadata, Moment, Scoped, ScopeId, Seconds, Text, storable
 
 
 class Message(Body):
@@ -26,7 +26,26 @@ Turns = Annotated[
 ]
 
 
-class AddRequest(Scoped):
+class Expiring(Body):
+    """When a memory is to be forgotten, as a moment or counted from the request."""
+
+    expires_at: Moment | None = Field(None, description="When it is to be forgotten.")
+    ttl_seconds: Seconds | None = Field(None, description="The same, in seconds from now.")
+
+    @model_validator(mode="after")
+    def _one_expiry(self) -> Self:
+        if self.expires_at is not None and self.ttl_seconds is not None:
+            raise ValueError("expires_at and ttl_seconds are two ways to say one thing; give one")
+        return self
+
+    def expiry(self) -> datetime | None:
+        """When the memory is to be forgotten, if ever."""
+        if self.ttl_seconds is not None:
+            return datetime.now(UTC) + timedelta(seconds=self.ttl_seconds)
+        return self.expires_at
+
+
+class AddRequest(Scoped, Expiring):
     """What to remember: `messages` (turns, or one string), or `text`."""
 
     messages: Turns | None = Field(None, description="Turns of a conversation, or one text.")
@@ -41,10 +60,9 @@ class AddRequest(Scoped):
     prompt: Text | None = Field(None, description="Instructions to the language model on what to pick out.")
     includes: Text | None = Field(None, description="What the language model is to look for above all.")
     excludes: Text | None = Field(None, description="What the language model is to leave out.")
-    timestamp: AwareDatetime | None = Field(
+    timestamp: Moment | None = Field(
         None, description="When it happened, with an offset; by default the time of the request."
     )
-    expires_at: AwareDatetime | None = Field(None, description="When it is to be forgotten.")
 
     @model_validator(mode="after")
     def _one_source(self) -> AddRequest:
@@ -63,21 +81,30 @@ class AddRequest(Scoped):
         return [Message.model_construct(role="user", content=content, name=None)]
 
 
-class UpdateRequest(Body):
-    """A memory's new text and metadata; what is left out stays."""
+class UpdateRequest(Expiring):
+    """A memory's new text, metadata, time and expiry; what is left out stays. `null` as expiry clears it."""
 
     text: Text | None = None
     data: Text | None = Field(None, description="mem0's other name for `text`.")
     metadata: Metadata | None = Field(None, description="Replaces the metadata as a whole.")
-    version: int | None = Field(None, ge=1, description="The version this change is made to; another is answered 409.")
+    timestamp: Moment | None = Field(None, description="When it happened, with an offset.")
+    version: int | None = Field(
+        None, ge=1, le=2**31 - 1, description="The version this change is made to; another is answered 409."
+    )
 
     @model_validator(mode="after")
     def _something(self) -> UpdateRequest:
         if self.text is not None and self.data is not None and self.text != self.data:
             raise ValueError("text and data are two names of one thing; give one")
-        if self.text is None and self.data is None and self.metadata is None:
-            raise ValueError("give text, metadata or both")
+        given = (self.text, self.data, self.metadata, self.timestamp)
+        if not self.sets_expiry and all(value is None for value in given):
+            raise ValueError("give at least one of text, metadata, timestamp, expires_at and ttl_seconds")
         return self
+
+    @property
+    def sets_expiry(self) -> bool:
+        """Whether the expiry changes, be it to none."""
+        return not self.model_fields_set.isdisjoint({"expires_at", "ttl_seconds"})
 
 
 class MemoryOut(BaseModel):

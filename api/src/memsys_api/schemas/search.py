@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
-from memsys_api.schemas.fields import MAX_RESULTS, Metadata, Scoped, Text
+from memsys_api.schemas.fields import MAX_RESULTS, Metadata, Moment, Scoped, Text
 from memsys_api.schemas.memories import MemoryOut
 
 
@@ -23,7 +23,7 @@ class SearchRequest(Scoped):
     top_k: int = Field(10, ge=1, le=MAX_RESULTS, description="How many results at most.")
     threshold: float | None = Field(None, ge=0, le=1, description="Leave out results that score less.")
     explain: bool = Field(False, description="Whether to say what each score is made of.")
-    as_of: AwareDatetime | None = Field(None, description="Search what was known at this moment.")
+    as_of: Moment | None = Field(None, description="Search what was known at this moment.")
 
 
 class Hit(MemoryOut):

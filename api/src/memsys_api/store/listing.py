@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
-from uuid import UUID
 
 from psycopg import sql
 
@@ -75,16 +74,3 @@ async def entities(database: Database, scope: Scope, *, number: int, size: int) 
         )
         rows = await cursor.fetchall()
     return rows[0][0], [Entity(*row[1:]) for row in rows if row[1] is not None]
-
-
-async def present(database: Database, scope: Scope, ids: Sequence[UUID]) -> set[UUID]:
-    """Which of these are memories of the scope."""
-    where, when = scope_condition(scope, "m"), current(None)
-    async with database.transaction(scope.project) as conn:
-        cursor = await conn.execute(
-            sql.SQL("SELECT m.id FROM memory_versions m WHERE {} AND {} AND m.id = ANY(%(ids)s)").format(
-                where.clause, when.clause
-            ),
-            {**where.parameters, **when.parameters, "ids": list(ids)},
-        )
-        return {row[0] for row in await cursor.fetchall()}

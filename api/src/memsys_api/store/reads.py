@@ -71,8 +71,10 @@ async def page(
     return [read(row) for row in rows[:limit]], following
 
 
-async def history(database: Database, scope: Scope, memory_id: UUID) -> list[HistoryEntry]:
-    """Every version of a memory of the scope, oldest first; empty: no such memory. Deleted ones keep theirs."""
+async def history(
+    database: Database, scope: Scope, memory_id: UUID, *, after: int = 0, limit: int | None = None
+) -> list[HistoryEntry]:
+    """The versions of a memory of the scope that come after one, oldest first. Deleted memories keep theirs."""
     where = scope_condition(scope, "m")
     async with database.transaction(scope.project) as conn:
         cursor = await conn.execute(
@@ -80,12 +82,15 @@ async def history(database: Database, scope: Scope, memory_id: UUID) -> list[His
                 """
                 SELECT m.id, m.version,
                        CASE WHEN m.state = 'deleted' THEN 'DELETE' WHEN m.version = 1 THEN 'ADD' ELSE 'UPDATE' END,
-                       lag(m.text) OVER (ORDER BY m.version),
+                       before.text,
                        CASE WHEN m.state = 'deleted' THEN NULL ELSE m.text END,
                        m.created_at, m.recorded_from, m.user_id
-                FROM memory_versions m WHERE {where} AND m.id = %(id)s ORDER BY m.version
+                FROM memory_versions m
+                LEFT JOIN memory_versions before
+                       ON before.project = m.project AND before.id = m.id AND before.version = m.version - 1
+                WHERE {where} AND m.id = %(id)s AND m.version > %(after)s ORDER BY m.version LIMIT %(limit)s
                 """
             ).format(where=where.clause),
-            {**where.parameters, "id": memory_id},
+            {**where.parameters, "id": memory_id, "after": after, "limit": limit},
         )
     return [HistoryEntry(*row) for row in await cursor.fetchall()]

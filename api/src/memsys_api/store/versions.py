@@ -72,20 +72,21 @@ async def insert_first(
     await _insert_events(conn, scope.project, "added", [(n.id, 1) for n in new])
 
 
-async def head(conn: Connection, scope: Scope, memory_id: UUID, *, lock: bool = False) -> Head | None:
-    """The newest version of a live memory in the scope; ``None``: no such. ``lock``: until the transaction ends."""
+async def head(conn: Connection, scope: Scope, memory_id: UUID) -> Head | None:
+    """The newest version of a live memory in the scope; ``None``: no such."""
+    return (await heads(conn, scope, [memory_id])).get(memory_id)
+
+
+async def heads(conn: Connection, scope: Scope, ids: Sequence[UUID]) -> dict[UUID, Head]:
+    """The newest versions of those of the memories that are alive and in the scope."""
     where, live = scope_condition(scope, "m"), current(None)
-    parameters = {**where.parameters, "id": memory_id}
-    if lock:
-        await conn.execute(_lock(sql.SQL("{} AND m.id = %(id)s").format(where.clause)), parameters)
     cursor = await conn.execute(
-        sql.SQL("SELECT {columns}, m.speaker FROM memory_versions m WHERE {where} AND {live} AND m.id = %(id)s").format(
-            columns=MEMORY_COLUMNS, where=where.clause, live=live.clause
-        ),
-        parameters,
+        sql.SQL(
+            "SELECT {columns}, m.speaker FROM memory_versions m WHERE {where} AND {live} AND m.id = ANY(%(ids)s)"
+        ).format(columns=MEMORY_COLUMNS, where=where.clause, live=live.clause),
+        {**where.parameters, "ids": list(ids)},
     )
-    row = await cursor.fetchone()
-    return None if row is None else Head(read(row), row[MEMORY_WIDTH])
+    return {row[0]: Head(read(row), row[MEMORY_WIDTH]) for row in await cursor.fetchall()}
 
 
 async def lock(conn: Connection, scope: Scope, ids: Sequence[UUID]) -> None:
@@ -147,21 +148,29 @@ async def insert_next(conn: Connection, generation: Generation, head: Head, new:
 
 
 async def bury(
-    conn: Connection, generation: Generation, scope: Scope, ids: Sequence[UUID] | None, provenance: dict[str, Any]
+    conn: Connection,
+    generation: Generation,
+    scope: Scope,
+    ids: Sequence[UUID] | None,
+    provenance: dict[str, Any],
+    *,
+    also_expired: bool = False,
 ) -> list[tuple[UUID, int]]:
     """Delete memories of the scope, those of the ids or (``None``) all of them.
 
     Each head ends and a tombstone without text follows. Returns the ids with their tombstones' versions.
+    An expired memory is out of sight already, and only buried when that is asked for.
     """
     where = scope_condition(scope, "m")
     only = sql.SQL("AND m.id = ANY(%(ids)s)") if ids is not None else sql.SQL("")
     which = sql.SQL("{} {}").format(where.clause, only)
+    unburied = sql.SQL("m.recorded_to IS NULL AND m.state = 'active'")
     parameters = {**where.parameters, "ids": ids and list(ids)}
     await conn.execute(_lock(which), parameters)
     cursor = await conn.execute(
-        sql.SQL(
-            "SELECT m.id FROM memory_versions m WHERE {which} AND m.recorded_to IS NULL AND m.state = 'active'"
-        ).format(which=which),
+        sql.SQL("SELECT m.id FROM memory_versions m WHERE {which} AND {live}").format(
+            which=which, live=unburied if also_expired else current(None).clause
+        ),
         parameters,
     )
     found = [row[0] for row in await cursor.fetchall()]

@@ -42,7 +42,7 @@ async def entities(
 @router.delete("/v2/entities/{kind}/{name:path}/", response_model=schemas.Deleted, responses=may_answer(NOT_FOUND))
 async def delete(serving: Serving, access: Writer, kind: Kind, name: Annotated[schemas.ScopeId, Path()]) -> Response:
     """Delete every memory of a user, agent, app or run."""
-    deleted = await serving.memories.delete_all(access.scope(**{f"{kind}_id": name}), actor=access.caller.key_id)
+    deleted = await serving.changing.delete_all(access.scope(**{f"{kind}_id": name}), actor=access.caller.key_id)
     if not deleted:
         raise ProblemError(NOT_FOUND, f"there is no {kind} of this name with memories")
     return Json({"message": "Entity deleted successfully!", "deleted": deleted})

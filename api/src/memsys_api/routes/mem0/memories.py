@@ -10,12 +10,11 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from memsys_api import problems, schemas
-from memsys_api.model import Memory, Scope
-from memsys_api.problems import NOT_FOUND, NOT_SUPPORTED, FieldError, ProblemError, invalid
+from memsys_api.changing import Change
+from memsys_api.problems import NOT_FOUND, NOT_SUPPORTED, ProblemError, invalid
 from memsys_api.routes.common import Json, Reader, Serving, Writer, may_answer, outcome_out
 from memsys_api.routes.mem0 import options, shapes
 from memsys_api.routes.memories import IdempotencyKey
-from memsys_api.runtime import Service
 from memsys_api.store import listing
 from memsys_api.store.filters import conditions
 
@@ -102,40 +101,31 @@ async def search(serving: Serving, access: Reader, request: options.Mem0Search) 
 
 
 @router.delete("/v1/memories/", response_model=schemas.Deleted)
-async def delete_all(
-    serving: Serving, access: Writer, http: Request, query: Annotated[options.DeleteAllQuery, Query()]
-) -> Response:
+async def delete_all(serving: Serving, access: Writer, query: Annotated[options.DeleteAllQuery, Query()]) -> Response:
     """Delete every memory of a scope, which must name at least one id and nothing that is not understood."""
-    for field in set(http.query_params):
-        if len(http.query_params.getlist(field)) > 1:
-            raise invalid(field, "was given more than once")
     scope = access.scope(**options.deleted_scope(query))
-    deleted = await serving.memories.delete_all(scope, actor=access.caller.key_id)
+    deleted = await serving.changing.delete_all(scope, actor=access.caller.key_id)
     return Json({"message": "Memories deleted successfully!", "deleted": deleted})
 
 
-@router.put("/v1/batch/", response_model=shapes.Mem0Changed, responses=may_answer(NOT_FOUND, problems.CONFLICT))
+@router.put("/v1/batch/", response_model=shapes.Mem0Changed, responses=may_answer(NOT_FOUND))
 async def batch_update(serving: Serving, access: Writer, request: options.Mem0BatchUpdate) -> Response:
-    """Change memories one after the other, having seen that all of them are there."""
+    """Change all of these memories or, on any error, none."""
     changes = []
     for place, item in enumerate(request.memories):
         if item.text is None and item.metadata is None:
             raise invalid(f"memories.{place}", "must have text, metadata or both")
-        changes.append((item.memory_id, schemas.UpdateRequest(text=item.text, metadata=item.metadata)))
-    await _present(serving, access.scope(), [memory_id for memory_id, _ in changes])
-    for memory_id, change in changes:
-        await serving.memories.update(access.scope(), memory_id, change, actor=access.caller.key_id)
+        changes.append(Change(item.memory_id, schemas.UpdateRequest(text=item.text, metadata=item.metadata)))
+    await serving.changing.update_all(access.scope(), changes, actor=access.caller.key_id)
     return Json({"message": f"Successfully updated {len(changes)} memories"})
 
 
 @router.delete("/v1/batch/", response_model=shapes.Mem0Changed, responses=may_answer(NOT_FOUND))
 async def batch_delete(serving: Serving, access: Writer, request: options.Mem0BatchDelete) -> Response:
-    """Delete memories one after the other, having seen that all of them are there."""
-    ids = list(dict.fromkeys(item.memory_id for item in request.memories))
-    await _present(serving, access.scope(), ids)
-    for memory_id in ids:
-        await serving.memories.delete(access.scope(), memory_id, actor=access.caller.key_id)
-    return Json({"message": f"Successfully deleted {len(ids)} memories"})
+    """Delete all of these memories or, on any error, none."""
+    ids = [item.memory_id for item in request.memories]
+    deleted = await serving.changing.delete_each(access.scope(), ids, actor=access.caller.key_id)
+    return Json({"message": f"Successfully deleted {deleted} memories"})
 
 
 @router.get("/v1/memories/{memory_id}/", response_model=shapes.Mem0Memory, responses=may_answer(NOT_FOUND))
@@ -147,15 +137,13 @@ async def get(serving: Serving, access: Reader, memory_id: UUID) -> Response:
 @router.put(
     "/v1/memories/{memory_id}/",
     response_model=shapes.Mem0Memory,
-    responses=may_answer(NOT_FOUND, problems.CONFLICT, problems.NOT_SUPPORTED),
+    responses=may_answer(NOT_FOUND),
 )
 async def update(serving: Serving, access: Writer, memory_id: UUID, request: options.Mem0Update) -> Response:
     """Write a memory's next version."""
-    options.updatable(request)
-    if request.text is None and request.metadata is None:
-        raise invalid("text", "give text, metadata or both")
-    change = schemas.UpdateRequest(text=request.text, metadata=request.metadata)
-    memory: Memory = await serving.memories.update(access.scope(), memory_id, change, actor=access.caller.key_id)
+    memory = await serving.changing.update(
+        access.scope(), memory_id, options.change(request), actor=access.caller.key_id
+    )
     return Json(shapes.memory(memory))
 
 
@@ -164,7 +152,7 @@ async def delete(
     serving: Serving, access: Writer, memory_id: UUID, query: Annotated[options.DeleteQuery, Query()]
 ) -> Response:
     """Delete one memory. None of its earlier versions can come back, so `delete_linked` adds nothing to it."""
-    await serving.memories.delete(access.scope(), memory_id, actor=access.caller.key_id)
+    await serving.changing.delete(access.scope(), memory_id, actor=access.caller.key_id)
     return Json({"message": "Memory deleted successfully!", "deleted": 1})
 
 
@@ -174,17 +162,6 @@ async def delete(
 async def history(serving: Serving, access: Reader, memory_id: UUID) -> Response:
     """Every change of a memory, oldest first."""
     return Json([shapes.change(entry) for entry in await serving.memories.history(access.scope(), memory_id)])
-
-
-async def _present(serving: Service, scope: Scope, ids: list[UUID]) -> None:
-    """Raises a ``not-found`` problem that names the first memory that is not there."""
-    there = await listing.present(serving.database, scope, ids)
-    for place, memory_id in enumerate(ids):
-        if memory_id not in there:
-            field = f"memories.{place}.memory_id"
-            raise ProblemError(
-                NOT_FOUND, f"{field}: there is no such memory", errors=[FieldError(field, "is not a memory")]
-            )
 
 
 def _plain(messages: Any) -> Any:

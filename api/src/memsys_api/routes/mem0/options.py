@@ -6,12 +6,12 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-import orjson
 from pydantic import BaseModel, Field
 
 from memsys_api import filters
 from memsys_api.problems import NOT_SUPPORTED, FieldError, ProblemError, invalid
-from memsys_api.schemas import MAX_RESULTS, Body, Metadata, Scoped, Text, Turns
+from memsys_api.routes.common import read_filters
+from memsys_api.schemas import MAX_RESULTS, Body, Metadata, Scoped, Text, Turns, UpdateRequest
 
 MAX_BATCH = 1_000
 
@@ -32,12 +32,14 @@ class Mem0Add(Scoped):
 
 
 class Mem0Update(Body):
-    """`update`: a memory's new text and metadata."""
+    """`update`: a memory's new text, metadata, time and expiry; `null` as expiry clears it."""
 
     text: Text | None = None
     metadata: Metadata | None = None
-    timestamp: Any = None
-    expiration_date: Any = None
+    timestamp: Annotated[float, Field(allow_inf_nan=False)] | str | None = Field(
+        None, description="When it happened: Unix seconds or ISO 8601."
+    )
+    expiration_date: date | None = Field(None, description="The last day, in UTC, on which it is remembered.")
 
 
 class Mem0BatchUpdateItem(Body):
@@ -136,18 +138,18 @@ _REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "latest_only": ((True,), "only the latest version of a memory is found; see its history for others"),
     "keyword_search": ((True,), "words are always searched for, beside meaning"),
 }
-# An update's own; an add takes both of them.
-_REFUSED_IN_UPDATE = {
-    "timestamp": "a memory's time cannot be changed; add it anew with another",
-    "expiration_date": "a memory's expiry cannot be changed; add it anew with another",
-}
 
 
-def updatable(request: Mem0Update) -> None:
-    """As :func:`supported`, for an update; an expiry named only to clear it counts as asked for."""
-    refused = [FieldError(field, why) for field, why in _REFUSED_IN_UPDATE.items() if field in request.model_fields_set]
-    if refused:
-        raise ProblemError(NOT_SUPPORTED, "; ".join(f"{e.field}: {e.message}" for e in refused), errors=refused)
+def change(request: Mem0Update) -> UpdateRequest:
+    """What an update asks for. Raises an ``invalid-request`` problem where that is nothing."""
+    values: dict[str, Any] = {"text": request.text, "metadata": request.metadata}
+    if request.timestamp is not None:
+        values["timestamp"] = happened_at(request.timestamp)
+    if "expiration_date" in request.model_fields_set:
+        values["expires_at"] = expires_at(request.expiration_date)
+    elif all(value is None for value in values.values()):
+        raise invalid("text", "give at least one of text, metadata, timestamp and expiration_date")
+    return UpdateRequest.model_validate(values)
 
 
 def ids_of(request: Mem0Add) -> dict[str, str | None]:
@@ -165,26 +167,18 @@ def deleted_scope(query: DeleteAllQuery) -> dict[str, str | None]:
     """
     ids = {field: getattr(query, field) for field in filters.SCOPE_FIELDS}
     if query.filters is not None:
-        ids = _parsed(query.filters).within(ids)
+        wanted = filters.parse(read_filters(query.filters))
+        if wanted.rest is not None:
+            raise invalid(
+                "filters", "a deletion takes nothing but user_id, agent_id, app_id and run_id, each with one value"
+            )
+        ids = wanted.within(ids)
     for field, value in ids.items():
         if value == "*":
             raise invalid(field, "a deletion takes no wildcard; give one id")
     if not any(ids.values()):  # said by the request itself: what a key grants is no wish to delete it
         raise invalid("user_id", "give at least one of user_id, agent_id, app_id and run_id")
     return ids
-
-
-def _parsed(text: str) -> filters.Filters:
-    try:
-        raw = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        raise invalid("filters", "is not JSON; give the ids as parameters of their own, such as user_id") from None
-    if not isinstance(raw, dict) or not raw:
-        raise invalid("filters", "must be a JSON object with at least one id")
-    wanted = filters.parse(raw)
-    if wanted.rest is not None:
-        raise invalid("filters", "a deletion takes nothing but user_id, agent_id, app_id and run_id, each equal to one")
-    return wanted
 
 
 def wanted(request: Mem0Search | Mem0GetAll) -> filters.Filters:
@@ -203,8 +197,8 @@ def wanted(request: Mem0Search | Mem0GetAll) -> filters.Filters:
     return filters.parse(parts[0] if len(parts) == 1 else {"AND": parts})
 
 
-def happened_at(timestamp: int | None) -> datetime | None:
-    """An add's time."""
+def happened_at(timestamp: float | str | None) -> datetime | None:
+    """When it happened; of a day its beginning."""
     return None if timestamp is None else filters.read_time(timestamp, "timestamp")[0]
 
 
@@ -212,8 +206,8 @@ def expires_at(day: date | None) -> datetime | None:
     """The end of the last day, in UTC."""
     if day is None:
         return None
-    if day == date.max:
-        raise invalid("expiration_date", "is too far in the future")
+    if day.year in (1, 9999):
+        raise invalid("expiration_date", "is too far away")
     return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
 
 

@@ -1,0 +1,176 @@
+"""The flows that change and delete memories: one or many, in one transaction or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from memsys_api.drafts import Draft, finished
+from memsys_api.model import Memory, Scope
+from memsys_api.ports import Embedder
+from memsys_api.problems import CONFLICT, NOT_FOUND, FieldError, ProblemError, invalid
+from memsys_api.schemas import UpdateRequest
+from memsys_api.store import deliveries, versions
+from memsys_api.store.contents import NewVersion
+from memsys_api.store.database import Database
+from memsys_api.store.generations import Generation
+
+
+class Change(NamedTuple):
+    """What is to become of one memory."""
+
+    memory_id: UUID
+    request: UpdateRequest
+
+
+class Changing:
+    """Writes next versions and tombstones."""
+
+    def __init__(
+        self,
+        database: Database,
+        generation: Generation,
+        embedder: Embedder,
+        sinks: Sequence[str],
+        wake: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._generation = generation
+        self._embedder = embedder
+        self._sinks = tuple(sinks)
+        self._wake = wake
+
+    async def update(self, scope: Scope, memory_id: UUID, request: UpdateRequest, *, actor: str) -> Memory:
+        """Write a memory's next version.
+
+        Raises ``not-found``, and ``version-conflict`` if the request names another version than the current one.
+        """
+        try:
+            return (await self._update(scope, [Change(memory_id, request)], actor))[0]
+        except _Missing as error:
+            raise _not_found() from error
+
+    async def update_all(self, scope: Scope, changes: Sequence[Change], *, actor: str) -> list[Memory]:
+        """Write the next versions of all these memories, in their order, or of none.
+
+        Raises ``not-found`` with the place of each memory that is not there, and ``invalid-request`` for one that
+        is named twice.
+        """
+        _once([change.memory_id for change in changes])
+        try:
+            return await self._update(scope, changes, actor)
+        except _Missing as error:
+            raise _none_of([change.memory_id for change in changes], error.ids) from error
+
+    async def delete(self, scope: Scope, memory_id: UUID, *, actor: str) -> None:
+        """Bury one memory; its versions stay for as-of reads. Raises a ``not-found`` problem."""
+        try:
+            await self._bury(scope, [memory_id], actor)
+        except _Missing as error:
+            raise _not_found() from error
+
+    async def delete_each(self, scope: Scope, ids: Sequence[UUID], *, actor: str) -> int:
+        """Bury all these memories or none; says how many. Raises as :meth:`update_all`."""
+        _once(ids)
+        try:
+            return await self._bury(scope, ids, actor)
+        except _Missing as error:
+            raise _none_of(ids, error.ids) from error
+
+    async def delete_all(self, scope: Scope, *, actor: str) -> int:
+        """Bury every memory of a scope that names at least one id; says how many."""
+        if not any((scope.user_id, scope.agent_id, scope.app_id, scope.run_id)):
+            raise invalid("user_id", "give at least one of user_id, agent_id, app_id and run_id")
+        return await self._bury(scope, None, actor)
+
+    async def _update(self, scope: Scope, changes: Sequence[Change], actor: str) -> list[Memory]:
+        ids = [change.memory_id for change in changes]
+        while True:  # another round means that somebody else's change got in first
+            async with self._database.transaction(scope.project) as conn:
+                seen = await versions.heads(conn, scope, ids)
+            _all_there(ids, seen)
+            for memory_id, request in changes:
+                if request.version not in (None, version := seen[memory_id].memory.version):
+                    raise _conflict(version)
+            new = await self._successors(seen, changes, actor)
+            async with self._database.transaction(scope.project) as conn:
+                await versions.lock(conn, scope, ids)
+                heads = await versions.heads(conn, scope, ids)
+                _all_there(ids, heads)
+                if any(heads[i].memory.version != seen[i].memory.version for i in ids):
+                    continue
+                written = [await versions.insert_next(conn, self._generation, heads[n.id], n) for n in new]
+                await deliveries.enqueue(conn, scope.project, self._sinks, [(m.id, m.version) for m in written])
+            self._wake()
+            return written
+
+    async def _successors(
+        self, seen: dict[UUID, versions.Head], changes: Sequence[Change], actor: str
+    ) -> list[NewVersion]:
+        """The versions that follow these heads. Embedding happens here, before any lock is held."""
+        drafts = []
+        for memory_id, request in changes:
+            old = seen[memory_id].memory
+            drafts.append(
+                Draft(
+                    id=old.id,
+                    text=request.text or request.data or old.text,
+                    event_time=request.timestamp or old.event_time,
+                    speaker=seen[memory_id].speaker,
+                    metadata=old.metadata if request.metadata is None else request.metadata,
+                    provenance={"key": actor, "verbatim": True},
+                    expires_at=request.expiry() if request.sets_expiry else old.expires_at,
+                )
+            )
+        return await finished(self._embedder, drafts)
+
+    async def _bury(self, scope: Scope, ids: Sequence[UUID] | None, actor: str) -> int:
+        async with self._database.transaction(scope.project) as conn:
+            buried = await versions.bury(conn, self._generation, scope, ids, {"key": actor}, also_expired=ids is None)
+            _all_there(ids or (), {memory_id for memory_id, _ in buried})
+            await deliveries.enqueue(conn, scope.project, self._sinks, buried)
+        self._wake()
+        return len(buried)
+
+
+class _Missing(Exception):
+    """Some of the memories are not there."""
+
+    def __init__(self, ids: set[UUID]) -> None:
+        super().__init__(ids)
+        self.ids = ids
+
+
+def _all_there(ids: Sequence[UUID], found: dict[UUID, versions.Head] | set[UUID]) -> None:
+    if missing := {memory_id for memory_id in ids if memory_id not in found}:
+        raise _Missing(missing)
+
+
+def _once(ids: Sequence[UUID]) -> None:
+    first: dict[UUID, int] = {}
+    for place, memory_id in enumerate(ids):
+        if (earlier := first.setdefault(memory_id, place)) != place:
+            raise invalid(f"memories.{place}.memory_id", f"is also memories.{earlier}; name each memory once")
+
+
+def _not_found() -> ProblemError:
+    return ProblemError(NOT_FOUND, "there is no such memory")
+
+
+def _none_of(ids: Sequence[UUID], missing: set[UUID]) -> ProblemError:
+    errors = [
+        FieldError(f"memories.{place}.memory_id", "is not a memory")
+        for place, memory_id in enumerate(ids)
+        if memory_id in missing
+    ]
+    fields = ", ".join(error.field for error in errors[:5])
+    return ProblemError(NOT_FOUND, f"{fields}: there is no such memory; nothing was changed", errors=errors)
+
+
+def _conflict(version: int) -> ProblemError:
+    return ProblemError(
+        CONFLICT,
+        f"version: the memory is at version {version}; read it again",
+        errors=[FieldError("version", f"is not the current one, {version}")],
+    )
