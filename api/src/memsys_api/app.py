@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from memsys_api import __version__, openapi, problems
+from memsys_api import __version__, metrics, openapi, problems
 from memsys_api.middleware import Envelope
 from memsys_api.ports import EmbedderRejected, EmbedderUnavailable
 from memsys_api.problems import FieldError, ProblemError, render
@@ -67,7 +67,9 @@ def create(settings: Settings, makers: Makers | None = None) -> FastAPI:
         system,
     ):
         app.include_router(module.router)
-    app.add_middleware(Envelope, runtime=runtime, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(
+        Envelope, runtime=runtime, max_body_bytes=settings.max_body_bytes, seconds=settings.request_timeout_seconds
+    )
     for exception, handler in _HANDLERS.items():
         app.add_exception_handler(exception, handler)
     openapi.install(app)
@@ -76,6 +78,8 @@ def create(settings: Settings, makers: Makers | None = None) -> FastAPI:
 
 async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)
+    if error.kind in (problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.RATE_LIMITED):
+        metrics.REFUSED.labels(error.kind.slug).inc()
     return render(error, request.url.path)
 
 

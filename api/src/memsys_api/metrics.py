@@ -15,6 +15,17 @@ REQUESTS = Counter("memsys_api_requests_total", "Requests answered.", ["route", 
 REQUEST_SECONDS = Histogram(
     "memsys_api_request_seconds", "Time to answer a request.", ["route", "method"], buckets=_LATENCY, registry=REGISTRY
 )
+REFUSED = Counter(
+    "memsys_api_refused_total",
+    "Requests refused by who makes them, by the problem: unauthenticated, forbidden, rate-limited.",
+    ["problem"],
+    registry=REGISTRY,
+)
+RATE_LIMIT_BLIND = Counter(
+    "memsys_api_rate_limit_blind_total",
+    "Times that a replica kept a rate limit by itself, because PostgreSQL could not be asked.",
+    registry=REGISTRY,
+)
 EMBED_SECONDS = Histogram(
     "memsys_api_embed_seconds", "Time of one embedding call.", buckets=_LATENCY, registry=REGISTRY
 )

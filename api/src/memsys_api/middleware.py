@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -11,11 +12,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memsys_api import logs, metrics
-from memsys_api.problems import INTERNAL, NOT_READY, TOO_LARGE, Kind, ProblemError, render
+from memsys_api.problems import INTERNAL, NOT_READY, TOO_LARGE, TOO_SLOW, Kind, ProblemError, render
 from memsys_api.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
+ANSWER_HEADERS = "memsys.answer_headers"
+"""Where, in a request's ASGI scope, stand headers to add to its answer, whatever it will be."""
 ALWAYS_SERVED = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -24,10 +27,11 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 class Envelope:
     """The outermost layer; the only one that sees everything, so that nothing leaves without an id and a count."""
 
-    def __init__(self, app: ASGIApp, runtime: Runtime, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, runtime: Runtime, max_body_bytes: int, seconds: float) -> None:
         self._app = app
         self._runtime = runtime
         self._max_body_bytes = max_body_bytes
+        self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -39,16 +43,31 @@ class Envelope:
         token = logs.request_id.set(request_id)
         begun = time.perf_counter()
         status = 0
+        deadline = asyncio.timeout(self._seconds)
 
         async def observed(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                answer = MutableHeaders(scope=message)
+                answer["X-Request-ID"] = request_id
+                answer.update(scope.get(ANSWER_HEADERS, {}))
             await send(message)
 
+        async def in_time(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                deadline.reschedule(None)  # an answer that has begun may stream for as long as it likes
+            await observed(message)
+
         try:
-            await self._serve(scope, headers, receive, observed)
+            async with deadline:
+                await self._serve(scope, headers, receive, in_time)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            log.warning("request took too long", extra={"path": scope["path"], "seconds": self._seconds})
+            detail = f"no answer within {self._seconds:g} s; try again, with an Idempotency-Key to add"
+            await self._refuse(TOO_SLOW, detail, scope, receive, observed, retry_after=1)
         except Exception:
             log.exception("request failed", extra={"path": scope["path"]})
             if status:

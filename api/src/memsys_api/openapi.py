@@ -16,6 +16,7 @@ _EVERYWHERE = (
     problems.UNAUTHENTICATED,
     problems.FORBIDDEN,
     problems.TOO_LARGE,
+    problems.RATE_LIMITED,
     problems.INTERNAL,
     problems.UNAVAILABLE,
 )

@@ -11,6 +11,9 @@ from urllib.parse import unquote, urlsplit
 from memsys_api import embedding, inference, metrics, retrieval
 from memsys_api.access.guard import Guard
 from memsys_api.access.policies import Policies
+from memsys_api.access.rates import RateLimits
+from memsys_api.access.refusals import Refusals
+from memsys_api.access.token_review import TokenReviewer
 from memsys_api.backfill.worker import Backfill
 from memsys_api.changing import Changing
 from memsys_api.inference import InferenceRejected, Inferrer
@@ -52,6 +55,7 @@ class Service:
     embedder: Embedder
     guard: Guard
     policies: Policies
+    rates: RateLimits
     memories: Memories
     changing: Changing
     searcher: Searcher
@@ -95,6 +99,7 @@ class Runtime:
             if service.graph:
                 await service.graph.dispatcher.stop()
                 await service.graph.sink.close()
+            await service.guard.close()
             await service.database.close()
         for part in (self._inferrer, self._embedder):
             if part:
@@ -211,8 +216,14 @@ class Runtime:
             database=database,
             generation=generation,
             embedder=embedder,
-            guard=Guard(database, settings.admin_key.get_secret_value()),
+            guard=Guard(
+                database,
+                settings.admin_key.get_secret_value(),
+                Refusals(settings.refusals_per_minute),
+                _reviewer(settings),
+            ),
             policies=Policies(database, settings),
+            rates=RateLimits(database),
             memories=Memories(database, generation, embedder, sinks, wake, inferring),
             changing=Changing(database, generation, embedder, sinks, wake),
             searcher=Searcher(
@@ -229,6 +240,13 @@ class Runtime:
             graph=graph,
             backfill=backfill,
         )
+
+
+def _reviewer(settings: Settings) -> TokenReviewer | None:
+    if settings.service_accounts == "off":
+        return None
+    url = f"https://{settings.kubernetes_host}:{settings.kubernetes_port}"
+    return TokenReviewer(url, settings.kubernetes_dir, settings.token_audience)
 
 
 def _fed(graph: Graph | None) -> tuple[list[str], Callable[[], None]]:

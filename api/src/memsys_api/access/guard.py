@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
+import math
 import time
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from starlette.requests import Request
 
-from memsys_api.access import secrets
+from memsys_api.access import secrets, token_review
 from memsys_api.access.grants import DEFAULT_PROJECT, Caller
 from memsys_api.access.narrowing import HEADER, narrowed
-from memsys_api.problems import UNAUTHENTICATED, ProblemError
+from memsys_api.access.refusals import Refusals
+from memsys_api.access.token_review import ReviewUnavailable, TokenReviewer
+from memsys_api.problems import FORBIDDEN, RATE_LIMITED, UNAUTHENTICATED, UNAVAILABLE, ProblemError
 from memsys_api.store import keys
 from memsys_api.store.database import Database
 
+log = logging.getLogger(__name__)
+
+ADMIN = "admin"
+"""The id under which the admin key of the settings acts."""
 _FRESH_SECONDS = 1.0  # a revoked key is refused by every replica within this
 _REMEMBERED = 10_000
 _ALL_RIGHTS = frozenset({"read", "write", "admin"})
@@ -23,10 +33,15 @@ _ALL_RIGHTS = frozenset({"read", "write", "admin"})
 class Guard:
     """Turns the key of a request into a :class:`Caller`."""
 
-    def __init__(self, database: Database, admin_key: str) -> None:
+    def __init__(
+        self, database: Database, admin_key: str, refusals: Refusals, reviewer: TokenReviewer | None = None
+    ) -> None:
         self._database = database
         self._admin_key = admin_key
-        self._admin = Caller("admin", "admin", None, DEFAULT_PROJECT, _ALL_RIGHTS)
+        self._admin = Caller(ADMIN, ADMIN, None, DEFAULT_PROJECT, _ALL_RIGHTS)
+        self._refusals = refusals
+        self._reviewer = reviewer
+        self._welcome: OrderedDict[bytes, None] = OrderedDict()
         self._cache: OrderedDict[str, tuple[float, keys.StoredKey | None]] = OrderedDict()
 
     async def caller(self, request: Request) -> Caller:
@@ -39,29 +54,75 @@ class Guard:
             raise ProblemError(
                 UNAUTHENTICATED, "give an API key: Authorization: Bearer <key>, Authorization: Token <key> or X-API-Key"
             )
-        return narrowed(await self._known(given), request.headers.getlist(HEADER), given, time.time())
+        caller = await self._admitted(given, request.client.host if request.client else "")
+        return narrowed(caller, request.headers.getlist(HEADER), given, time.time())
+
+    async def close(self) -> None:
+        if self._reviewer is not None:
+            await self._reviewer.close()
+
+    async def _admitted(self, given: str, address: str) -> Caller:
+        """The caller of a key. An address that has tried too many wrong ones waits, but with keys known to be right."""
+        digest = hashlib.sha256(given.encode()).digest()
+        if digest not in self._welcome and (wait := self._refusals.wait(address)):
+            raise ProblemError(RATE_LIMITED, "too many wrong keys from this address; wait", retry_after=math.ceil(wait))
+        try:
+            caller = await self._known(given)
+        except ProblemError as error:
+            if error.kind is UNAUTHENTICATED:
+                self._refusals.count(address)
+                self._welcome.pop(digest, None)
+            raise
+        self._welcome[digest] = None
+        self._welcome.move_to_end(digest)
+        if len(self._welcome) > _REMEMBERED:
+            self._welcome.popitem(last=False)
+        return caller
 
     async def _known(self, given: str) -> Caller:
         """The caller of a key, as the key grants."""
         if secrets.same(given, self._admin_key):
             return self._admin
+        if self._reviewer is not None and token_review.is_token(given):
+            return await self._service_account(self._reviewer, given)
         parts = secrets.parse(given)
         stored = await self._find(parts.id) if parts else None
         if parts is None or stored is None or not _opens(stored, parts.secret, datetime.now(UTC)):
             raise ProblemError(UNAUTHENTICATED, "the API key is not valid")
         return _caller(stored)
 
-    def forget(self, key_id: str) -> None:
-        """Look a key up afresh; for the replica that just changed it."""
-        self._cache.pop(key_id, None)
+    async def _service_account(self, reviewer: TokenReviewer, token: str) -> Caller:
+        """The caller of a ServiceAccount's token: good at the cluster, and the subject of a key."""
+        try:
+            subject = await reviewer.subject(token)
+        except ReviewUnavailable as error:
+            log.error("tokens cannot be reviewed", extra={"reason": " ".join(str(error).split())})
+            raise ProblemError(
+                UNAVAILABLE, "the cluster's apiserver cannot review the token now; try again", retry_after=1
+            ) from error
+        if subject is None:
+            raise ProblemError(UNAUTHENTICATED, "the API key is not valid")
+        stored = await self._find(subject, keys.find_subject)
+        if stored is None or not stored.live(datetime.now(UTC)):
+            raise ProblemError(FORBIDDEN, f"no key is declared for {subject}; declare one with it as the subject")
+        return _caller(stored)
 
-    async def _find(self, key_id: str) -> keys.StoredKey | None:
+    def forget(self, *names: str | None) -> None:
+        """Look keys up afresh, by id or subject; for the replica that just changed them."""
+        for name in names:
+            if name is not None:
+                self._cache.pop(name, None)
+
+    async def _find(
+        self, name: str, look_up: Callable[[Database, str], Awaitable[keys.StoredKey | None]] = keys.find
+    ) -> keys.StoredKey | None:
+        """A key by its id or, with a colon in it, by its subject; at most a second old."""
         now = time.monotonic()
-        if (cached := self._cache.get(key_id)) and now - cached[0] < _FRESH_SECONDS:
+        if (cached := self._cache.get(name)) and now - cached[0] < _FRESH_SECONDS:
             return cached[1]
-        stored = await keys.find(self._database, key_id)
-        self._cache[key_id] = (now, stored)
-        self._cache.move_to_end(key_id)
+        stored = await look_up(self._database, name)
+        self._cache[name] = (now, stored)
+        self._cache.move_to_end(name)
         if len(self._cache) > _REMEMBERED:
             self._cache.popitem(last=False)
         return stored

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
@@ -14,8 +15,10 @@ from starlette.responses import Response
 
 from memsys_api import acting, problems
 from memsys_api.access.grants import Access, Right, enter
+from memsys_api.access.guard import ADMIN
+from memsys_api.middleware import ANSWER_HEADERS
 from memsys_api.model import Memory, Outcome
-from memsys_api.problems import ProblemError, invalid
+from memsys_api.problems import RATE_LIMITED, ProblemError, invalid
 from memsys_api.runtime import Runtime, Service
 from memsys_api.schemas import Metadata
 
@@ -75,9 +78,31 @@ def _allowed(right: Right) -> Callable[..., Awaitable[Access]]:
     ) -> Access:
         access = enter(await serving.guard.caller(request), project, right)
         acting.actor.set(access.caller.key_id)  # for this request's task alone
+        await _limited(request, serving, access)
         return access
 
     return dependency
+
+
+async def _limited(request: Request, serving: Service, access: Access) -> None:
+    """Count the request against its key's limit, and tell of it in the answer's headers.
+
+    The key's own limit is for all that it does; a project's is for each key within the project.
+    """
+    caller = access.caller
+    if caller.key_id == ADMIN:
+        return
+    bucket, per_minute = caller.key_id, caller.requests_per_minute
+    if per_minute is None:
+        bucket = f"{bucket}/{access.project}"
+        per_minute = (await serving.policies.of(access.project)).requests_per_minute
+    if per_minute is None:
+        return
+    verdict = await serving.rates.take(bucket, per_minute)
+    request.scope[ANSWER_HEADERS] = verdict.headers()
+    if not verdict.allowed:
+        wait = max(1, math.ceil(verdict.seconds))
+        raise ProblemError(RATE_LIMITED, f"the key may make {per_minute} requests a minute; wait", retry_after=wait)
 
 
 Serving = Annotated[Service, Depends(service)]

@@ -66,7 +66,7 @@ async def declare(
         ) from None
     if stored is None:
         raise ProblemError(KEY_CONFLICT, "the key was revoked, which is for good; declare one under another id")
-    serving.guard.forget(key_id)
+    serving.guard.forget(key_id, request.subject)
     return Json(_out(stored))
 
 

@@ -63,6 +63,8 @@ class Settings(
                 problems.append("NEO4J_PASSWORD: is not set though GRAPH_STORE is neo4j")
         if self.admin_key is None:
             problems.append("MEMSYS_ADMIN_KEY: is not set; give a random string of at least 16 characters")
+        if self.service_accounts == "on" and not self.kubernetes_host:
+            problems.append("MEMSYS_TOKEN_REVIEW: is on, but KUBERNETES_SERVICE_HOST is not set; it needs a cluster")
         if problems:
             raise ValueError("\n".join(problems))
         return self

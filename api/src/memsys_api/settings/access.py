@@ -45,7 +45,7 @@ class AccessSettings(BaseSettings):
         validation_alias="MEMSYS_REQUEST_TIMEOUT_SECONDS",
         description="Longest time until an answer begins; then 503. Longer than LLM_TIMEOUT_SECONDS.",
     )
-    token_review: Literal["off", "on"] = Field(
+    service_accounts: Literal["off", "on"] = Field(
         "off",
         validation_alias="MEMSYS_TOKEN_REVIEW",
         description="Whether tokens of Kubernetes ServiceAccounts are accepted, reviewed by the cluster's apiserver.",

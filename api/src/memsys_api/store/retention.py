@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from memsys_api.metrics import EXPIRED
 from memsys_api.model import Scope
-from memsys_api.store import deliveries, versions
+from memsys_api.store import deliveries, rates, versions
 from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
 from memsys_api.store.generations import Generation
 from memsys_api.store.records import projects
@@ -65,7 +65,7 @@ async def sweep(database: Database) -> int:
                 "DELETE FROM outbox WHERE project = %s AND occurred_at < now() - %s", (project, OUTBOX)
             )
         removed += keys.rowcount + events.rowcount
-    return removed
+    return removed + await rates.sweep(database)
 
 
 async def expire(database: Database, generation: Generation, sinks: Sequence[str]) -> int:
