@@ -15,6 +15,7 @@ import pytest
 from memsys_api import app
 from memsys_api.runtime import Makers, Service
 from memsys_api.settings import Settings
+from memsys_api.sinks.webhooks.sender import Resolver, resolve
 from memsys_api.store import generations, migrate
 
 from .support.parts import MemorySink, WordEmbedder
@@ -142,7 +143,11 @@ class Fleet:
 
     @asynccontextmanager
     async def replica(
-        self, sink: MemorySink | None = None, embedder: WordEmbedder | None = None, **settings: Any
+        self,
+        sink: MemorySink | None = None,
+        embedder: WordEmbedder | None = None,
+        resolver: Resolver = resolve,
+        **settings: Any,
     ) -> AsyncIterator[Replica]:
         """A replica that is ready."""
         embedder = embedder or WordEmbedder()
@@ -157,7 +162,8 @@ class Fleet:
             "GRAPH_RETRY_BASE_SECONDS": 0.02,
             **settings,
         }
-        application = app.create(Settings(**values), Makers(embedder=make_embedder, graph=lambda _: sink))
+        makers = Makers(embedder=make_embedder, graph=lambda _: sink, resolver=resolver)
+        application = app.create(Settings(**values), makers)
         transport = httpx.ASGITransport(application, raise_app_exceptions=False)
         async with (
             application.router.lifespan_context(application),

@@ -15,6 +15,7 @@ from memsys_api.store import audit
 from .conftest import ADMIN_KEY, Dsn, MakeKey, Replica
 
 TEXT = "Caroline keeps a tortoise"
+HOOK = {"url": "https://192.0.9.1/", "active": False}  # never called
 
 # What every route that may change something is called with, after one memory was added. A route that is called by
 # something else than GET and is not named here fails the test: name it, and see that it leaves a line.
@@ -33,6 +34,10 @@ CHANGES: dict[tuple[str, str], Ask] = {
     ("delete", "/keys/{key_id}"): lambda made: (f"/keys/{made['key_id']}", None),
     ("put", "/policy"): lambda made: ("/policy", {"quarantine": "flag"}),
     ("post", "/graph/sync"): lambda made: ("/graph/sync", None),
+    ("post", "/webhooks"): lambda made: ("/webhooks", HOOK),
+    ("patch", "/webhooks/{webhook_id}"): lambda made: (f"/webhooks/{made['hook_id']}", {"description": "another"}),
+    ("delete", "/webhooks/{webhook_id}"): lambda made: (f"/webhooks/{made['hook_id']}", None),
+    ("post", "/webhooks/{webhook_id}/replay"): lambda made: (f"/webhooks/{made['hook_id']}/replay", {}),
     ("post", "/v3/memories/add/"): lambda made: ("/v3/memories/add/", {"messages": TEXT, "user_id": "u"}),
     ("put", "/v1/memories/{memory_id}/"): lambda made: (f"/v1/memories/{made['id']}/", {"text": "another"}),
     ("delete", "/v1/memories/{memory_id}/"): lambda made: (f"/v1/memories/{made['id']}/", None),
@@ -60,7 +65,8 @@ async def test_every_route_that_changes_something_leaves_a_line(graphed: Replica
     for (method, path), ask in CHANGES.items():
         made = (await graphed.add(TEXT, user_id="u"))[0]
         key = await graphed.client.post("/keys", json={"name": "k", "projects": ["default"]})
-        target, body = ask(made | {"key_id": key.json()["id"]})
+        hook = await graphed.client.post("/webhooks", json=HOOK)
+        target, body = ask(made | {"key_id": key.json()["id"], "hook_id": hook.json()["id"]})
         request_id = uuid4().hex
         answer = await graphed.client.request(method, target, json=body, headers={"X-Request-ID": request_id})
         assert answer.is_success, (method, path, answer.text)

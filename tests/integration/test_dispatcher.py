@@ -10,8 +10,9 @@ import psycopg
 import pytest
 
 from memsys_api.model import SinkRecord
+from memsys_api.sinks.attempts import ATTEMPTS
 from memsys_api.sinks.breaker import Breaker
-from memsys_api.sinks.dispatcher import ATTEMPTS, Dispatcher
+from memsys_api.sinks.dispatcher import Dispatcher
 from memsys_api.store import deliveries
 
 from .conftest import Dsn, Fleet, Replica

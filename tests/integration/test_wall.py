@@ -19,7 +19,8 @@ from .conftest import Dsn, Replica
 
 TENANT_TABLES = (
     "memory_versions", "embeddings_1", "entities", "mentions", "relations", "merges", "outbox", "idempotency", "audit",
-    "inference_requests", "policies", "llm_usage", "erased", "held",
+    "inference_requests", "policies", "llm_usage", "erased", "held", "webhooks", "outbox_horizons",
+    "add_events",
 )  # fmt: skip
 
 
@@ -56,7 +57,7 @@ def test_every_table_with_a_project_is_walled_or_known_not_to_be(dsn: Dsn, api: 
         }
     assert walled == set(TENANT_TABLES)
     # The queues: ids alone, served across projects.
-    assert with_project - walled == {"deliveries", "inferences", "erasures"}
+    assert with_project - walled == {"deliveries", "inferences", "erasures", "webhook_deliveries"}
     assert {leading[table] for table in with_project} == {"project"}
 
 

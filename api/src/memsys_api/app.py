@@ -25,6 +25,7 @@ from memsys_api.routes import (
     policy,
     search,
     system,
+    webhooks,
 )
 from memsys_api.routes.common import declared_query
 from memsys_api.runtime import Makers, Runtime
@@ -63,6 +64,7 @@ def create(settings: Settings, makers: Makers | None = None) -> FastAPI:
         policy,
         audit,
         graph,
+        webhooks,
         mem0,
         system,
     ):

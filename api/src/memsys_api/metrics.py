@@ -80,6 +80,18 @@ BACKFILLED = Counter(
     "memsys_inference_backfilled_total", "Adds inferred after the language model was away.", registry=REGISTRY
 )
 EXPIRED = Counter("memsys_api_expired_total", "Memories buried because their time was up.", registry=REGISTRY)
+WEBHOOK_PENDING = Gauge("memsys_webhook_pending", "Webhook deliveries that wait.", registry=REGISTRY)
+WEBHOOK_PARKED = Gauge("memsys_webhook_parked", "Webhook deliveries that gave up.", registry=REGISTRY)
+WEBHOOK_LAG = Gauge("memsys_webhook_lag_seconds", "Age of the oldest webhook delivery not made.", registry=REGISTRY)
+WEBHOOK_DELIVERIES = Counter(
+    "memsys_webhook_deliveries_total",
+    "Attempts to call a webhook, by what came of them: delivered, away, refused.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+WEBHOOK_SECONDS = Histogram(
+    "memsys_webhook_seconds", "Time of one call of a webhook.", buckets=_PATIENCE, registry=REGISTRY
+)
 
 
 def render() -> bytes:

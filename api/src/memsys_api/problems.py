@@ -36,6 +36,7 @@ METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The method is not allowed 
 CONFLICT = Kind("version-conflict", 409, "The memory was changed meanwhile")
 IDEMPOTENCY_CONFLICT = Kind("idempotency-conflict", 409, "The idempotency key was used for another request")
 KEY_CONFLICT = Kind("key-conflict", 409, "The key's state does not allow this")
+LIMIT_REACHED = Kind("limit-reached", 409, "There are as many of these as there may be")
 TOO_LARGE = Kind("too-large", 413, "The request is too large")
 RATE_LIMITED = Kind("rate-limited", 429, "Too many requests")
 EMBEDDER_REJECTED = Kind("embedder-rejected", 502, "The embedding provider refused the call")
@@ -47,7 +48,8 @@ INTERNAL = Kind("internal", 500, "Something went wrong inside the service")
 
 KINDS = (
     INVALID_REQUEST, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, METHOD_NOT_ALLOWED, CONFLICT, IDEMPOTENCY_CONFLICT,
-    KEY_CONFLICT, TOO_LARGE, RATE_LIMITED, NOT_SUPPORTED, EMBEDDER_REJECTED, NOT_READY, TOO_SLOW, UNAVAILABLE, INTERNAL,
+    KEY_CONFLICT, LIMIT_REACHED, TOO_LARGE, RATE_LIMITED, NOT_SUPPORTED, EMBEDDER_REJECTED, NOT_READY, TOO_SLOW,
+    UNAVAILABLE, INTERNAL,
 )  # fmt: skip
 
 

@@ -24,8 +24,11 @@ from memsys_api.ports import Embedder, EmbedderError, EmbedderUnavailable, Graph
 from memsys_api.searching import Searcher
 from memsys_api.settings import Settings
 from memsys_api.sinks import graph as graph_sink
+from memsys_api.sinks import webhooks as webhook_sink
 from memsys_api.sinks.breaker import Breaker
 from memsys_api.sinks.dispatcher import Dispatcher
+from memsys_api.sinks.webhooks import Webhooks
+from memsys_api.sinks.webhooks.sender import Resolver, resolve
 from memsys_api.store import audit, generations, migrate, retention, vector_index
 from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
 
@@ -61,6 +64,7 @@ class Service:
     searcher: Searcher
     graph: Graph | None
     backfill: Backfill | None
+    webhooks: Webhooks | None
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class Makers:
     embedder: Callable[[Settings], Awaitable[Embedder]] = embedding.create
     graph: Callable[[Settings], GraphSink | None] = graph_sink.create
     inferrer: Callable[[Settings], Awaitable[Inferrer | None]] = inference.create
+    resolver: Resolver = resolve
 
 
 class Runtime:
@@ -96,6 +101,8 @@ class Runtime:
         if service:
             if service.backfill:
                 await service.backfill.stop()
+            if service.webhooks:
+                await service.webhooks.dispatcher.stop()
             if service.graph:
                 await service.graph.dispatcher.stop()
                 await service.graph.sink.close()
@@ -169,8 +176,10 @@ class Runtime:
             service.graph.dispatcher.start()
         if service.backfill:
             service.backfill.start()
+        if service.webhooks:
+            service.webhooks.dispatcher.start()
         self._chores.append(asyncio.create_task(retention.keep(database), name="retention"))
-        sinks, wake = _fed(service.graph)
+        sinks, wake = _fed(service.graph, service.webhooks)
         expiry = retention.expire_by_and_by(database, generation, sinks, wake)
         self._chores.append(asyncio.create_task(expiry, name="expiry"))
         if settings.audit_retention_days:
@@ -198,7 +207,8 @@ class Runtime:
         if sink is not None:
             dispatcher = Dispatcher(database, sink, breaker, retry_base=settings.graph_retry_base_seconds)
             graph = Graph(sink, dispatcher, breaker)
-        sinks, wake = _fed(graph)
+        webhooks = webhook_sink.create(settings, database, self._makers.resolver)
+        sinks, wake = _fed(graph, webhooks)
         inferring = backfill = None
         if self._inferrer is not None:
             inferring = Inferring(database, generation, embedder, self._inferrer)
@@ -239,6 +249,7 @@ class Runtime:
             ),
             graph=graph,
             backfill=backfill,
+            webhooks=webhooks,
         )
 
 
@@ -249,9 +260,15 @@ def _reviewer(settings: Settings) -> TokenReviewer | None:
     return TokenReviewer(url, settings.kubernetes_dir, settings.token_audience)
 
 
-def _fed(graph: Graph | None) -> tuple[list[str], Callable[[], None]]:
-    """The sinks that every change goes to, and what wakes those who bring it there."""
-    return ([graph.sink.name], graph.dispatcher.wake) if graph else ([], lambda: None)
+def _fed(graph: Graph | None, webhooks: Webhooks | None) -> tuple[list[str], Callable[[], None]]:
+    """The sinks that every change is queued for, and what wakes all those who carry changes away."""
+    dispatchers = [part.dispatcher for part in (graph, webhooks) if part is not None]
+
+    def wake() -> None:
+        for dispatcher in dispatchers:
+            dispatcher.wake()
+
+    return ([graph.sink.name] if graph else []), wake
 
 
 async def _end(tasks: set[asyncio.Task[None]]) -> None:

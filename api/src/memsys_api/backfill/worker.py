@@ -19,13 +19,13 @@ from memsys_api.inference import InferenceRejected, InferenceUnavailable, Inferr
 from memsys_api.inferring import Decided, Inferring, Overtaken, from_json
 from memsys_api.model import Scope
 from memsys_api.ports import EmbedderError
+from memsys_api.sinks.attempts import wait_after
 from memsys_api.store import deliveries, facts, inferences
 from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
 from memsys_api.store.inferences import Claim
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS = 7
 _WORKERS = 2
 _POLL_SECONDS = 1.0
 _STOP_SECONDS = 5.0
@@ -102,9 +102,7 @@ class Backfill:
             else:
                 await self._put_off(claim, None, error)
         except Exception as error:  # unreadable answers, and what nobody thought of
-            left = claim.attempts < ATTEMPTS
-            wait_more = timedelta(seconds=self._retry_base * 2 ** (claim.attempts - 1)) if left else None
-            await self._put_off(claim, wait_more, error)
+            await self._put_off(claim, wait_after(claim.attempts, self._retry_base), error)
         return True
 
     async def _infer(self, claim: Claim) -> None:

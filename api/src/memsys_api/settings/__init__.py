@@ -24,6 +24,7 @@ from pydantic_settings import (
 
 from memsys_api.settings.access import AccessSettings
 from memsys_api.settings.accountability import AccountabilitySettings
+from memsys_api.settings.events import EventSettings
 from memsys_api.settings.models import ModelSettings
 from memsys_api.settings.server import ServerSettings
 from memsys_api.settings.stores import PostgresSettings, StoreSettings
@@ -39,6 +40,7 @@ class Settings(
     PostgresSettings,
     StoreSettings,
     ModelSettings,
+    EventSettings,
     ServerSettings,
     AccessSettings,
     AccountabilitySettings,

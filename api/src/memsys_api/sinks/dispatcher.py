@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 from memsys_api.metrics import SINK_AVAILABLE, SINK_DELIVERIES, SINK_LAG, SINK_PARKED, SINK_PENDING
 from memsys_api.model import SinkRecord
 from memsys_api.ports import Sink, SinkUnavailable
+from memsys_api.sinks.attempts import wait_after
 from memsys_api.sinks.breaker import Breaker
 from memsys_api.store import deliveries
 from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
@@ -25,7 +26,6 @@ from memsys_api.store.records import newest
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS = 7
 _BATCH = 200
 _WORKERS = 2
 _APPLY_SECONDS = 20.0
@@ -161,7 +161,7 @@ class Dispatcher:
 
     def failure(self, held: Claim, error: Exception) -> Failure:
         """What becomes of a claim whose attempt failed: due again after a wait, or parked after the last attempt."""
-        wait = timedelta(seconds=self._retry_base * 2 ** (held.attempts - 1)) if held.attempts < ATTEMPTS else None
+        wait = wait_after(held.attempts, self._retry_base)
         cause: deliveries.Cause = "away" if isinstance(error, SinkUnavailable) else "record"
         return Failure(held, cause, f"{error}"[:_ERROR_LENGTH], wait)
 

@@ -38,6 +38,7 @@ class Audited(NamedTuple):
 ROWS = {
     "keys": Audited("key", "default_project", "id"),
     "policies": Audited("policy", "project", "project"),
+    "webhooks": Audited("webhook", "project", "id"),
 }
 """The tables whose rows are audited one by one. Memories are audited by what they leave in ``outbox``."""
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from memsys_api.metrics import EXPIRED
 from memsys_api.model import Scope
-from memsys_api.store import deliveries, rates, versions
+from memsys_api.store import deliveries, rates, versions, webhook_deliveries
 from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
 from memsys_api.store.generations import Generation
 from memsys_api.store.records import projects
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 IDEMPOTENCY = timedelta(days=2)
 """How long a repeated request is known as one."""
 OUTBOX = timedelta(days=7)
-"""How far back a reader of changes can resume."""
+"""How far back a reader of changes can resume, and a webhook be told again."""
 _PERIOD_SECONDS = 3600.0
 _EXPIRY_SECONDS = 300.0
 _EXPIRY_BATCH = 500
@@ -55,7 +55,7 @@ async def _repeat(chore: Callable[[], Awaitable[object]], seconds: float) -> Non
 
 async def sweep(database: Database) -> int:
     """Delete what is past its time, project by project behind the wall; says how many rows."""
-    removed = 0
+    removed = await webhook_deliveries.forget(database, OUTBOX)
     for project in await projects(database):
         async with database.transaction(project) as conn:
             keys = await conn.execute(

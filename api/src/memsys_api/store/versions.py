@@ -15,6 +15,7 @@ from memsys_api.store.contents import NewVersion, insert_contents
 from memsys_api.store.database import Connection
 from memsys_api.store.generations import Generation
 from memsys_api.store.rows import MEMORY_COLUMNS, MEMORY_WIDTH, current, read, scope_condition, scope_values
+from memsys_api.store.webhook_deliveries import INSERT_EVENTS
 
 
 @dataclass(frozen=True)
@@ -220,7 +221,6 @@ async def _end(conn: Connection, generation: Generation, project: str, ids: list
 
 async def _insert_events(conn: Connection, project: str, event: str, changed: Sequence[tuple[UUID, int]]) -> None:
     await conn.execute(
-        """INSERT INTO outbox (project, event, memory_id, version)
-           SELECT %s, %s, * FROM unnest(%s::uuid[], %s::int[])""",
-        (project, event, [i for i, _ in changed], [v for _, v in changed]),
+        INSERT_EVENTS,
+        {"project": project, "event": event, "ids": [i for i, _ in changed], "versions": [v for _, v in changed]},
     )

@@ -17,7 +17,7 @@ _EXPORTS = "exports by schema are not supported; page through /v3/memories/ inst
 _SUMMARIES = "summaries are not supported"
 _PROFILES = "profiles are not supported"
 _PROJECTS = "organizations and projects are not managed here; a project comes into being with its first memory"
-_WEBHOOKS = "webhooks are not supported"
+_WEBHOOKS = "webhooks are registered at /webhooks, where they have a secret to be signed with"
 _RESET = "a project is not reset at once; delete by user_id, agent_id, app_id or run_id"
 _CONFIGURE = "the server is configured by its settings, not by a request; GET /info shows them"
 

@@ -1,0 +1,154 @@
+"""Webhooks on the wire."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal, get_args
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, model_validator
+
+from memsys_api.schemas.fields import Body, Scoped, storable
+from memsys_api.sinks.webhooks import signing
+
+EventName = Literal["added", "updated", "deleted"]
+EVENT_NAMES: tuple[EventName, ...] = get_args(EventName)
+Events = Annotated[list[EventName], Field(min_length=1, max_length=3, description="Which changes to tell of.")]
+Include = Annotated[
+    list[Literal["memory"]],
+    Field(max_length=1, description="What to send beside ids: `memory` is the text. By default no text is sent."),
+]
+
+
+def _url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        port_is_one = parts.port is None or parts.port > 0
+    except ValueError:
+        raise ValueError("is not a URL; give one such as https://example.com/memories") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_one:
+        raise ValueError("must be an http or https URL such as https://example.com/memories")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must not hold a user or password; check the signature instead")
+    if parts.fragment:
+        raise ValueError("must not have a fragment")
+    if any(not 0x20 < ord(character) < 0x7F for character in value):
+        raise ValueError("must be ASCII without spaces; percent-encode the rest, and give the host in punycode")
+    return value
+
+
+def _secret(value: str) -> str:
+    signing.key(value)
+    return value
+
+
+Url = Annotated[
+    str, Field(min_length=1, max_length=2048, examples=["https://example.com/memories"]), AfterValidator(_url)
+]
+Secret = Annotated[
+    str,
+    Field(max_length=200, description="To sign with: whsec_ and 24 to 64 bytes in base64."),
+    AfterValidator(_secret),
+]
+Description = Annotated[str, Field(max_length=1000), AfterValidator(storable)]
+
+
+class NewWebhookRequest(Scoped):
+    """A webhook to register. With ids, it is told of memories under these ids alone."""
+
+    url: Url
+    events: Events = Field(default_factory=lambda: list(EVENT_NAMES))
+    include: Include = Field(default_factory=list)
+    secret: Secret | None = Field(None, description="To sign with; by default one is made.")
+    description: Description = ""
+    active: bool = True
+
+
+class WebhookChange(Body):
+    """What to change of a webhook; what is left out stays."""
+
+    url: Url | None = None
+    events: Events | None = None
+    include: Include | None = None
+    secret: Secret | None = Field(None, description="Signs everything from now on.")
+    description: Description | None = None
+    active: bool | None = Field(None, description="With false, nothing is sent; with true, what was held back is.")
+
+    @model_validator(mode="after")
+    def _something(self) -> WebhookChange:
+        if not any(getattr(self, field) is not None for field in type(self).model_fields):
+            raise ValueError("give at least one field to change")
+        return self
+
+
+class WebhookOut(BaseModel):
+    """A webhook, without its secret."""
+
+    id: UUID
+    project: str
+    url: str
+    description: str
+    events: list[EventName]
+    include: list[Literal["memory"]]
+    user_id: str | None
+    agent_id: str | None
+    app_id: str | None
+    run_id: str | None
+    active: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class NewWebhook(WebhookOut):
+    """A webhook that was just registered. `secret` is shown this once."""
+
+    secret: str
+
+
+class Webhooks(BaseModel):
+    """The webhooks of a project."""
+
+    results: list[WebhookOut]
+
+
+class DeliveryOut(BaseModel):
+    """One event as far as the webhook is concerned. parked: all seven attempts failed, or the webhook is not active."""
+
+    event_id: int
+    event: EventName
+    memory_id: UUID
+    version: int
+    occurred_at: datetime
+    state: Literal["pending", "parked", "delivered"]
+    attempts: int = Field(description="How many attempts were begun since it was queued or replayed.")
+    due_at: datetime = Field(description="Not before this time it is tried (again).")
+    status: int | None = Field(description="What the webhook last answered.")
+    error: str | None
+    delivered_at: datetime | None
+
+
+class Deliveries(BaseModel):
+    """Deliveries, newest first. `next_cursor` is null on the last page."""
+
+    results: list[DeliveryOut]
+    next_cursor: str | None
+
+
+class ReplayRequest(Body):
+    """What to deliver anew: one event, everything since a time, or (with neither) what is parked."""
+
+    event_id: int | None = Field(None, ge=1, lt=2**63)
+    since: AwareDatetime | None = Field(None, description="Events of the last seven days can be delivered anew.")
+
+    @model_validator(mode="after")
+    def _one(self) -> ReplayRequest:
+        if self.event_id is not None and self.since is not None:
+            raise ValueError("give event_id or since, not both")
+        return self
+
+
+class Replayed(BaseModel):
+    """How much is delivered anew."""
+
+    queued: int

@@ -1,0 +1,280 @@
+"""The queue between events and webhooks: one row per event and webhook, written in the event's own transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+from memsys_api.model import Scope
+from memsys_api.store import audit
+from memsys_api.store.database import Database
+
+Cause = Literal["away", "refused", "paused"]
+State = Literal["pending", "parked", "delivered"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One delivery that this process holds until its lease ends."""
+
+    project: str
+    webhook_id: UUID
+    event_id: int
+    event: str
+    memory_id: UUID
+    version: int
+    occurred_at: datetime
+    attempts: int
+    """How many attempts were begun, this one included."""
+    lease: UUID
+
+
+@dataclass(frozen=True)
+class QueueStatus:
+    """The queue as a whole."""
+
+    pending: int
+    parked: int
+    lag_seconds: float
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One event as far as one webhook is concerned."""
+
+    event_id: int
+    event: str
+    memory_id: UUID
+    version: int
+    occurred_at: datetime
+    state: State
+    attempts: int
+    due_at: datetime
+    status: int | None
+    error: str | None
+    delivered_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a delivery's event is about, as it is now."""
+
+    scope: Scope
+    text: str | None
+    """Of the event's version; ``None`` when the memory is deleted or expired by now, or erased."""
+
+
+async def claim(
+    database: Database, lease: UUID, duration: timedelta, *, limit: int, each: int, free: Mapping[UUID, int]
+) -> list[Claim]:
+    """Take due deliveries, up to ``limit`` and of one webhook up to ``each``, or as many as ``free`` says.
+
+    Of one memory the oldest alone, and only when no older one waits or is under way: a webhook hears of a memory's
+    changes in their order. Webhooks take turns by chance, so that none waits for the others' queues.
+    """
+    async with database.system() as conn:
+        cursor = await conn.execute(
+            """
+            WITH RECURSIVE lanes AS (
+                (SELECT project, webhook_id FROM webhook_deliveries WHERE state = 'pending'
+                 ORDER BY project, webhook_id LIMIT 1)
+                UNION ALL
+                SELECT following.project, following.webhook_id FROM lanes, LATERAL (
+                    SELECT project, webhook_id FROM webhook_deliveries
+                    WHERE state = 'pending' AND (project, webhook_id) > (lanes.project, lanes.webhook_id)
+                    ORDER BY project, webhook_id LIMIT 1) following
+            ), due AS (
+                SELECT d.project, d.webhook_id, d.event_id
+                FROM (SELECT project, webhook_id, coalesce(f.free, %(each)s) AS free
+                      FROM lanes LEFT JOIN unnest(%(busy)s::uuid[], %(free)s::int[]) AS f(id, free) ON f.id = webhook_id
+                      ORDER BY random()) lane
+                CROSS JOIN LATERAL (
+                    SELECT * FROM webhook_deliveries d
+                    WHERE d.project = lane.project AND d.webhook_id = lane.webhook_id
+                      AND d.state = 'pending' AND d.due_at <= now()
+                      AND (d.leased_until IS NULL OR d.leased_until < now())
+                      AND NOT EXISTS (SELECT FROM webhook_deliveries older
+                                      WHERE older.project = d.project AND older.webhook_id = d.webhook_id
+                                        AND older.memory_id = d.memory_id AND older.version < d.version
+                                        AND older.state = 'pending')
+                    ORDER BY d.due_at LIMIT lane.free
+                    FOR UPDATE OF d SKIP LOCKED
+                ) d
+                LIMIT %(limit)s
+            )
+            UPDATE webhook_deliveries d
+            SET lease = %(lease)s, leased_until = now() + %(duration)s, attempts = d.attempts + 1
+            FROM due WHERE d.project = due.project AND d.webhook_id = due.webhook_id AND d.event_id = due.event_id
+            RETURNING d.project, d.webhook_id, d.event_id, d.event, d.memory_id, d.version, d.occurred_at, d.attempts,
+                      d.lease
+            """,
+            {
+                "lease": lease,
+                "duration": duration,
+                "limit": limit,
+                "each": each,
+                "busy": list(free.keys()),
+                "free": list(free.values()),
+            },
+        )
+        return [Claim(*row) for row in await cursor.fetchall()]
+
+
+async def subject(database: Database, claim: Claim) -> Subject | None:
+    """Whose memory it is and what it says; ``None``: nothing is left of it."""
+    async with database.transaction(claim.project) as conn:
+        cursor = await conn.execute(
+            """SELECT m.project, m.user_id, m.agent_id, m.app_id, m.run_id, m.text, EXISTS (
+                   SELECT FROM memory_versions head
+                   WHERE head.project = m.project AND head.id = m.id AND head.recorded_to IS NULL
+                     AND head.state = 'active' AND (head.expires_at IS NULL OR head.expires_at > now()))
+               FROM memory_versions m WHERE m.project = %s AND m.id = %s AND m.version = %s""",
+            (claim.project, claim.memory_id, claim.version),
+        )
+        row = await cursor.fetchone()
+    return None if row is None else Subject(Scope(*row[:5]), row[5] if row[6] else None)
+
+
+async def delivered(database: Database, claim: Claim, status: int | None) -> None:
+    """Record that the webhook has heard; what it missed while it was away is due again, for it answers."""
+    async with database.system() as conn:
+        await conn.execute(
+            """UPDATE webhook_deliveries
+               SET state = 'delivered', cause = NULL, error = NULL, status = %s, delivered_at = now(), lease = NULL,
+                   leased_until = NULL
+               WHERE project = %s AND webhook_id = %s AND event_id = %s AND lease = %s""",
+            (status, claim.project, claim.webhook_id, claim.event_id, claim.lease),
+        )
+        await conn.execute(
+            """UPDATE webhook_deliveries SET state = 'pending', attempts = 0, due_at = now()
+               WHERE project = %s AND webhook_id = %s AND state = 'parked' AND cause = 'away'""",
+            (claim.project, claim.webhook_id),
+        )
+
+
+async def failed(
+    database: Database, claim: Claim, cause: Cause, wait: timedelta | None, status: int | None, error: str
+) -> None:
+    """Give a claim back: due again after ``wait``, or (``None``) parked."""
+    async with database.system() as conn:
+        await conn.execute(
+            """UPDATE webhook_deliveries
+               SET lease = NULL, leased_until = NULL, cause = %(cause)s, status = %(status)s, error = %(error)s,
+                   state = CASE WHEN %(wait)s::interval IS NULL THEN 'parked' ELSE 'pending' END,
+                   due_at = now() + coalesce(%(wait)s::interval, '0')
+               WHERE project = %(project)s AND webhook_id = %(webhook)s AND event_id = %(event)s
+                 AND lease = %(lease)s""",
+            {
+                "cause": cause,
+                "status": status,
+                "error": error,
+                "wait": wait,
+                "project": claim.project,
+                "webhook": claim.webhook_id,
+                "event": claim.event_id,
+                "lease": claim.lease,
+            },
+        )
+
+
+async def release(database: Database, claim: Claim) -> None:
+    """Give a claim back as if it had never been taken."""
+    async with database.system() as conn:
+        await conn.execute(
+            """UPDATE webhook_deliveries SET lease = NULL, leased_until = NULL, attempts = attempts - 1
+               WHERE project = %s AND webhook_id = %s AND event_id = %s AND lease = %s""",
+            (claim.project, claim.webhook_id, claim.event_id, claim.lease),
+        )
+
+
+async def replay(
+    database: Database, project: str, webhook_id: UUID, *, event_id: int | None, since: datetime | None
+) -> int:
+    """Make deliveries due anew, with all their attempts: one event, all since a time, or (neither) the parked ones.
+
+    Events that the outbox still holds are delivered even where the webhook was not to hear of them at the time,
+    because it was not there yet or asked for others. Says how many are due.
+    """
+    values: dict[str, Any] = {"project": project, "webhook": webhook_id, "event": event_id, "since": since}
+    again = "SET state = 'pending', attempts = 0, due_at = now(), cause = NULL, error = NULL, delivered_at = NULL"
+    async with database.transaction(project) as conn:
+        if event_id is None and since is None:
+            cursor = await conn.execute(
+                f"""UPDATE webhook_deliveries {again}
+                    WHERE project = %(project)s AND webhook_id = %(webhook)s AND state = 'parked'
+                    RETURNING true""",
+                values,
+            )
+        else:
+            cursor = await conn.execute(
+                f"""{_FAN_OUT}
+                    FROM outbox o {_CONCERNED}
+                    WHERE o.project = %(project)s AND w.id = %(webhook)s
+                      AND (%(event)s::bigint IS NULL OR o.id = %(event)s)
+                      AND (%(since)s::timestamptz IS NULL OR o.occurred_at >= %(since)s)
+                    ON CONFLICT (project, webhook_id, event_id) DO UPDATE {again}
+                    WHERE webhook_deliveries.lease IS NULL OR webhook_deliveries.leased_until < now()
+                    RETURNING true""",
+                values,
+            )
+        queued = len(await cursor.fetchall())
+        await audit.record(conn, project, "webhook.replayed", webhook_id, queued=queued)
+    return queued
+
+
+_FAN_OUT = """INSERT INTO webhook_deliveries (project, webhook_id, event_id, event, memory_id, version, occurred_at)
+              SELECT o.project, w.id, o.id, o.event, o.memory_id, o.version, o.occurred_at"""
+_CONCERNED = """JOIN webhooks w ON w.project = o.project AND o.event = ANY (w.events)
+                JOIN memory_versions m ON m.project = o.project AND m.id = o.memory_id AND m.version = o.version
+                 AND (w.user_id IS NULL OR w.user_id = m.user_id) AND (w.agent_id IS NULL OR w.agent_id = m.agent_id)
+                 AND (w.app_id IS NULL OR w.app_id = m.app_id) AND (w.run_id IS NULL OR w.run_id = m.run_id)"""
+INSERT_EVENTS = f"""WITH o AS (
+        INSERT INTO outbox (project, event, memory_id, version)
+        SELECT %(project)s, %(event)s, * FROM unnest(%(ids)s::uuid[], %(versions)s::int[])
+        RETURNING project, id, event, memory_id, version, occurred_at
+    ) {_FAN_OUT} FROM o {_CONCERNED} WHERE w.active"""  # noqa: S608  # own constants
+"""Notes changes and queues them for every webhook that asks for them, in the transaction that makes them."""
+
+
+async def page(
+    database: Database, project: str, webhook_id: UUID, *, state: State | None, before: int | None, limit: int
+) -> tuple[list[Delivery], int | None]:
+    """Deliveries of one webhook, newest first, and the event to go on from (``None``: that was all)."""
+    async with database.system() as conn:
+        cursor = await conn.execute(
+            """SELECT event_id, event, memory_id, version, occurred_at, state, attempts, due_at, status, error,
+                      delivered_at
+               FROM webhook_deliveries
+               WHERE project = %(project)s AND webhook_id = %(webhook)s
+                 AND (%(state)s::text IS NULL OR state = %(state)s)
+                 AND (%(before)s::bigint IS NULL OR event_id < %(before)s)
+               ORDER BY event_id DESC LIMIT %(limit)s""",
+            {"project": project, "webhook": webhook_id, "state": state, "before": before, "limit": limit + 1},
+        )
+        rows = [Delivery(*row) for row in await cursor.fetchall()]
+    return rows[:limit], rows[limit - 1].event_id if len(rows) > limit else None
+
+
+async def status(database: Database) -> QueueStatus:
+    """How much waits, how much is parked, and for how long the oldest of both has."""
+    async with database.system() as conn:
+        cursor = await conn.execute(
+            """SELECT (SELECT count(*) FROM webhook_deliveries WHERE state = 'pending'),
+                      (SELECT count(*) FROM webhook_deliveries WHERE state = 'parked'),
+                      coalesce(extract(epoch FROM now() - least(
+                          (SELECT min(created_at) FROM webhook_deliveries WHERE state = 'pending'),
+                          (SELECT min(created_at) FROM webhook_deliveries WHERE state = 'parked'))), 0)::float"""
+        )
+        row = await cursor.fetchone()
+    assert row is not None
+    return QueueStatus(*row)
+
+
+async def forget(database: Database, age: timedelta) -> int:
+    """Delete what is older than this, whatever became of it; says how many."""
+    async with database.system() as conn:
+        cursor = await conn.execute("DELETE FROM webhook_deliveries WHERE created_at < now() - %s", (age,))
+    return cursor.rowcount

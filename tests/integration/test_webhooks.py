@@ -1,0 +1,411 @@
+"""Webhooks against a real receiver: told of everything that was asked for, once recorded, in order, whoever fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from cryptography.fernet import Fernet
+
+from memsys_api.sinks.attempts import ATTEMPTS
+from memsys_api.sinks.webhooks.sender import Sender
+from memsys_api.store import retention, webhook_deliveries
+
+from .conftest import Dsn, Fleet, MakeKey, Replica
+from .support.receiver import Answer, Receiver, receiving
+from .support.waiting import until
+
+LOOPBACK = {"WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8", "WEBHOOK_RETRY_BASE_SECONDS": 0.01}
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as running:
+        yield running
+
+
+@pytest.fixture
+async def api(fleet: Fleet) -> AsyncIterator[Replica]:
+    async with fleet.replica(**LOOPBACK) as replica:
+        yield replica
+
+
+async def register(api: Replica, url: str, **fields: Any) -> dict[str, Any]:
+    answer = await api.client.post("/webhooks", json={"url": url, **fields})
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+async def deliveries(api: Replica, webhook: dict[str, Any], **query: Any) -> list[dict[str, Any]]:
+    answer = await api.client.get(f"/webhooks/{webhook['id']}/deliveries", params=query)
+    assert answer.status_code == 200, answer.text
+    return list(answer.json()["results"])
+
+
+async def in_state(api: Replica, webhook: dict[str, Any], state: str, count: int) -> None:
+    async def so_many() -> bool:
+        return len(await deliveries(api, webhook, state=state)) == count
+
+    await until(f"{count} deliveries are {state}", so_many, 20)
+
+
+async def replay(api: Replica, webhook: dict[str, Any], **what: Any) -> int:
+    answer = await api.client.post(f"/webhooks/{webhook['id']}/replay", json=what)
+    assert answer.status_code == 200, answer.text
+    return int(answer.json()["queued"])
+
+
+async def test_a_memory_s_changes_are_told_in_order_signed_and_without_text(api: Replica, receiver: Receiver) -> None:
+    webhook = await register(api, receiver.url())
+    (added,) = await api.add("Alice likes tea", user_id="u")
+    for number in range(5):
+        answer = await api.client.put(f"/memories/{added['id']}", json={"text": f"Alice likes tea {number}"})
+        assert answer.status_code == 200
+    assert (await api.client.delete(f"/memories/{added['id']}")).status_code == 200
+    await until("all seven changes were told", lambda: len(receiver.calls) == 7)
+    assert [(call.data["event"], call.data["version"]) for call in receiver.calls] == [
+        ("added", 1), *(("updated", version) for version in range(2, 7)), ("deleted", 7),
+    ]  # fmt: skip
+    assert all(call.signed_by(webhook["secret"]) for call in receiver.calls)
+    assert len({call.id for call in receiver.calls}) == 7
+    assert receiver.calls[0].data == {
+        "event_id": receiver.calls[0].data["event_id"], "event": "added", "project": "default",
+        "memory_id": added["id"], "version": 1, "user_id": "u", "agent_id": None, "app_id": None, "run_id": None,
+    }  # fmt: skip
+    assert not any(b"tea" in call.body for call in receiver.calls)
+    await in_state(api, webhook, "delivered", 7)
+    assert "memsys_webhook_deliveries_total" in (await api.client.get("/metrics")).text
+
+
+async def test_text_is_sent_where_it_was_asked_for_and_never_of_what_is_deleted(
+    api: Replica, receiver: Receiver
+) -> None:
+    webhook = await register(api, receiver.url(), include=["memory"])
+    (added,) = await api.add("Alice likes tea", user_id="u")
+    await until("it was told", lambda: len(receiver.calls) == 1)
+    assert receiver.calls[0].data["memory"] == "Alice likes tea"
+    await api.client.delete(f"/memories/{added['id']}")
+    await until("its end was told", lambda: len(receiver.calls) == 2)
+    assert receiver.calls[1].data["memory"] is None
+    await in_state(api, webhook, "delivered", 2)
+    assert await replay(api, webhook, event_id=receiver.calls[0].data["event_id"]) == 1
+    await until("the first was told again", lambda: len(receiver.calls) == 3)
+    assert receiver.calls[2].id == receiver.calls[0].id
+    assert receiver.calls[2].data["memory"] is None
+
+
+async def test_only_the_events_and_the_scope_that_were_asked_for_are_told(api: Replica, receiver: Receiver) -> None:
+    await register(api, receiver.url("/deleted"), events=["deleted"])
+    await register(api, receiver.url("/u"), user_id="u")
+    await register(api, receiver.url("/all"))
+    (mine,) = await api.add("Alice likes tea", user_id="u")
+    (other,) = await api.add("Bob likes tea", user_id="v")
+    await api.client.delete("/memories", params={"user_id": "v"})
+    elsewhere = await api.client.post("/memories", json={"text": "x"}, headers={"X-Memsys-Project": "elsewhere"})
+    assert elsewhere.status_code == 200
+    await until("all was told", lambda: len(receiver.calls) == 5)
+
+    def told(path: str) -> set[tuple[str, str]]:
+        return {(call.data["event"], call.data["memory_id"]) for call in receiver.at(path)}
+
+    assert told("/deleted") == {("deleted", other["id"])}
+    assert told("/u") == {("added", mine["id"])}
+    assert told("/all") == {("added", mine["id"]), ("added", other["id"]), ("deleted", other["id"])}
+
+
+async def test_seven_attempts_then_parked_with_the_reason_and_replayed(api: Replica, receiver: Receiver) -> None:
+    receiver.answer = lambda _: Answer(500)
+    webhook = await register(api, receiver.url())
+    await api.add("Alice likes tea", user_id="u")
+    await in_state(api, webhook, "parked", 1)
+    assert len(receiver.calls) == ATTEMPTS
+    assert len({call.id for call in receiver.calls}) == 1
+    (parked,) = await deliveries(api, webhook)
+    assert (parked["attempts"], parked["status"], parked["error"]) == (7, 500, "answered 500")
+    receiver.answer = lambda _: Answer()
+    await api.add("Alice likes coffee", user_id="u")
+    await in_state(api, webhook, "delivered", 1)
+    assert (await deliveries(api, webhook, state="parked"))[0]["event_id"] == parked["event_id"]  # refused: it waits
+    assert await replay(api, webhook) == 1
+    await in_state(api, webhook, "delivered", 2)
+    assert await replay(api, webhook) == 0
+
+
+async def test_what_was_missed_while_the_endpoint_was_away_follows_when_it_answers(
+    api: Replica, receiver: Receiver
+) -> None:
+    receiver.answer = lambda _: Answer(503)
+    webhook = await register(api, receiver.url())
+    await api.add("Alice likes tea", user_id="u")
+    await in_state(api, webhook, "parked", 1)
+    receiver.answer = lambda _: Answer()
+    await api.add("Alice likes coffee", user_id="u")
+    await in_state(api, webhook, "delivered", 2)
+
+
+async def test_an_endpoint_that_hangs_holds_up_nobody_else(fleet: Fleet, receiver: Receiver) -> None:
+    receiver.answer = lambda call: Answer(hang=call.path == "/hangs")
+    async with fleet.replica(**LOOPBACK, WEBHOOK_TIMEOUT_SECONDS=5) as api:
+        hanging = await register(api, receiver.url("/hangs"))
+        for _ in range(20):
+            await api.add("Alice likes tea", user_id="u")
+        await until("it hangs", lambda: len(receiver.at("/hangs")) >= 1)
+        quick = await register(api, receiver.url("/quick"))
+        begun = asyncio.get_running_loop().time()
+        for _ in range(20):
+            await api.add("Alice likes coffee", user_id="u")
+        await in_state(api, quick, "delivered", 20)
+        assert asyncio.get_running_loop().time() - begun < 5
+        assert not await deliveries(api, hanging, state="delivered")
+        assert len(receiver.at("/hangs")) <= 4
+
+
+async def test_a_time_out_an_endless_answer_and_a_redirect_end_a_call(fleet: Fleet, receiver: Receiver) -> None:
+    answers = {
+        "/hang": Answer(hang=True),
+        "/endless": Answer(endless=True),
+        "/redirect": Answer(302, {"Location": receiver.url("/target")}),
+        "/target": Answer(),
+    }
+    receiver.answer = lambda call: answers[call.path]
+    async with fleet.replica(**LOOPBACK, WEBHOOK_TIMEOUT_SECONDS=0.2) as api:
+        hang = await register(api, receiver.url("/hang"))
+        endless = await register(api, receiver.url("/endless"))
+        redirect = await register(api, receiver.url("/redirect"))
+        await api.add("Alice likes tea", user_id="u")
+        await in_state(api, endless, "delivered", 1)  # its status was 200; the rest is not read
+        await in_state(api, redirect, "parked", 1)
+        assert "redirects are not followed" in (await deliveries(api, redirect))[0]["error"]
+        assert receiver.at("/target") == []
+        await in_state(api, hang, "parked", 1)
+        assert (await deliveries(api, hang))[0]["error"] == "no answer within 0.2 s"
+
+
+async def test_a_name_that_changes_its_address_does_not_lead_inside(
+    fleet: Fleet, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses = ["93.184.216.34"]
+
+    async def resolver(host: str, port: int) -> list[str]:
+        assert (host, port) == ("rebinding.example", receiver.port)
+        return addresses
+
+    async with fleet.replica(WEBHOOK_RETRY_BASE_SECONDS=0.01, resolver=resolver) as api:
+        webhook = await register(api, f"https://rebinding.example:{receiver.port}/hook")
+        addresses[:] = ["127.0.0.1"]
+        await api.add("Alice likes tea", user_id="u")
+        await in_state(api, webhook, "parked", 1)
+        (parked,) = await deliveries(api, webhook)
+        assert "127.0.0.1 is refused" in parked["error"]
+        assert receiver.calls == []
+
+
+async def test_a_name_is_resolved_once_and_the_connection_goes_where_it_was_judged(
+    fleet: Fleet, receiver: Receiver
+) -> None:
+    asked: list[str] = []
+
+    async def resolver(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return ["127.0.0.1"]
+
+    async with fleet.replica(**LOOPBACK, resolver=resolver) as api:
+        webhook = await register(api, f"http://no-such-name.invalid:{receiver.port}/hook")
+        await api.add("Alice likes tea", user_id="u")
+        await in_state(api, webhook, "delivered", 1)
+        assert receiver.calls[0].headers["host"] == f"no-such-name.invalid:{receiver.port}"
+        assert asked == ["no-such-name.invalid"] * 2  # when it was registered, and when it was called
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("https://127.0.0.1/", "127.0.0.1 is refused"),
+        ("https://2130706433/", "127.0.0.1 is refused"),
+        ("https://0x7f.1/", "127.0.0.1 is refused"),
+        ("https://[::ffff:10.0.0.1]/", "is refused"),
+        ("https://[64:ff9b::a9fe:a9fe]/", "is refused"),
+        ("https://169.254.169.254/latest", "is refused"),
+        ("http://8.8.8.8/", "plain http"),
+        ("https://no-such-host.invalid/", "cannot be resolved"),
+        ("https://user:secret@8.8.8.8/", "user or password"),
+        ("https://8.8.8.8/#fragment", "fragment"),
+        ("ftp://8.8.8.8/", "http or https"),
+        ("https:///path", "http or https"),
+        ("https://8.8.8.8:99999/", "URL"),
+    ],
+)
+async def test_where_a_webhook_may_not_go_is_refused_at_once(fleet: Fleet, url: str, message: str) -> None:
+    async with fleet.replica() as api:
+        answer = await api.client.post("/webhooks", json={"url": url})
+        assert answer.status_code == 400, answer.text
+        assert answer.json()["errors"][0]["field"] == "url"
+        assert message in answer.json()["detail"]
+
+
+async def test_a_dispatcher_that_dies_after_the_call_leaves_it_to_another_under_the_same_id(
+    fleet: Fleet, receiver: Receiver, dsn: Dsn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = Sender.post
+    dead = asyncio.Event()
+
+    async def dying(self: Sender, *rest: Any) -> Any:
+        await inner(self, *rest)
+        monkeypatch.setattr(Sender, "post", inner)
+        dead.set()
+        await asyncio.Event().wait()  # posted, and never recorded
+
+    async with fleet.replica(**LOOPBACK) as one:
+        webhook = await register(one, receiver.url())
+        monkeypatch.setattr(Sender, "post", dying)
+        (added,) = await one.add("Alice likes tea", user_id="u")
+        await until("it was posted", dead.is_set)
+        answer = await one.client.put(f"/memories/{added['id']}", json={"text": "Alice likes coffee"})
+        assert answer.status_code == 200
+        async with fleet.replica(**LOOPBACK) as two:
+            assert len(receiver.calls) == 1
+            with psycopg.connect(dsn.superuser) as conn:
+                conn.execute("UPDATE webhook_deliveries SET leased_until = now() WHERE lease IS NOT NULL")
+            await in_state(two, webhook, "delivered", 2)
+            assert [(call.id, call.data["version"]) for call in receiver.calls] == [
+                (receiver.calls[0].id, 1),
+                (receiver.calls[0].id, 1),
+                (receiver.calls[2].id, 2),
+            ]
+
+
+async def test_replicas_share_the_work_and_none_does_it_twice(fleet: Fleet, receiver: Receiver) -> None:
+    async with fleet.replica(**LOOPBACK) as one, fleet.replica(**LOOPBACK) as two:
+        webhook = await register(one, receiver.url())
+        ids = [(await api.add("Alice likes tea", user_id="u"))[0]["id"] for api in (one, two) * 10]
+        for memory_id in ids:
+            await two.client.delete(f"/memories/{memory_id}")
+        await in_state(one, webhook, "delivered", 40)
+        assert len(receiver.calls) == 40
+        for memory_id in ids:
+            assert [c.data["version"] for c in receiver.calls if c.data["memory_id"] == memory_id] == [1, 2]
+
+
+async def test_a_webhook_is_paused_changed_and_deleted(api: Replica, receiver: Receiver) -> None:
+    webhook = await register(api, receiver.url("/old"))
+    path = f"/webhooks/{webhook['id']}"
+    receiver.answer = lambda _: Answer(500)
+    await api.add("Alice likes tea", user_id="u")
+    await until("the first attempt was made", lambda: len(receiver.calls) >= 1)
+    assert (await api.client.patch(path, json={"active": False})).json()["active"] is False
+    await in_state(api, webhook, "parked", 1)
+    receiver.answer = lambda _: Answer()
+    secret = "whsec_" + "A" * 32
+    changed = await api.client.patch(path, json={"active": True, "url": receiver.url("/new"), "secret": secret})
+    assert changed.status_code == 200
+    assert "secret" not in changed.json()
+    await replay(api, webhook)
+    await in_state(api, webhook, "delivered", 1)
+    assert receiver.at("/new")[0].signed_by(secret)
+    assert not receiver.at("/new")[0].signed_by(webhook["secret"])
+    assert (await api.client.patch(path, json={})).status_code == 400
+    assert (await api.client.delete(path)).json()["deleted"] == 1
+    for gone in (api.client.get(path), api.client.delete(path), api.client.get(f"{path}/deliveries")):
+        assert (await gone).status_code == 404
+    assert (await api.client.get("/webhooks")).json() == {"results": []}
+
+
+async def test_what_happened_before_a_webhook_was_there_can_be_told_since_a_time(
+    api: Replica, receiver: Receiver
+) -> None:
+    since = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
+    for number in range(3):
+        await api.add(f"Alice likes tea {number}", user_id="u")
+    webhook = await register(api, receiver.url())
+    assert await replay(api, webhook, since=datetime.now(UTC).isoformat()) == 0
+    assert await replay(api, webhook, since=since) == 3
+    await in_state(api, webhook, "delivered", 3)
+    answer = await api.client.post(f"/webhooks/{webhook['id']}/replay", json={"event_id": 999_999})
+    assert answer.status_code == 404
+    page = await api.client.get(f"/webhooks/{webhook['id']}/deliveries", params={"limit": 2})
+    rest = await api.client.get(
+        f"/webhooks/{webhook['id']}/deliveries", params={"limit": 2, "cursor": page.json()["next_cursor"]}
+    )
+    assert [len(answer.json()["results"]) for answer in (page, rest)] == [2, 1]
+    assert rest.json()["next_cursor"] is None
+
+
+async def test_a_webhook_belongs_to_its_project_and_to_the_scope_of_who_registered_it(
+    api: Replica, receiver: Receiver, keyed: MakeKey
+) -> None:
+    webhook = await register(api, receiver.url())
+    path = f"/webhooks/{webhook['id']}"
+    everything = ["read", "write", "admin"]
+    async with keyed(rights=["read", "write"]) as writer, keyed(projects=["other"], rights=everything) as stranger:
+        assert (await writer.get("/webhooks")).status_code == 403
+        assert (await writer.post("/webhooks", json={"url": receiver.url()})).status_code == 403
+        assert (await stranger.get("/webhooks")).json() == {"results": []}
+        for answer in (stranger.get(path), stranger.patch(path, json={"active": False}), stranger.delete(path),
+                       stranger.post(f"{path}/replay", json={}), stranger.get(f"{path}/deliveries")):  # fmt: skip
+            assert (await answer).status_code == 404
+    async with keyed(user_id="u", rights=everything) as bound:
+        assert (await bound.get(path)).status_code == 404
+        assert (await bound.post("/webhooks", json={"url": receiver.url(), "user_id": "v"})).status_code == 403
+        own = await bound.post("/webhooks", json={"url": receiver.url("/own")})
+        assert own.json()["user_id"] == "u"
+    await api.add("Bob likes tea", user_id="v")
+    await api.add("Alice likes tea", user_id="u")
+    await until("both were told to the project's, one to the user's", lambda: len(receiver.calls) == 3)
+    assert [call.data["user_id"] for call in receiver.at("/own")] == ["u"]
+
+
+async def test_secrets_are_sealed_where_there_is_a_key_and_a_lost_key_is_named(
+    fleet: Fleet, receiver: Receiver, dsn: Dsn
+) -> None:
+    key = Fernet.generate_key().decode()
+    async with fleet.replica(**LOOPBACK, WEBHOOK_SECRET_KEYS=key) as api:
+        webhook = await register(api, receiver.url())
+        await api.add("Alice likes tea", user_id="u")
+        await in_state(api, webhook, "delivered", 1)
+        assert receiver.calls[0].signed_by(webhook["secret"])
+    with psycopg.connect(dsn.superuser) as conn:
+        stored = conn.execute("SELECT secret FROM webhooks").fetchone()
+    assert stored is not None
+    assert webhook["secret"] not in stored[0]
+    async with fleet.replica(**LOOPBACK) as api:
+        await api.add("Alice likes coffee", user_id="u")
+        await in_state(api, webhook, "parked", 1)
+        assert "WEBHOOK_SECRET_KEYS" in (await deliveries(api, webhook, state="parked"))[0]["error"]
+        assert len(receiver.calls) == 1
+
+
+async def test_switched_off_nothing_is_sent_nor_registered(fleet: Fleet, receiver: Receiver) -> None:
+    async with fleet.replica(**LOOPBACK) as api:
+        await register(api, receiver.url())
+    async with fleet.replica(**LOOPBACK, WEBHOOKS_ENABLED=False) as api:
+        await api.add("Alice likes tea", user_id="u")
+        for answer in (api.client.get("/webhooks"), api.client.post("/webhooks", json={"url": receiver.url()})):
+            assert (await answer).status_code == 501
+        assert api.service.webhooks is None
+        assert receiver.calls == []
+
+
+async def test_a_project_has_a_limited_number_of_webhooks(
+    api: Replica, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("memsys_api.routes.webhooks.MOST", 2)
+    answers = await asyncio.gather(*(api.client.post("/webhooks", json={"url": receiver.url()}) for _ in range(4)))
+    assert sorted(answer.status_code for answer in answers) == [201, 201, 409, 409]
+
+
+async def test_what_is_past_its_time_is_forgotten(api: Replica, receiver: Receiver, dsn: Dsn) -> None:
+    webhook = await register(api, receiver.url())
+    await api.add("Alice likes tea", user_id="u")
+    await api.add("Alice likes coffee", user_id="u")
+    await in_state(api, webhook, "delivered", 2)
+    with psycopg.connect(dsn.superuser) as conn:
+        conn.execute("UPDATE webhook_deliveries SET created_at = now() - interval '8 days' WHERE memory_id IN "
+                     "(SELECT id FROM memory_versions WHERE text = 'Alice likes tea')")  # fmt: skip
+    assert await retention.sweep(api.service.database) == 1
+    assert len(await deliveries(api, webhook)) == 1
+    status = await webhook_deliveries.status(api.service.database)
+    assert (status.pending, status.parked, status.lag_seconds) == (0, 0, 0.0)
