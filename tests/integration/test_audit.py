@@ -76,7 +76,7 @@ async def test_every_route_that_changes_something_leaves_a_line(graphed: Replica
         assert TEXT not in str(lines)
 
 
-_REFUSALS = {"400", "401", "403", "413", "500", "501", "503"}
+_REFUSALS = {"400", "401", "403", "413", "429", "500", "501", "503"}
 
 
 async def test_a_line_says_who_did_what_to_which(api: Replica, keyed: MakeKey) -> None:
