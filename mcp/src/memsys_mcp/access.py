@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable
 
 import memsys
-from memsys_mcp.caller import Caller
-from memsys_mcp.isolation import Recent
+from memsys_mcp.caller import request_id
+from memsys_mcp.recent import Recent
 
 GOOD_FOR_SECONDS = 60.0
 MAX_KEYS = 10_000
@@ -27,12 +28,13 @@ class Access:
         self._clock = clock
         self._skip_until = clock()
 
-    async def admits(self, caller: Caller) -> bool:
+    async def admits(self, key: str) -> bool:
         """False only where the API says that the key is no good. While it is away, tools say so better, and sooner."""
-        if self._good.get(caller.fingerprint) or self._clock() < self._skip_until:
+        digest = hashlib.sha256(key.encode()).hexdigest()
+        if self._good.get(digest) or self._clock() < self._skip_until:
             return True
         try:
-            await self._api.with_options(key=caller.key, request_id=caller.request_id).info()
+            await self._api.with_options(key=key, request_id=request_id.get()).info()
         except memsys.Unauthorized:
             return False
         except memsys.Forbidden:  # known, but not allowed to read
@@ -41,5 +43,5 @@ class Access:
             logger.warning("the key could not be checked: %s", type(error).__name__)
             self._skip_until = self._clock() + SKIP_SECONDS
             return True
-        self._good.put(caller.fingerprint, True)
+        self._good.put(digest, True)
         return True

@@ -1,4 +1,4 @@
-"""Who is calling: the key, the project named by the connection and the request id, read from one request's headers."""
+"""Who is calling: the credentials, the project named by the connection and the request id of one request."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from memsys_mcp.projects import HEADER
+from starlette.datastructures import Headers
+
+from memsys_mcp.oauth.grants import Principal
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 SCOPE_KEY = "memsys.caller"
@@ -18,43 +20,54 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request in hand, for the log."""
 
 
+class Unclear(Exception):
+    """The request brings credentials that contradict each other; the text says what to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """One request's own credentials and wishes. Nothing here is believed: the API checks the key."""
+    """Who calls: the holder of ``key``, which goes on to the API, or a ``principal`` that this server vouches for.
 
-    key: str = field(repr=False)
+    Never both and never neither. A key is not believed here: the API checks it. A principal was verified.
+    """
+
+    key: str | None = field(default=None, repr=False)
+    principal: Principal | None = None
     path_project: str | None = None
     header_project: str | None = None
     request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
+    def __post_init__(self) -> None:
+        if (self.key is None) == (self.principal is None):
+            raise ValueError("a caller has a key of its own, or is somebody that this server vouches for")
+
     @property
     def fingerprint(self) -> str:
-        """Stands for the key where the key itself has no business."""
-        return hashlib.sha256(self.key.encode()).hexdigest()
+        """Stands for the caller where its key has no business. The same for every token of one subject."""
+        if self.principal is None:
+            return hashlib.sha256(f"key\0{self.key}".encode()).hexdigest()
+        return hashlib.sha256(f"token\0{self.principal.issuer}\0{self.principal.subject}".encode()).hexdigest()
 
 
-def read(headers: Mapping[str, str], path_project: str | None) -> Caller | None:
-    """The caller of an HTTP request, or ``None`` where it brought no credentials. Header names are lower case."""
-    key = key_of(headers)
-    if key is None:
-        return None
-    return Caller(key, path_project, headers.get(HEADER.lower()), request_id_of(headers))
+def credentials_of(headers: Headers) -> str | None:
+    """What stands in ``Authorization: Bearer|Token …`` or ``X-API-Key``, and nowhere else; ``None`` for nothing.
 
-
-def key_of(headers: Mapping[str, str]) -> str | None:
-    """The key in ``Authorization: Bearer|Token <key>`` or ``X-API-Key``."""
-    scheme, _, credentials = headers.get("authorization", "").strip().partition(" ")
-    if scheme.lower() in ("bearer", "token") and credentials.strip():
-        return _printable(credentials.strip())
-    return _printable(headers.get("x-api-key", "").strip())
+    Raises :class:`Unclear` where several are sent that differ, or one that cannot be a header's value.
+    """
+    found = {value.strip() for value in headers.getlist("x-api-key") if value.strip()}
+    for value in headers.getlist("authorization"):
+        scheme, _, credentials = value.strip().partition(" ")
+        if scheme.lower() in ("bearer", "token") and credentials.strip():
+            found.add(credentials.strip())
+    if len(found) > 1:
+        raise Unclear("the request brings several credentials, and the server does not choose; send one of them")
+    given = next(iter(found), None)
+    if given is not None and not (given.isascii() and given.isprintable() and " " not in given):
+        raise Unclear("the credentials hold characters that no key and no token has")
+    return given
 
 
 def request_id_of(headers: Mapping[str, str]) -> str:
     """The caller's own request id if it is fit for a log, else a new one."""
     given = headers.get("x-request-id", "")
     return given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-
-
-def _printable(key: str) -> str | None:
-    """The key, unless it could not be one: what goes on to the API must be a legal header value."""
-    return key if key and key.isascii() and key.isprintable() and " " not in key else None

@@ -4,40 +4,41 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Sequence
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memsys_mcp import caller as callers
 from memsys_mcp import guard
-from memsys_mcp.access import Access
-from memsys_mcp.caller import SCOPE_KEY, Caller
+from memsys_mcp.answers import problem
+from memsys_mcp.caller import SCOPE_KEY
+from memsys_mcp.gate import Gate, Visit
 from memsys_mcp.metrics import Metrics
 
-PROBLEMS = "https://memsys.dev/problems"
-WAYS_IN = "send the header 'Authorization: Bearer <key>' or 'X-API-Key: <key>'"
+MAX_PEEK = 1024 * 1024
 
 logger = logging.getLogger(__name__)
 
 
 class Edge:
-    """ASGI middleware. Refuses foreign hosts and origins, requires a key, and puts the caller into the scope."""
+    """ASGI middleware. Refuses foreign hosts and origins, and puts the caller whom the gate lets in into the scope."""
 
     def __init__(
         self,
         app: ASGIApp,
         *,
-        access: Access,
+        gate: Gate,
         metrics: Metrics,
         allowed_hosts: Sequence[str] = (),
         allowed_origins: Sequence[str] = (),
     ) -> None:
         self._app = app
-        self._access = access
+        self._gate = gate
         self._metrics = metrics
         self._hosts = tuple(allowed_hosts)
         self._origins = tuple(allowed_origins)
@@ -60,19 +61,18 @@ class Edge:
             await send(message)
 
         try:
-            refusal = self._refuse_place(headers)
-            caller = None if refusal else callers.read(headers, scope.get("path_params", {}).get("project"))
-            if refusal is None:
-                refusal = await self._refuse_person(caller)
-            if refusal is not None or caller is None:
-                assert refusal is not None, "no caller, no service"
-                await refusal(scope, receive, send_marked)
+            project = scope.get("path_params", {}).get("project")
+            again = Rereadable(receive)
+            entered = self._refuse_place(headers) or await self._gate.enter(
+                Visit(headers, scope["path"], project, request_id, again.body)
+            )
+            if isinstance(entered, Response):
+                await entered(scope, again, send_marked)
                 return
-            caller = Caller(caller.key, caller.path_project, caller.header_project, request_id)
-            scope[SCOPE_KEY] = caller
-            # Ties an SSE session to the key that opened it: the transport compares this on every message.
-            scope["user"] = AuthenticatedUser(AccessToken(token="", client_id=caller.fingerprint, scopes=[]))
-            await self._app(scope, receive, send_marked)
+            scope[SCOPE_KEY] = entered
+            # Ties an SSE session to the caller who opened it: the transport compares this on every message.
+            scope["user"] = AuthenticatedUser(AccessToken(token="", client_id=entered.fingerprint, scopes=[]))
+            await self._app(scope, again, send_marked)
         finally:
             self._metrics.requests.labels(str(status)).inc()
             logger.info(
@@ -106,21 +106,25 @@ class Edge:
             )
         return None
 
-    async def _refuse_person(self, caller: Caller | None) -> Response | None:
-        if caller is None:
-            return unauthorized(f"no key was sent: {WAYS_IN}", error=None)
-        if not await self._access.admits(caller):
-            return unauthorized(f"the key is unknown, expired or revoked: {WAYS_IN}", error="invalid_token")
-        return None
 
+class Rereadable:
+    """A request's body that can be looked at before it is handed on."""
 
-def unauthorized(detail: str, error: str | None) -> Response:
-    """A 401 with the challenge that RFC 6750 asks for."""
-    challenge = 'Bearer realm="memsys"' + (f', error="{error}"' if error else "")
-    return problem(401, "unauthorized", "Unauthorized", detail, {"WWW-Authenticate": challenge})
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._seen: deque[Message] = deque()
 
+    async def body(self) -> bytes:
+        """The body, or as much of it as is worth a look."""
+        body = b""
+        while len(body) <= MAX_PEEK:
+            message = await self._receive()
+            self._seen.append(message)
+            body += message.get("body", b"")
+            if message["type"] != "http.request" or not message.get("more_body"):
+                break
+        return body
 
-def problem(status: int, slug: str, title: str, detail: str, headers: dict[str, str] | None = None) -> Response:
-    """A problem document (RFC 9457)."""
-    document = {"type": f"{PROBLEMS}/{slug}", "title": title, "status": status, "detail": detail}
-    return JSONResponse(document, status, headers=headers, media_type="application/problem+json")
+    async def __call__(self) -> Message:
+        """The next message, as the application receives it."""
+        return self._seen.popleft() if self._seen else await self._receive()

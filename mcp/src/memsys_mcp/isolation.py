@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections import OrderedDict
-from collections.abc import Callable
-from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import mcp_types
-from fastmcp.exceptions import PromptError, ResourceError, ToolError, ValidationError
+from fastmcp.exceptions import ToolError, ValidationError
 from fastmcp.prompts.base import InputRequiredPromptResult, PromptResult
 from fastmcp.resources.base import InputRequiredResourceResult, ResourceResult
 from fastmcp.server.context import Context
@@ -21,46 +17,18 @@ from fastmcp.tools.base import InputRequiredToolResult, ToolResult
 from pydantic import ValidationError as PydanticValidationError
 
 import memsys
-from memsys_mcp import projects, remedies, workspace
+from memsys_mcp import projects, remedies, telemetry, workspace
+from memsys_mcp.binding import Bound, bind
 from memsys_mcp.caller import SCOPE_KEY, Caller
 from memsys_mcp.caller import request_id as current_request_id
+from memsys_mcp.delegating import delegate
+from memsys_mcp.oauth.grants import ANY_PROJECT
 from memsys_mcp.patience import Patience
 from memsys_mcp.projects import Ask, Isolation, ProjectError
-from memsys_mcp.wording import spoken
-
-V = TypeVar("V")
+from memsys_mcp.recent import Recent
 
 WORKSPACE_SECONDS = 300.0  # how long a client's answer about its roots is believed
 MAX_WORKSPACES = 10_000
-
-_client: ContextVar[memsys.AsyncClient] = ContextVar("client")
-
-
-def client() -> memsys.AsyncClient:
-    """The API as the current caller may use it: bound to its key, its project and its request id."""
-    return _client.get()
-
-
-class Recent(Generic[V]):
-    """Values remembered for a while; the least recently stored goes first when there are too many."""
-
-    def __init__(self, seconds: float, size: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._seconds = seconds
-        self._size = size
-        self._clock = clock
-        self._values: OrderedDict[str, tuple[float, V]] = OrderedDict()
-
-    def get(self, key: str) -> V | None:
-        entry = self._values.get(key)
-        if entry is None or entry[0] <= self._clock():
-            return None
-        return entry[1]
-
-    def put(self, key: str, value: V) -> None:
-        self._values[key] = (self._clock() + self._seconds, value)
-        self._values.move_to_end(key)
-        while len(self._values) > self._size:
-            self._values.popitem(last=False)
 
 
 class IsolationMiddleware(Middleware):
@@ -73,13 +41,16 @@ class IsolationMiddleware(Middleware):
         isolation: Isolation,
         fixed: str | None,
         *,
+        service_key: str | None = None,
         stdio_key: str | None = None,
         directory: Path | None = None,
     ) -> None:
+        """``service_key`` is the server's own, for callers whom it vouches for; ``stdio_key`` is the caller's, on stdio."""
         self._api = api
         self._patience = patience
         self._isolation = isolation
         self._fixed = fixed
+        self._service_key = service_key
         self._stdio_key = stdio_key
         self._directory = directory
         self._workspaces: Recent[str] = Recent(WORKSPACE_SECONDS, MAX_WORKSPACES)
@@ -91,13 +62,9 @@ class IsolationMiddleware(Middleware):
     ) -> ToolResult:
         try:
             question = await self._bind(context)
-            if question:
-                return InputRequiredToolResult(question)
-            return await self._patience.wait(call_next(context))
+            return InputRequiredToolResult(question) if question else await call_next(context)
         except ProjectError as error:
             raise ToolError(str(error), log_level=logging.INFO) from error
-        except memsys.Unreachable as error:
-            raise spoken(error, ToolError) from error
         except ValidationError as error:
             if isinstance(error.__cause__, PydanticValidationError):
                 raise ToolError(remedies.explain_arguments(error.__cause__)) from None
@@ -110,13 +77,9 @@ class IsolationMiddleware(Middleware):
     ) -> ResourceResult:
         try:
             question = await self._bind(context)
-            if question:
-                return InputRequiredResourceResult(question)
-            return await self._patience.wait(call_next(context))
+            return InputRequiredResourceResult(question) if question else await call_next(context)
         except ProjectError as error:
             raise ValidationError(str(error), log_level=logging.INFO) from error
-        except memsys.Unreachable as error:
-            raise spoken(error, ResourceError) from error
 
     async def on_get_prompt(
         self,
@@ -125,16 +88,12 @@ class IsolationMiddleware(Middleware):
     ) -> PromptResult:
         try:
             question = await self._bind(context)
-            if question:
-                return InputRequiredPromptResult(question)
-            return await self._patience.wait(call_next(context))
+            return InputRequiredPromptResult(question) if question else await call_next(context)
         except ProjectError as error:
             raise ValidationError(str(error), log_level=logging.INFO) from error
-        except memsys.Unreachable as error:
-            raise spoken(error, PromptError) from error
 
     async def _bind(self, context: MiddlewareContext[Any]) -> mcp_types.InputRequiredResult | None:
-        """Bind the client; or return the question whose answer is needed first."""
+        """Bind the request to the API; or return the question whose answer is needed first."""
         assert context.fastmcp_context is not None, "requests have a context"
         caller = self._caller()
         current_request_id.set(caller.request_id)
@@ -144,14 +103,24 @@ class IsolationMiddleware(Middleware):
             if isinstance(answer, mcp_types.InputRequiredResult):
                 return answer
             choice = answer
-        _client.set(self._api.with_options(key=caller.key, project=choice, request_id=caller.request_id))
+        bind(Bound(self._reach(caller, choice), self._patience, caller, choice))
         return None
+
+    def _reach(self, caller: Caller, project: str | None) -> memsys.AsyncClient:
+        """The API as far as the caller reaches: by its own key, or by the server's on its behalf."""
+        common = self._api.with_options(request_id=caller.request_id, traceparent=telemetry.traceparent())
+        if caller.principal is None:
+            return common.with_options(key=caller.key, project=project)
+        assert self._service_key is not None, "nobody is vouched for without it"
+        delegation = delegate(caller.principal, project)
+        only = delegation.projects[0]
+        named = None if only == ANY_PROJECT else only
+        return common.with_options(key=self._service_key, delegation=delegation, project=named)
 
     def _caller(self) -> Caller:
         try:
             scope = get_http_request().scope
         except RuntimeError:  # stdio has no request
-            assert self._stdio_key is not None, "stdio is started with a key"
             return Caller(self._stdio_key)
         caller: Caller = scope[SCOPE_KEY]
         return caller

@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter
 
 import memsys
 from memsys_mcp import views
-from memsys_mcp.isolation import client
+from memsys_mcp.binding import client
 from memsys_mcp.wording import worded
 
 PROMPT_TOKENS = 4000

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastmcp import FastMCP
 from starlette.applications import Starlette
@@ -19,9 +20,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 import memsys
 from memsys_mcp import __version__, knowledge, tools
 from memsys_mcp.access import Access
-from memsys_mcp.edge import Edge, problem
+from memsys_mcp.answers import problem
+from memsys_mcp.edge import Edge
+from memsys_mcp.gate import Gate
 from memsys_mcp.isolation import IsolationMiddleware
 from memsys_mcp.metrics import Metrics, MetricsMiddleware
+from memsys_mcp.oauth.metadata import WELL_KNOWN
 from memsys_mcp.patience import Patience
 from memsys_mcp.settings import Settings
 
@@ -81,6 +85,7 @@ def create_server(
         Patience(upstream.probe, upstream.breaker, settings.patience_seconds),
         settings.isolation,
         settings.project,
+        service_key=settings.service_key.get_secret_value() if settings.service_key else None,
         stdio_key=stdio_key,
         directory=directory,
     )
@@ -112,11 +117,13 @@ def create_app(settings: Settings) -> Starlette:
         app: ASGIApp = sse if path == SSE_PATH or path.startswith(MESSAGES_PATH) else http
         await app(scope, receive, send)
 
+    gate = Gate(settings, Access(upstream.checks))
+    own_host = [urlsplit(settings.public_url).netloc] if settings.public_url else []
     mcp = Edge(
         transports,
-        access=Access(upstream.checks),
+        gate=gate,
         metrics=metrics,
-        allowed_hosts=settings.allowed_hosts,
+        allowed_hosts=[*settings.allowed_hosts, *own_host],
         allowed_origins=settings.allowed_origins,
     )
 
@@ -137,6 +144,9 @@ def create_app(settings: Settings) -> Starlette:
             return problem(503, "not-ready", "Not ready", f"waiting for the API at {settings.api_url}: {error}")
         return JSONResponse({"status": "ready"})
 
+    async def well_known(request: Request) -> Response:
+        return gate.metadata(request.url.path.removeprefix(WELL_KNOWN))
+
     async def prometheus(_: Request) -> Response:
         return Response(metrics.render(), headers={"Content-Type": METRICS_TYPE})
 
@@ -145,6 +155,7 @@ def create_app(settings: Settings) -> Starlette:
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", prometheus),
+            Route("/.well-known/{name:path}", well_known),
             Mount("/p/{project}", app=mcp),
             Mount("/", app=mcp),
         ],

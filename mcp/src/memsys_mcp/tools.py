@@ -13,10 +13,12 @@ from mcp_types import ToolAnnotations
 from pydantic import BaseModel, Field, StringConstraints
 
 from memsys_mcp import views
-from memsys_mcp.isolation import client
+from memsys_mcp.binding import client
 from memsys_mcp.wording import worded
 
 MAX_TEXT = 32_000
+WRITES = frozenset({"add_memory", "update_memory", "delete_memory"})
+"""The tools that need the right to write."""
 ScopeId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 UserId = Annotated[ScopeId | None, Field(description="The user it is about.")]
 AgentId = Annotated[ScopeId | None, Field(description="The agent it belongs to.")]

@@ -11,6 +11,7 @@ from fastmcp.exceptions import FastMCPError, PromptError, ResourceError, ToolErr
 
 import memsys
 from memsys_mcp import remedies
+from memsys_mcp.binding import bound
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -20,13 +21,16 @@ Kind = type[ToolError] | type[ResourceError] | type[PromptError]
 
 
 def worded(kind: Kind) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:
-    """Decorates the body of a tool, resource or prompt. Has to sit inside: outside, the server has masked the error."""
+    """Decorates the body of a tool, resource or prompt: it is waited for while the API is alive, and its errors worded.
+
+    Has to sit inside: outside, the server has masked the error.
+    """
 
     def decorate(body: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         @functools.wraps(body)
         async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
             try:
-                return await body(*args, **kwargs)
+                return await bound().patience.wait(body(*args, **kwargs))
             except memsys.MemsysError as error:
                 raise spoken(error, kind) from error
 

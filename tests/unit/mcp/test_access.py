@@ -2,8 +2,7 @@ import memsys
 from memsys.errors import problem
 from memsys_mcp import access
 from memsys_mcp.access import Access
-from memsys_mcp.caller import Caller
-from memsys_mcp.isolation import Recent
+from memsys_mcp.recent import Recent
 
 
 class Clock:
@@ -28,42 +27,42 @@ class Api(memsys.AsyncClient):
         return memsys.Info(version="1")
 
 
-CALLER = Caller("msk_x")
+KEY = "msk_x"
 
 
 async def test_a_good_key_is_asked_for_once_a_minute():
     clock, api = Clock(), Api(None, None)
     checked = Access(api, clock)
     for _ in range(5):
-        assert await checked.admits(CALLER)
+        assert await checked.admits(KEY)
     assert len(api.outcomes) == 1
     clock.now += access.GOOD_FOR_SECONDS
-    assert await checked.admits(CALLER)
+    assert await checked.admits(KEY)
     assert api.outcomes == []
 
 
 async def test_a_bad_key_is_refused_each_time_and_good_as_soon_as_the_api_says_so():
     checked = Access(Api(problem(401, b""), problem(401, b""), None))
-    assert not await checked.admits(CALLER)
-    assert not await checked.admits(CALLER)
-    assert await checked.admits(CALLER)
+    assert not await checked.admits(KEY)
+    assert not await checked.admits(KEY)
+    assert await checked.admits(KEY)
 
 
 async def test_a_key_that_may_only_write_is_a_good_key():
     api = Api(problem(403, b""))
     checked = Access(api)
-    assert await checked.admits(CALLER)
-    assert await checked.admits(CALLER)
+    assert await checked.admits(KEY)
+    assert await checked.admits(KEY)
 
 
 async def test_while_the_api_is_away_nobody_waits_for_the_check_twice():
     clock, api = Clock(), Api(memsys.Unreachable("away"), problem(401, b""))
     checked = Access(api, clock)
-    assert await checked.admits(CALLER)
-    assert await checked.admits(Caller("msk_other"))
+    assert await checked.admits(KEY)
+    assert await checked.admits("msk_other")
     assert len(api.outcomes) == 1
     clock.now += access.SKIP_SECONDS
-    assert not await checked.admits(CALLER)
+    assert not await checked.admits(KEY)
 
 
 def test_recent_values_expire_and_make_room():

@@ -65,3 +65,52 @@ def test_a_fixed_project_in_a_mode_that_would_ignore_it_is_refused(monkeypatch: 
         Settings()
     monkeypatch.setenv("MEMSYS_MCP_ISOLATION", "manual")
     assert Settings().project == "shop"
+
+
+OAUTH = {
+    "MEMSYS_MCP_AUTH": "keys+oauth",
+    "MEMSYS_MCP_API_KEY": "msk_own",
+    "MEMSYS_MCP_PUBLIC_URL": "https://memory.example.org/",
+    "MEMSYS_MCP_OAUTH_ISSUER": "https://issuer.example.org",
+}
+
+
+def test_tokens_are_taken_where_all_that_they_need_is_set(monkeypatch: pytest.MonkeyPatch):
+    for name, value in OAUTH.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings()
+    assert settings.public_url == "https://memory.example.org"
+    assert settings.oauth_issuers == ("https://issuer.example.org",)
+    assert "msk_own" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"MEMSYS_MCP_API_KEY": None}, "MEMSYS_MCP_API_KEY is not set"),
+        ({"MEMSYS_MCP_PUBLIC_URL": None}, "MEMSYS_MCP_PUBLIC_URL is not set"),
+        ({"MEMSYS_MCP_OAUTH_ISSUER": None}, "MEMSYS_MCP_OAUTH_ISSUER is not set"),
+        ({"MEMSYS_MCP_AUTH": "keys"}, "tokens are not accepted"),
+        ({"MEMSYS_MCP_AUTH": "none"}, "none-i-understand-that-anyone-may-read-and-write"),
+        ({"MEMSYS_MCP_PUBLIC_URL": "memory.example.org"}, "is not a scheme and a host"),
+        ({"MEMSYS_MCP_PUBLIC_URL": "https://memory.example.org/base"}, "is not a scheme and a host"),
+        ({"MEMSYS_MCP_OAUTH_ISSUER": "http://issuer.example.org"}, "must be https"),
+        ({"MEMSYS_MCP_OAUTH_JWKS_URL": "http://issuer.example.org/k"}, "must be https"),
+        ({"MEMSYS_MCP_OAUTH_ALGORITHMS": "RS256,HS256"}, "HS256: not among"),
+        ({"MEMSYS_MCP_OAUTH_ALGORITHMS": "none"}, "none: not among"),
+        ({"MEMSYS_MCP_OAUTH_SCOPE_PATTERN": "memsys:{right}"}, "must hold"),
+        (
+            {"MEMSYS_MCP_OAUTH_ISSUER": "https://a.org,https://b.org", "MEMSYS_MCP_OAUTH_JWKS_URL": "https://a.org/k"},
+            "is for one issuer",
+        ),
+    ],
+)
+def test_half_a_configuration_of_tokens_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, str | None], says: str
+):
+    for name, value in (OAUTH | changes).items():
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    assert says in str(refused.value)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
-    NoDecode,
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
     SettingsConfigDict,
@@ -18,13 +17,12 @@ from pydantic_settings import (
 
 from memsys_mcp import projects
 from memsys_mcp.projects import Isolation
+from memsys_mcp.settings.auth import AuthSettings, Names, split_names
 
 SECRETS_DIR = "/run/secrets/memsys"
 
-Names = Annotated[tuple[str, ...], NoDecode]
 
-
-class Settings(BaseSettings):
+class Settings(AuthSettings):
     """Precedence: environment, then files in ``MEMSYS_SECRETS_DIR``, then the YAML file ``MEMSYS_CONFIG``."""
 
     model_config = SettingsConfigDict(env_prefix="", extra="ignore", populate_by_name=True)
@@ -76,9 +74,7 @@ class Settings(BaseSettings):
     @field_validator("allowed_hosts", "allowed_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(name.strip() for name in value.split(",") if name.strip())
-        return value
+        return split_names(value)
 
     @field_validator("project", mode="before")
     @classmethod

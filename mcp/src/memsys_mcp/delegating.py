@@ -1,0 +1,28 @@
+"""How far the server's own key may reach for somebody that it vouches for. Pure."""
+
+from __future__ import annotations
+
+import memsys
+from memsys_mcp.oauth.grants import Principal
+from memsys_mcp.projects import HEADER, ProjectError
+
+
+def delegate(principal: Principal, project: str | None) -> memsys.Delegation:
+    """The scope for one request in a project; ``None`` where the connection names none.
+
+    It names that one project with the rights in it, so that a right in one project is none in another. Raises
+    :class:`ProjectError` where the principal has no right there, or where it is not clear where "there" is.
+    """
+    chosen = project or principal.grants.only()
+    if chosen is None:
+        raise ProjectError(
+            "the access token grants several projects, and the server does not guess: connect to /p/<project>/mcp, or "
+            f"send the header '{HEADER}: <project>'"
+        )
+    rights = principal.grants.of(chosen)
+    if not rights:
+        raise ProjectError(
+            f"the access token does not grant the project {chosen!r}; calling again will not help: ask the user to "
+            "sign in with access to it"
+        )
+    return memsys.Delegation(principal.name, (chosen,), tuple(sorted(rights)), user_id=principal.user_id)
