@@ -6,7 +6,7 @@ import sys
 
 import uvicorn
 
-from memsys_api import app, logs, settings
+from memsys_api import app, logs, settings, telemetry
 
 
 def main() -> None:
@@ -16,6 +16,7 @@ def main() -> None:
     except settings.SettingsError as error:
         sys.exit(str(error))
     logs.configure(loaded.log_level)
+    telemetry.configure()
     uvicorn.run(
         app.create(loaded),
         host=loaded.host,
@@ -27,6 +28,7 @@ def main() -> None:
         server_header=False,
         timeout_graceful_shutdown=loaded.shutdown_seconds,
     )
+    telemetry.shutdown()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 
-from memsys_api import metrics
+from memsys_api import metrics, telemetry
 from memsys_api.inference import (
     Add,
     Inference,
@@ -33,7 +33,8 @@ class MeasuredEmbedder:
         """As the inner embedder does."""
         begun = time.perf_counter()
         try:
-            vectors = await self._inner.embed(texts)
+            with telemetry.span("embed", **{"memsys.texts": len(texts)}):
+                vectors = await self._inner.embed(texts)
         except EmbedderError:
             metrics.EMBED_ERRORS.inc()
             raise
@@ -67,17 +68,18 @@ class MeasuredInferrer:
         """As the inner inferrer does."""
         begun = time.perf_counter()
         try:
-            found = await self._inner.infer(
-                messages,
-                existing,
-                observed_at=observed_at,
-                user=user,
-                agent=agent,
-                context=context,
-                instructions=instructions,
-                includes=includes,
-                excludes=excludes,
-            )
+            with telemetry.span("infer", **{"memsys.messages": len(messages)}):
+                found = await self._inner.infer(
+                    messages,
+                    existing,
+                    observed_at=observed_at,
+                    user=user,
+                    agent=agent,
+                    context=context,
+                    instructions=instructions,
+                    includes=includes,
+                    excludes=excludes,
+                )
         except InferenceError as error:
             metrics.INFERENCES.labels(_outcome(error)).inc()
             raise

@@ -6,12 +6,13 @@ import asyncio
 import logging
 import re
 import time
+from contextlib import nullcontext
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from memsys_api import logs, metrics
+from memsys_api import logs, metrics, telemetry
 from memsys_api.problems import INTERNAL, NOT_READY, TOO_LARGE, TOO_SLOW, Kind, ProblemError, render
 from memsys_api.runtime import Runtime
 
@@ -38,6 +39,10 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        with nullcontext() if scope["path"] in ALWAYS_SERVED else telemetry.request(headers):
+            await self._answer(scope, headers, receive, send)
+
+    async def _answer(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
         given = headers.get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
         token = logs.request_id.set(request_id)
@@ -80,6 +85,10 @@ class Envelope:
             metrics.REQUESTS.labels(route, method, str(status)).inc()
             metrics.REQUEST_SECONDS.labels(route, method).observe(seconds)
             if route not in ALWAYS_SERVED:
+                telemetry.describe(
+                    f"{method} {route}",
+                    **{"http.request.method": method, "http.route": route, "http.response.status_code": status},
+                )
                 log.info(
                     "request",
                     extra={"route": route, "method": method, "status": status, "ms": round(seconds * 1000, 2)},

@@ -13,7 +13,7 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from memsys_api import retrieval
+from memsys_api import retrieval, telemetry
 from memsys_api.metrics import GRAPH_SEARCHES
 from memsys_api.model import Memory, Scope
 from memsys_api.ports import Embedder, GraphSink, SinkUnavailable
@@ -124,7 +124,8 @@ class Searcher:
             return {}
         try:
             async with asyncio.timeout(self._graph_timeout):
-                named = await self._graph.neighbours(scope, entities, _GRAPH_LIMIT)
+                with telemetry.span("graph neighbours", **{"memsys.entities": len(entities)}):
+                    named = await self._graph.neighbours(scope, entities, _GRAPH_LIMIT)
         except (SinkUnavailable, TimeoutError):
             self._breaker.trip()
             GRAPH_SEARCHES.labels("failed").inc()

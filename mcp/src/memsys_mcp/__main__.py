@@ -10,7 +10,7 @@ from pathlib import Path
 import uvicorn
 from pydantic import ValidationError
 
-from memsys_mcp import __version__, logs, server
+from memsys_mcp import __version__, logs, server, telemetry
 from memsys_mcp.metrics import Metrics
 from memsys_mcp.settings import Settings
 
@@ -34,10 +34,14 @@ def main() -> None:
             place = ".".join(str(part) for part in item["loc"])
             print(f"memsys-mcp: {f'{place}: ' if place else ''}{item['msg']}", file=sys.stderr)
         sys.exit(2)
-    if arguments.stdio:
-        asyncio.run(serve_stdio(settings))
-    else:
-        serve_http(settings)
+    telemetry.configure()
+    try:
+        if arguments.stdio:
+            asyncio.run(serve_stdio(settings))
+        else:
+            serve_http(settings)
+    finally:
+        telemetry.shutdown()
 
 
 def serve_http(settings: Settings) -> None:

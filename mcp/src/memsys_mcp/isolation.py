@@ -45,7 +45,7 @@ class IsolationMiddleware(Middleware):
         stdio_key: str | None = None,
         directory: Path | None = None,
     ) -> None:
-        """``service_key`` is the server's own, for callers whom it vouches for; ``stdio_key`` is the caller's, on stdio."""
+        """``service_key`` is the server's own, for those it vouches for; ``stdio_key`` is the caller's, on stdio."""
         self._api = api
         self._patience = patience
         self._isolation = isolation

@@ -8,6 +8,7 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from memsys_mcp import telemetry
 from memsys_mcp.caller import request_id
 
 QUIET = ("mcp", "fastmcp", "httpx", "httpx2", "httpcore", "httpcore2", "sse_starlette", "uvicorn", "asyncio")
@@ -26,6 +27,8 @@ class JsonFormatter(logging.Formatter):
         }
         if current := request_id.get():
             entry["request_id"] = current
+        if trace := telemetry.trace_id():
+            entry["trace_id"] = trace
         entry.update({name: value for name, value in record.__dict__.items() if name not in _STANDARD})
         if record.exc_info and record.exc_info[0] is not None:
             entry["error"] = record.exc_info[0].__name__

@@ -20,9 +20,9 @@ from prometheus_client import (
 
 import memsys
 from memsys_mcp.projects import ProjectError
+from memsys_mcp.tools import TOOLS
 
 BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-TOOLS = frozenset({"add_memory", "search_memories", "list_memories", "update_memory", "delete_memory"})
 
 
 class Metrics:

@@ -28,6 +28,7 @@ from memsys_mcp.metrics import Metrics, MetricsMiddleware
 from memsys_mcp.oauth.metadata import WELL_KNOWN
 from memsys_mcp.patience import Patience
 from memsys_mcp.settings import Settings
+from memsys_mcp.tracing import TracingMiddleware
 
 NAME = "memsys"
 logger = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ def create_server(
         INSTRUCTIONS,
         version=__version__,
         mask_error_details=True,
-        middleware=[MetricsMiddleware(metrics), isolation],
+        middleware=[TracingMiddleware(), MetricsMiddleware(metrics), isolation],
     )
     tools.register(server)
     knowledge.register(server)

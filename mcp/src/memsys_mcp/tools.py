@@ -19,6 +19,7 @@ from memsys_mcp.wording import worded
 MAX_TEXT = 32_000
 WRITES = frozenset({"add_memory", "update_memory", "delete_memory"})
 """The tools that need the right to write."""
+TOOLS = WRITES | {"search_memories", "list_memories"}
 ScopeId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 UserId = Annotated[ScopeId | None, Field(description="The user it is about.")]
 AgentId = Annotated[ScopeId | None, Field(description="The agent it belongs to.")]

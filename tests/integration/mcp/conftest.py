@@ -4,7 +4,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -29,22 +29,30 @@ def model_dir() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def real_api(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+@contextmanager
+def run_api(model_dir: Path, log: Path, **settings: str) -> Iterator[Process]:
     """The API on a PostgreSQL of its own, with its built-in embedder and no graph."""
     with server() as database:
         create_database(database, "memsys")
         with python_module(
             "memsys_api",
-            tmp_path_factory.mktemp("api") / "log",
+            log,
             "/readyz",
             DATABASE_URL=database.url("memsys_app", "memsys"),
             DATABASE_OWNER_URL=database.url("memsys_owner", "memsys"),
             GRAPH_STORE="none",
             MEMSYS_MODEL_DIR=str(model_dir),
             MEMSYS_ADMIN_KEY=ADMIN_KEY,
+            **settings,
         ) as process:
             yield process
+
+
+@pytest.fixture(scope="session")
+def real_api(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """The API that most tests share."""
+    with run_api(model_dir, tmp_path_factory.mktemp("api") / "log") as process:
+        yield process
 
 
 @pytest.fixture(scope="session")

@@ -149,7 +149,7 @@ def test_no_bad_credentials_gain_those_of_the_server(world: World, issuer: Issue
     fields = {"iss": issuer.url, "sub": "eve", "aud": world.resource(world.bank), "exp": 4_000_000_000, "scope": "x"}
     cases: dict[str, tuple[Any, int]] = {
         "nothing": ({}, 401),
-        "an empty bearer": ({"Authorization": "Bearer "}, 401),
+        "an empty bearer": ({"Authorization": "Bearer"}, 401),
         "basic": ({"Authorization": "Basic bXNrOm1zaw=="}, 401),
         "for another resource": (bearer(world.token(world.bank, audience=world.resource(world.shop))), 401),
         "for the server as a whole": (bearer(world.token(world.bank, audience=world.public)), 401),

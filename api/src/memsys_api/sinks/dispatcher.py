@@ -14,6 +14,7 @@ from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+from memsys_api import telemetry
 from memsys_api.metrics import SINK_AVAILABLE, SINK_DELIVERIES, SINK_LAG, SINK_PARKED, SINK_PENDING
 from memsys_api.model import SinkRecord
 from memsys_api.ports import Sink, SinkUnavailable
@@ -109,8 +110,9 @@ class Dispatcher:
         claims = await deliveries.claim(self._database, self._sink.name, lease, _BATCH, _LEASE, only)
         if not claims:
             return None
-        records = await self._records(claims)
-        errors = await self._apply(records)
+        with telemetry.work(f"deliver {self._sink.name}", **{"memsys.deliveries": len(claims)}):
+            records = await self._records(claims)
+            errors = await self._apply(records)
         by_memory = {(held.project, held.memory_id): held for held in claims}
         applied = [r for r in records if (r.project, r.id) not in errors]
         failed = [self.failure(by_memory[memory], error) for memory, error in errors.items()]

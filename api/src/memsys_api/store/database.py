@@ -14,12 +14,13 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
-from memsys_api import acting, logs
+from memsys_api import acting, logs, telemetry
 
 log = logging.getLogger(__name__)
 
 Connection = AsyncConnection[TupleRow]
 
+_SPAN = {"db.system.name": "postgresql"}
 _CONNECT_SECONDS = 3
 _CHECK_SECONDS = 15
 _RECHECK_SECONDS = 0.5
@@ -147,9 +148,10 @@ class Database:
         Raises :class:`DatabaseUnavailable`, :class:`StatementTimeout`.
         """
         # Statements on a connection in pipeline mode are sent together; results are waited for on fetch.
-        async with self._connection() as conn, conn.pipeline(), conn.transaction():
-            await self._begin(conn, project)
-            yield conn
+        with telemetry.span("postgresql", **_SPAN):
+            async with self._connection() as conn, conn.pipeline(), conn.transaction():
+                await self._begin(conn, project)
+                yield conn
 
     @asynccontextmanager
     async def system(self) -> AsyncIterator[Connection]:
@@ -157,9 +159,10 @@ class Database:
 
         Raises :class:`DatabaseUnavailable`, :class:`StatementTimeout`.
         """
-        async with self._connection() as conn, conn.pipeline(), conn.transaction():
-            await self._begin(conn, "")
-            yield conn
+        with telemetry.span("postgresql", **_SPAN):
+            async with self._connection() as conn, conn.pipeline(), conn.transaction():
+                await self._begin(conn, "")
+                yield conn
 
     async def _begin(self, conn: Connection, project: str) -> None:
         """Say in whose project and on whose behalf this transaction is; the audit trail is written from that."""
