@@ -36,7 +36,7 @@ from memsys_api.retrieval import (
 )
 from memsys_api.retrieval.signals import Signals
 
-POOL = 100
+POOL = 50
 HALF_LENGTH = 0.5  # how much of BM25's term weight depends on the length of the text
 
 Scores = npt.NDArray[np.float64]
@@ -117,13 +117,13 @@ class Maker:
         candidates = [
             Candidate(
                 id=UUID(int=index),
-                text=turns[index].text,
                 event_time=turns[index].said_at,
                 vector_score=float(cosines[index]),
                 text_score=float(words[index]),
                 run=turns[index].session,
                 turn=turns[index].number,
                 speaker=turns[index].speaker,
+                asks=turns[index].text.rstrip().endswith("?"),
             )
             for index in chosen
         ]

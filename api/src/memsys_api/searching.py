@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal
 from uuid import UUID
 
@@ -17,21 +16,23 @@ from memsys_api import retrieval, telemetry
 from memsys_api.metrics import GRAPH_SEARCHES
 from memsys_api.model import Memory, Scope
 from memsys_api.ports import Embedder, GraphSink, SinkUnavailable
+from memsys_api.recent import Recent
 from memsys_api.sinks.breaker import Breaker
 from memsys_api.store.database import Database
 from memsys_api.store.generations import Generation
 from memsys_api.store.rows import Condition
-from memsys_api.store.search import Found, ScopeSize, candidates, known_people, measure
+from memsys_api.store.search import Found, ScopeSize, candidates, measure, memories, people
 
 IndexMode = Literal["auto", "exact", "hnsw"]
 
 _GRAPH_LIMIT = 50
-_SIZE_SECONDS = 30.0
-_SIZES = 20_000
+_FRESH_SECONDS = 30.0
+_REMEMBERED = 20_000
+_PEOPLE = 1_000
 
 
 class Searcher:
-    """Answers queries. Remembers, for a while, how large scopes are."""
+    """Answers queries. Remembers, for a while, how large scopes are and who is who."""
 
     def __init__(
         self,
@@ -55,7 +56,8 @@ class Searcher:
         self._index = index
         self._exact_rows = exact_rows
         self._graph_timeout = graph_timeout
-        self._sizes: OrderedDict[Scope, tuple[float, ScopeSize]] = OrderedDict()
+        self._sizes = Recent(partial(measure, database, bound=exact_rows + 1), seconds=_FRESH_SECONDS, size=_REMEMBERED)
+        self._people = Recent(partial(people, database, bound=_PEOPLE), seconds=_FRESH_SECONDS, size=_REMEMBERED)
 
     async def search(
         self,
@@ -74,46 +76,40 @@ class Searcher:
         """
         asked = retrieval.analyse(query, now=now or as_of or datetime.now(UTC))
         embedding, weights, size = await asyncio.gather(
-            self._embed(scope, asked), self._neighbours(scope, asked.entities), self._size(scope)
+            self._embed(scope, asked), self._neighbours(scope, asked.entities), self._sizes.get(scope)
         )
-        found = await candidates(
-            self._database,
-            self._generation,
-            scope,
-            query=query,
-            embedding=embedding,
-            entity_keys=asked.entities,
-            named=list(weights),
-            size=size,
-            reach=retrieval.REACH,
-            approximate=self._approximate(size) and as_of is None,
-            filters=filters,
-            as_of=as_of,
-        )
-        pool = [_candidate(one, weights.get(one.id)) for one in found]
-        ranked = retrieval.rank(asked, pool, top_k=top_k, threshold=threshold, vector_baseline=self._vector_baseline)
-        by_id = {one.id: one for one in found}
-        return [(r, by_id[r.candidate.id].memory) for r in ranked]
+        async with self._database.transaction(scope.project) as conn:
+            found = await candidates(
+                conn,
+                self._generation,
+                scope,
+                query=query,
+                embedding=embedding,
+                named=list(weights),
+                size=size,
+                reach=retrieval.REACH,
+                approximate=self._approximate(size) and as_of is None,
+                filters=filters,
+                as_of=as_of,
+            )
+            ranked = retrieval.rank(
+                asked,
+                [_candidate(one, weights.get(one.id)) for one in found],
+                top_k=top_k,
+                threshold=threshold,
+                vector_baseline=self._vector_baseline,
+            )
+            best = await memories(conn, scope, [r.candidate.id for r in ranked], filters=filters, as_of=as_of)
+        return [(r, best[r.candidate.id]) for r in ranked if r.candidate.id in best]
 
     async def _embed(self, scope: Scope, asked: retrieval.Query) -> npt.NDArray[np.float32]:
         """The query's vector: of the question without the people it is asked about, who are matched by name."""
-        people = await known_people(self._database, scope.project, asked.entities) if asked.entities else []
-        embeddings = await self._embedder.embed([asked.embedding_text(people)])
+        known = await self._people.get(scope.project) if asked.entities else frozenset()
+        embeddings = await self._embedder.embed([asked.embedding_text(known.intersection(asked.entities))])
         return np.asarray(embeddings[0])
 
     def _approximate(self, size: ScopeSize) -> bool:
         return self._index == "hnsw" or (self._index == "auto" and size.rows > self._exact_rows)
-
-    async def _size(self, scope: Scope) -> ScopeSize:
-        now = time.monotonic()
-        if (known := self._sizes.get(scope)) and now - known[0] < _SIZE_SECONDS:
-            return known[1]
-        size = await measure(self._database, scope, self._exact_rows + 1)
-        self._sizes[scope] = (now, size)
-        self._sizes.move_to_end(scope)
-        if len(self._sizes) > _SIZES:
-            self._sizes.popitem(last=False)
-        return size
 
     async def _neighbours(self, scope: Scope, entities: Sequence[str]) -> dict[UUID, float]:
         """What the graph names around the query's entities; nothing, and counted as such, when it is away or slow."""
@@ -135,17 +131,14 @@ class Searcher:
 
 
 def _candidate(found: Found, graph_score: float | None) -> retrieval.Candidate:
-    cosine, coverage = found.scores
-    thread, turn = found.turn
     return retrieval.Candidate(
         id=found.id,
-        text=found.text,
         event_time=found.event_time,
-        vector_score=cosine,
-        text_score=coverage,
+        vector_score=found.cosine,
+        text_score=found.coverage,
         graph_score=graph_score,
-        run=thread,
-        turn=turn,
+        run=found.thread,
+        turn=found.turn,
         speaker=found.speaker,
-        entity_keys=frozenset(found.entity_keys),
+        asks=found.asks,
     )

@@ -30,7 +30,7 @@ def test_every_reading_of_a_table_names_the_project(
     assert NASTY not in text
     assert parameters["user_id"] == NASTY
     assert "embeddings_3" in text
-    tables = ("memory_versions", '"embeddings_3"', "mentions")
+    tables = ("memory_versions", '"embeddings_3"')
     reads = sum(text.count(f"{verb} {table}") for verb in ("FROM", "JOIN") for table in tables)
     joined_by_key = 1 if filters or as_of else 0  # the versions of the nearest vectors, on all of their key
     assert text.count("project = %(project)s") + text.count('"project" = %(project)s') >= reads - joined_by_key

@@ -18,9 +18,7 @@ ANY = Query("something")
 
 
 def candidate(number: int, **values: Any) -> Candidate:
-    return Candidate(
-        **{"id": UUID(int=number), "text": f"memory {number}", "event_time": NOW, "vector_score": 0.2, **values}
-    )
+    return Candidate(**{"id": UUID(int=number), "event_time": NOW, "vector_score": 0.2, **values})
 
 
 def order(query: Query, *candidates: Candidate, **options: Any) -> list[int]:
@@ -49,7 +47,7 @@ def test_who_is_asked_about_is_who_said_it() -> None:
 
 def test_an_answer_is_lifted_by_the_words_of_the_question_before_it() -> None:
     turns = [
-        candidate(1, run="s", turn=1, text_score=0.9, text="Where did you spend the summer?"),
+        candidate(1, run="s", turn=1, text_score=0.9, asks=True),
         candidate(2, run="s", turn=2),
         candidate(3, run="other", turn=2),
         candidate(4, run="s", turn=9),
@@ -74,7 +72,7 @@ def test_no_run_no_neighbours() -> None:
 
 
 def test_a_question_holds_no_fact() -> None:
-    assert order(ANY, candidate(1, text="Do you like tea?"), candidate(2, text="I like tea.")) == [2, 1]
+    assert order(ANY, candidate(1, asks=True), candidate(2)) == [2, 1]
 
 
 def test_the_time_asked_for_comes_first_and_near_misses_next() -> None:
@@ -109,7 +107,7 @@ _candidates = st.lists(
     st.builds(
         Candidate,
         id=st.uuids(),
-        text=st.text(max_size=20),
+        asks=st.booleans(),
         event_time=st.datetimes(timezones=st.just(UTC)),
         vector_score=st.none() | st.floats(-1, 1),
         text_score=st.floats(0, 2),

@@ -52,7 +52,7 @@ def signal_matrix(query: Query, candidates: Sequence[Candidate], *, vector_basel
         *(around_words[previous[distance]] for distance in range(REACH)),
         *(around_meaning[following[distance]] for distance in range(REACH)),
         np.array([said[candidate.speaker] for candidate in candidates], float),
-        np.array([candidate.text.rstrip().endswith("?") for candidate in candidates], float),
+        np.array([candidate.asks for candidate in candidates], float),
         _closeness(candidates, query.time_range),
         np.array([candidate.graph_score or 0.0 for candidate in candidates]),
     ]

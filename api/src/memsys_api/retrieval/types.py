@@ -32,7 +32,6 @@ class Candidate:
     """
 
     id: UUID
-    text: str
     event_time: datetime
     vector_score: float | None
     """Cosine similarity to the query, -1..1; ``None`` when the memory has no embedding (yet)."""
@@ -46,8 +45,8 @@ class Candidate:
     """Its place in the run, in recorded order; consecutive numbers are consecutive turns."""
     speaker: str | None = None
     """Who said it, as given."""
-    entity_keys: frozenset[str] = frozenset()
-    """Which of the query's entities it mentions."""
+    asks: bool = False
+    """Whether it is itself a question."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ class Dispatcher:
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._prepared = False
+        self._preparing = asyncio.Lock()
 
     def wake(self) -> None:
         """Something is due."""
@@ -145,9 +146,10 @@ class Dispatcher:
         """
         try:
             async with asyncio.timeout(_APPLY_SECONDS):
-                if not self._prepared:
-                    await self._sink.prepare()
-                    self._prepared = True
+                async with self._preparing:  # one at a time: Neo4j may deadlock on two who make the same index
+                    if not self._prepared:
+                        await self._sink.prepare()
+                        self._prepared = True
                 refused = await self._sink.apply(records)
         except (SinkUnavailable, TimeoutError) as error:
             self._breaker.trip()

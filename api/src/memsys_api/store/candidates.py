@@ -14,16 +14,20 @@ from psycopg import sql
 
 from memsys_api.model import Scope
 from memsys_api.store.generations import Generation
-from memsys_api.store.rows import MEMORY_COLUMNS, Condition, current, scope_condition
+from memsys_api.store.rows import Condition, current, scope_condition
 
-POOL = 100
+POOL = 50
 """How many candidates each of vector and words puts forward."""
 _HITS = 20_000
 _QUERY_WORDS = 64
 
 # An exact search is linear in its scope whatever the plan; joined by hash it stays linear when the planner
-# misjudges how many rows a step yields, which it does, as it cannot know how ids and projects go together.
-EXACT_PLANNING = "SELECT set_config('enable_nestloop', 'off', true), set_config('jit', 'off', true)"
+# misjudges how many rows a step yields, which it does, as it cannot know how ids and projects go together. So one
+# plan is as good for every scope as for any, and planning would cost as much as the search of a small scope.
+EXACT_PLANNING = (
+    "SELECT set_config('enable_nestloop', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true), "
+    "set_config('jit', 'off', true)"
+)
 # Without the iterative scan a filter inside the project would thin out the index's first answers.
 APPROXIMATE_PLANNING = (
     "SELECT set_config('hnsw.iterative_scan', 'strict_order', true), set_config('hnsw.ef_search', '200', true), "
@@ -43,7 +47,7 @@ def build(
     """The statement and those of its parameters that the scope gives.
 
     ``reach`` is how many turns before and after a candidate are candidates too.
-    Still to give: vector, query, named (ids), keys (entities), rows and mean_length (of the scope).
+    Still to give: vector, query, named (ids), rows and mean_length (of the scope).
     """
     own, when, embedded = scope_condition(scope, "m"), current(as_of), scope_condition(scope, "e")
     parameters = {**own.parameters, **when.parameters}
@@ -53,7 +57,6 @@ def build(
     parts = {
         "near": _near(generation, scope, approximate, embedded.clause, inside if filters or as_of else None),
         "inside": inside,
-        "columns": MEMORY_COLUMNS,
         "embeddings": generation.table,
         "pool": sql.Literal(POOL),
         "reach": sql.Literal(reach),
@@ -148,16 +151,11 @@ _INDEXED = """, places AS MATERIALIZED (
     WHERE e.project = %(project)s AND e.head AND e.memory_id = ANY ((SELECT ids FROM chosen)::uuid[])
 )"""
 
-_ANSWER = """, mentioned AS MATERIALIZED (
-    SELECT memory_id AS id, version, array_agg(entity_key) AS keys FROM mentions
-    WHERE project = %(project)s AND entity_key = ANY (%(keys)s::text[])
-      AND memory_id = ANY ((SELECT ids FROM chosen)::uuid[])
-    GROUP BY memory_id, version
-)
-SELECT {columns}, cosines.cosine, coalesce(spoken.coverage, 0), m.thread, m.turn, m.speaker, mentioned.keys
+_ANSWER = """
+SELECT m.id, m.event_time, cosines.cosine, coalesce(spoken.coverage, 0), m.thread, m.turn, m.speaker,
+       right(rtrim(m.text), 1) = '?'
 FROM memory_versions m
 LEFT JOIN cosines USING (id)
 LEFT JOIN spoken USING (id)
-LEFT JOIN mentioned ON mentioned.id = m.id AND mentioned.version = m.version
 WHERE {inside} AND m.id = ANY ((SELECT ids FROM chosen)::uuid[])
 """

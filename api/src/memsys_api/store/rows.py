@@ -19,7 +19,6 @@ MEMORY_COLUMNS = sql.SQL(
     "m.event_time, m.created_at, m.recorded_from, m.expires_at"
 )
 MEMORY_WIDTH = 14
-TEXT, EVENT_TIME = 7, 10
 
 
 def read(row: Sequence[Any]) -> Memory:

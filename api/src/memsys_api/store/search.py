@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -15,9 +14,9 @@ from psycopg import sql
 from memsys_api.model import Memory, Scope
 from memsys_api.store.candidates import APPROXIMATE_PLANNING, EXACT_PLANNING, build
 from memsys_api.store.contents import vector
-from memsys_api.store.database import Database
+from memsys_api.store.database import Connection, Database
 from memsys_api.store.generations import Generation
-from memsys_api.store.rows import EVENT_TIME, MEMORY_WIDTH, TEXT, Condition, read, scope_condition
+from memsys_api.store.rows import MEMORY_COLUMNS, Condition, current, read, scope_condition
 
 
 @dataclass(frozen=True)
@@ -31,56 +30,32 @@ class ScopeSize:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A candidate with its raw scores. Its memory is read out of the row only when asked for."""
+    """What ranking needs to know of a candidate."""
 
-    row: tuple[Any, ...]
-
-    @property
-    def id(self) -> UUID:
-        return self.row[0]  # type: ignore[no-any-return]
-
-    @property
-    def text(self) -> str:
-        return self.row[TEXT]  # type: ignore[no-any-return]
-
-    @property
-    def event_time(self) -> datetime:
-        return self.row[EVENT_TIME]  # type: ignore[no-any-return]
-
-    @property
-    def memory(self) -> Memory:
-        return read(self.row)
-
-    @property
-    def scores(self) -> tuple[float | None, float]:
-        """Cosine similarity (``None``: no embedding) and coverage of the query's words, about 0..1."""
-        return self.row[MEMORY_WIDTH], self.row[MEMORY_WIDTH + 1]
-
-    @property
-    def turn(self) -> tuple[str | None, int | None]:
-        """Thread and place in it."""
-        return self.row[MEMORY_WIDTH + 2], self.row[MEMORY_WIDTH + 3]
-
-    @property
-    def speaker(self) -> str | None:
-        return self.row[MEMORY_WIDTH + 4]  # type: ignore[no-any-return]
-
-    @property
-    def entity_keys(self) -> list[str]:
-        """Which of the query's entities it mentions."""
-        return self.row[MEMORY_WIDTH + 5] or []
+    id: UUID
+    event_time: datetime
+    cosine: float | None
+    """Cosine similarity; ``None``: it has no embedding."""
+    coverage: float
+    """Of the query's words, about 0..1."""
+    thread: str | None
+    turn: int | None
+    """Place in the thread."""
+    speaker: str | None
+    asks: bool
+    """Whether it ends in a question mark."""
 
 
-async def known_people(database: Database, project: str, keys: Sequence[str]) -> list[str]:
-    """Which of these entity keys are people of the project."""
+async def people(database: Database, project: str, *, bound: int) -> frozenset[str]:
+    """Entity keys of the project's people, ``bound`` of them at most."""
     async with database.transaction(project) as conn:
         cursor = await conn.execute(
-            "SELECT key FROM entities WHERE project = %s AND key = ANY(%s) AND kind = 'person'", (project, list(keys))
+            """SELECT key FROM entities WHERE project = %s AND kind = 'person' LIMIT %s""", (project, bound)
         )
-    return [row[0] for row in await cursor.fetchall()]
+    return frozenset(row[0] for row in await cursor.fetchall())
 
 
-async def measure(database: Database, scope: Scope, bound: int) -> ScopeSize:
+async def measure(database: Database, scope: Scope, *, bound: int) -> ScopeSize:
     """Count a scope's memories, no further than ``bound``."""
     where = scope_condition(scope, "m")
     async with database.transaction(scope.project) as conn:
@@ -98,13 +73,12 @@ async def measure(database: Database, scope: Scope, bound: int) -> ScopeSize:
 
 
 async def candidates(
-    database: Database,
+    conn: Connection,
     generation: Generation,
     scope: Scope,
     *,
     query: str,
     embedding: npt.NDArray[np.float32],
-    entity_keys: Sequence[str],
     named: Sequence[UUID],
     size: ScopeSize,
     reach: int,
@@ -122,11 +96,30 @@ async def candidates(
         "vector": vector(generation, embedding),
         "query": query,
         "named": list(named),
-        "keys": list(entity_keys),
         "rows": size.rows,
         "mean_length": max(size.mean_length, 1.0),
     }
-    async with database.transaction(scope.project) as conn:
-        await conn.execute(APPROXIMATE_PLANNING if approximate else EXACT_PLANNING)
-        cursor = await conn.execute(statement, parameters, binary=True)
-    return [Found(row) for row in await cursor.fetchall()]
+    await conn.execute(APPROXIMATE_PLANNING if approximate else EXACT_PLANNING)
+    # An exact search is one statement for every project: worth preparing the first time it is asked.
+    cursor = await conn.execute(statement, parameters, binary=True, prepare=not approximate or None)
+    return [Found(*row) for row in await cursor.fetchall()]
+
+
+async def memories(
+    conn: Connection,
+    scope: Scope,
+    ids: Sequence[UUID],
+    *,
+    filters: Sequence[Condition] = (),
+    as_of: datetime | None = None,
+) -> dict[UUID, Memory]:
+    """Those of the ids that are living memories of the scope, whole."""
+    where = [scope_condition(scope, "m"), current(as_of), *filters]
+    cursor = await conn.execute(
+        sql.SQL("SELECT {columns} FROM memory_versions m WHERE {inside} AND m.id = ANY(%(ids)s)").format(
+            columns=MEMORY_COLUMNS, inside=sql.SQL(" AND ").join(condition.clause for condition in where)
+        ),
+        {name: value for condition in where for name, value in condition.parameters.items()} | {"ids": list(ids)},
+        binary=True,
+    )
+    return {row[0]: read(row) for row in await cursor.fetchall()}

@@ -21,7 +21,7 @@ ASK_SECONDS = 5.0
 READ_SECONDS = 20.0
 WIPE_SECONDS = 600.0
 RETRY_SECONDS = 1.0  # attempts are the dispatcher's business
-HUB_MENTIONS = 500  # an entity of more mentions is in everything
+HUB_MENTIONS = 50  # of an entity with more, any handful would be named: it tells memories apart no more
 NIL = UUID(int=0)
 
 

@@ -1,0 +1,91 @@
+"""A memsys of the measurement's own: PostgreSQL, Neo4j and the API as processes on 127.0.0.1, ended with it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from memsys_api.embedding.model_files import locate
+from tests.integration.support.postgres import create_database, free_port, server
+from tests.support.neo4j_server import neo4j_server
+
+READY_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class System:
+    """Where the parts are. ``database`` is PostgreSQL as the superuser."""
+
+    api: str
+    key: str
+    database: str
+
+
+@contextmanager
+def system(*, graph: bool = True) -> Iterator[System]:
+    """A running memsys with the built-in embedder and no language model, with or without the graph."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="memsys-bench-")))
+        postgres = stack.enter_context(server())
+        create_database(postgres, "memsys")
+        key, port = secrets.token_hex(16), free_port()
+        environment = {
+            "DATABASE_URL": postgres.url("memsys_app", "memsys"),
+            "DATABASE_OWNER_URL": postgres.url("memsys_owner", "memsys"),
+            "MEMSYS_ADMIN_KEY": key,
+            "MEMSYS_HOST": "127.0.0.1",
+            "MEMSYS_PORT": str(port),
+            "MEMSYS_MODEL_DIR": str(locate(None).graph.parent),
+            "MEMSYS_LOG_LEVEL": "WARNING",
+        }
+        if graph:
+            neo4j = stack.enter_context(neo4j_server())
+            environment |= {
+                "GRAPH_STORE": "neo4j",
+                "NEO4J_URI": neo4j.uri,
+                "NEO4J_USER": neo4j.user,
+                "NEO4J_PASSWORD": neo4j.password,
+            }
+        url = f"http://127.0.0.1:{port}"
+        stack.enter_context(process(["-m", "memsys_api"], f"{url}/readyz", folder / "api.log", environment))
+        yield System(url, key, postgres.url("postgres", "memsys"))
+
+
+@contextmanager
+def process(
+    arguments: list[str], ready: str, log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[None]:
+    """A Python process that runs until the end of the block. Raises when it is not ready in time, with its log."""
+    with log.open("wb") as output:
+        running = subprocess.Popen(
+            [sys.executable, *arguments], env={**os.environ, **(environment or {})}, stdout=output, stderr=output
+        )
+    try:
+        _wait(running, ready, log)
+        yield
+    finally:
+        running.terminate()
+        running.wait(60)
+
+
+def _wait(running: subprocess.Popen[bytes], ready: str, log: Path) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            if httpx.get(ready, timeout=5).is_success:
+                return
+        except httpx.TransportError:
+            pass
+        if running.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"{ready} is not ready:\n{log.read_text()[-2000:]}")
+        time.sleep(0.1)
