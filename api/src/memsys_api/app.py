@@ -18,6 +18,7 @@ from memsys_api.ports import EmbedderRejected, EmbedderUnavailable
 from memsys_api.problems import FieldError, ProblemError, render
 from memsys_api.routes import (
     audit,
+    export,
     graph,
     keys,
     mem0,
@@ -63,6 +64,7 @@ def create(settings: Settings, makers: Makers | None = None) -> FastAPI:
         keys,
         policy,
         audit,
+        export,
         graph,
         webhooks,
         mem0,

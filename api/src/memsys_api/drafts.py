@@ -35,6 +35,8 @@ class Draft:
     expires_at: datetime | None = None
     extraction: Extraction = field(default_factory=Extraction)
     """What is known beside what the text itself says."""
+    extracted: bool = False
+    """Whether ``extraction`` is all there is, and nothing is to be read out of the text."""
     id: UUID | None = None
     """Of a memory that there is already."""
 
@@ -95,4 +97,6 @@ def merged(first: Extraction, second: Extraction) -> Extraction:
 
 
 def _extract(draft: Draft) -> Extraction:
+    if draft.extracted:
+        return Extraction()
     return extraction.extract(draft.text, speaker=draft.speaker, event_time=draft.event_time)

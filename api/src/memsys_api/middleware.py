@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 ANSWER_HEADERS = "memsys.answer_headers"
 """Where, in a request's ASGI scope, stand headers to add to its answer, whatever it will be."""
 ALWAYS_SERVED = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"})
+UNBOUNDED = frozenset({"/import"})
+"""Paths whose body is read as it arrives, and bounded by its reader."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -101,7 +103,9 @@ class Envelope:
             await self._refuse(NOT_READY, detail, scope, receive, send, retry_after=1)
             return
         length = headers.get("content-length")
-        if length is not None:
+        if scope["path"] in UNBOUNDED:
+            fits, body = True, receive
+        elif length is not None:
             fits = length.isdecimal() and int(length) <= self._max_body_bytes
             body = receive
         else:

@@ -31,6 +31,8 @@ from memsys_api.sinks.webhooks import Webhooks
 from memsys_api.sinks.webhooks.sender import Resolver, resolve
 from memsys_api.store import audit, generations, migrate, retention, vector_index
 from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
+from memsys_api.transfer.exporting import Exporting
+from memsys_api.transfer.importing import Importing
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +63,8 @@ class Service:
     rates: RateLimits
     memories: Memories
     changing: Changing
+    exporting: Exporting
+    importing: Importing
     searcher: Searcher
     graph: Graph | None
     backfill: Backfill | None
@@ -236,6 +240,8 @@ class Runtime:
             rates=RateLimits(database),
             memories=Memories(database, generation, embedder, sinks, wake, inferring),
             changing=Changing(database, generation, embedder, sinks, wake),
+            exporting=Exporting(database),
+            importing=Importing(database, generation, embedder, sinks, wake),
             searcher=Searcher(
                 database,
                 generation,

@@ -16,7 +16,6 @@ from psycopg import sql
 from memsys_api.model import UNSPECIFIC, Entity, Extraction, Scope
 from memsys_api.store.database import Connection
 from memsys_api.store.generations import Generation
-from memsys_api.store.rows import scope_values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,33 +45,50 @@ async def insert_contents(
     conn: Connection, generation: Generation, scope: Scope, new: Sequence[tuple[NewVersion, int]]
 ) -> None:
     """Embeddings, entities, mentions and relations of versions just inserted."""
+    await insert_embeddings(conn, generation, [(n, version, scope) for n, version in new])
+    await insert_extractions(conn, scope.project, new)
+
+
+async def insert_embeddings(
+    conn: Connection, generation: Generation, new: Sequence[tuple[NewVersion, int, Scope]]
+) -> None:
+    """The embeddings of versions just inserted, as those of heads."""
     await conn.execute(
         sql.SQL(
             """
             INSERT INTO {table} (
                 project, memory_id, version, user_id, agent_id, app_id, run_id, expires_at, head, embedding)
-            SELECT %(project)s, n.id, n.version, %(user_id)s, %(agent_id)s, %(app_id)s, %(run_id)s, n.expires_at,
-                   true, n.embedding
-            FROM unnest(%(ids)s::uuid[], %(versions)s::int[], %(expiries)s::timestamptz[],
+            SELECT n.project, n.id, n.version, n.user_id, n.agent_id, n.app_id, n.run_id, n.expires_at, true,
+                   n.embedding
+            FROM unnest(%(projects)s::text[], %(users)s::text[], %(agents)s::text[], %(apps)s::text[],
+                        %(runs)s::text[], %(ids)s::uuid[], %(versions)s::int[], %(expiries)s::timestamptz[],
                         %(embeddings)s::{type}[])
-                 AS n(id, version, expires_at, embedding)
+                 AS n(project, user_id, agent_id, app_id, run_id, id, version, expires_at, embedding)
             """
         ).format(table=generation.table, type=generation.type),
         {
-            **scope_values(scope),
-            "ids": [n.id for n, _ in new],
-            "versions": [version for _, version in new],
-            "expiries": [n.expires_at for n, _ in new],
-            "embeddings": [vector(generation, n.embedding) for n, _ in new],
+            "projects": [scope.project for _, _, scope in new],
+            "users": [scope.user_id for _, _, scope in new],
+            "agents": [scope.agent_id for _, _, scope in new],
+            "apps": [scope.app_id for _, _, scope in new],
+            "runs": [scope.run_id for _, _, scope in new],
+            "ids": [n.id for n, _, _ in new],
+            "versions": [version for _, version, _ in new],
+            "expiries": [n.expires_at for n, _, _ in new],
+            "embeddings": [vector(generation, n.embedding) for n, _, _ in new],
         },
     )
-    await _insert_entities(conn, scope.project, [e for n, _ in new for e in n.extraction.entities])
+
+
+async def insert_extractions(conn: Connection, project: str, new: Sequence[tuple[NewVersion, int]]) -> None:
+    """The entities, mentions and relations of versions just inserted."""
+    await _insert_entities(conn, project, [e for n, _ in new for e in n.extraction.entities])
     mentions = [(n.id, v, key) for n, v in new for key in dict.fromkeys(e.key for e in n.extraction.entities)]
     if mentions:
         await conn.execute(
             """INSERT INTO mentions (project, memory_id, version, entity_key)
                SELECT %s, * FROM unnest(%s::uuid[], %s::int[], %s::text[])""",
-            (scope.project, *(list(column) for column in zip(*mentions, strict=True))),
+            (project, *(list(column) for column in zip(*mentions, strict=True))),
         )
     relations = [
         (n.id, v, ordinal, r.subject, r.predicate, r.object, r.valid_from, r.valid_to)
@@ -85,7 +101,7 @@ async def insert_contents(
                                       valid_from, valid_to, recorded_from)
                SELECT %s, r.*, now() FROM unnest(%s::uuid[], %s::int[], %s::int[], %s::text[], %s::text[],
                                                  %s::text[], %s::timestamptz[], %s::timestamptz[]) AS r""",
-            (scope.project, *(list(column) for column in zip(*relations, strict=True))),
+            (project, *(list(column) for column in zip(*relations, strict=True))),
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 from pgvector.psycopg import register_vector_async
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, IsolationLevel
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
@@ -24,6 +24,9 @@ _SPAN = {"db.system.name": "postgresql"}
 _CONNECT_SECONDS = 3
 _CHECK_SECONDS = 15
 _RECHECK_SECONDS = 0.5
+_UNHURRIED = (
+    "SELECT set_config('idle_in_transaction_session_timeout', '5min', true), set_config('TimeZone', 'UTC', true)"
+)
 # A peer that vanished without a word is noticed within seconds, not after the kernel's two hours.
 _SOCKET = {
     "connect_timeout": _CONNECT_SECONDS,
@@ -152,6 +155,26 @@ class Database:
             async with self._connection() as conn, conn.pipeline(), conn.transaction():
                 await self._begin(conn, project)
                 yield conn
+
+    @asynccontextmanager
+    async def snapshot(self, project: str) -> AsyncIterator[Connection]:
+        """A transaction behind the wall that sees one moment and writes nothing, on a connection of its own.
+
+        For what takes long: it keeps none of the pool's connections from others, and PostgreSQL ends it when it
+        is not asked for anything for minutes. Times are read in UTC.
+        Raises :class:`DatabaseUnavailable`, :class:`StatementTimeout`.
+        """
+        conn = await connect(self._url, autocommit=False)
+        try:
+            async with translated():
+                conn.prepare_threshold = None
+                await conn.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+                await conn.set_read_only(True)
+                await self._begin(conn, project)
+                await conn.execute(_UNHURRIED)
+                yield conn
+        finally:
+            await conn.close()
 
     @asynccontextmanager
     async def system(self) -> AsyncIterator[Connection]:

@@ -70,7 +70,7 @@ async def insert_first(
         },
     )
     await insert_contents(conn, generation, scope, [(n, 1) for n in new])
-    await _insert_events(conn, scope.project, "added", [(n.id, 1) for n in new])
+    await record_events(conn, scope.project, "added", [(n.id, 1) for n in new])
 
 
 async def head(conn: Connection, scope: Scope, memory_id: UUID) -> Head | None:
@@ -142,7 +142,7 @@ async def insert_next(conn: Connection, generation: Generation, head: Head, new:
         },
     )
     await insert_contents(conn, generation, scope, [(new, version + 1)])
-    await _insert_events(conn, scope.project, "updated", [(new.id, version + 1)])
+    await record_events(conn, scope.project, "updated", [(new.id, version + 1)])
     row = await cursor.fetchone()
     assert row is not None
     return read(row)
@@ -194,7 +194,7 @@ async def bury(
         {"project": scope.project, "ids": found, "provenance": Jsonb(provenance)},
     )
     buried = [(row[0], row[1]) for row in await cursor.fetchall()]
-    await _insert_events(conn, scope.project, "deleted", buried)
+    await record_events(conn, scope.project, "deleted", buried)
     return buried
 
 
@@ -219,7 +219,8 @@ async def _end(conn: Connection, generation: Generation, project: str, ids: list
     )
 
 
-async def _insert_events(conn: Connection, project: str, event: str, changed: Sequence[tuple[UUID, int]]) -> None:
+async def record_events(conn: Connection, project: str, event: str, changed: Sequence[tuple[UUID, int]]) -> None:
+    """Note changes for whoever follows them: added, updated or deleted, and which versions came of it."""
     await conn.execute(
         INSERT_EVENTS,
         {"project": project, "event": event, "ids": [i for i, _ in changed], "versions": [v for _, v in changed]},

@@ -1,0 +1,77 @@
+"""A project out and in: JSON Lines, streamed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response, StreamingResponse
+
+from memsys_api.model import Scope
+from memsys_api.routes.common import Admin, Json, Reader, Serving
+from memsys_api.schemas.export import ImportReport, VersionLine, example
+
+router = APIRouter(tags=["export"])
+
+MEDIA_TYPE = "application/x-ndjson"
+_EXAMPLE = b"\n".join(orjson.dumps(line) for line in example()).decode() + "\n"
+_NDJSON: dict[str, Any] = {MEDIA_TYPE: {"schema": {"type": "string"}, "example": _EXAMPLE}}
+
+
+@router.get(
+    "/export",
+    response_class=StreamingResponse,
+    responses={200: {"description": "JSON Lines: a line that names the format, a line for each version, and a last "
+                     "one that counts them.", "content": _NDJSON}},
+)  # fmt: skip
+async def export(
+    serving: Serving,
+    access: Reader,
+    heads: Annotated[bool, Query(description="Only what can be read now, each memory as version 1.")] = False,
+) -> Response:
+    """The project as it is at one moment: every version of every memory with its times, metadata and provenance."""
+    chunks = serving.exporting.export(access.scope(), heads=heads)
+    first = await anext(chunks)  # so that what keeps it from beginning is an answer of its own
+    return StreamingResponse(_after(first, chunks), media_type=MEDIA_TYPE)
+
+
+async def _after(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for chunk in rest:
+        yield chunk
+
+
+@router.post(
+    "/import",
+    response_model=ImportReport,
+    openapi_extra={"requestBody": {"required": True, "content": _NDJSON}},
+)
+async def import_(serving: Serving, access: Admin, http: Request) -> Response:
+    """Write the lines of an export, embedded anew. Lines that are there already change nothing.
+
+    The body is read as it arrives and may be as long as it likes; only a line is bounded. Every couple of hundred lines
+    are committed together: an import that broke off is simply run again. Needs the admin right, because it writes times
+    and provenance that the server otherwise makes itself.
+    """
+
+    def scope_of(line: VersionLine) -> Scope:
+        return access.scope(line.user_id, line.agent_id, line.app_id, line.run_id)
+
+    report = await serving.importing.run(
+        access.project,
+        http.stream(),
+        scope_of=scope_of,
+        longest=serving.settings.max_body_bytes,
+        actor=access.caller.key_id,
+    )
+    return Json(
+        {
+            "imported": report.imported,
+            "unchanged": report.unchanged,
+            "failed": report.failed,
+            "complete": report.complete,
+            "errors": report.errors,
+        }
+    )

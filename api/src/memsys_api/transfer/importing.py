@@ -1,0 +1,245 @@
+"""The flow of an import: line by line, committed batch by batch, so that one that breaks off is simply run again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from uuid import UUID
+
+import numpy as np
+
+from memsys_api.drafts import Draft, finished, text_hash, thread_of
+from memsys_api.model import Entity, Extraction, Relation, Scope
+from memsys_api.ports import Embedder
+from memsys_api.problems import ProblemError, invalid
+from memsys_api.schemas.export import End, VersionLine
+from memsys_api.store import archive, deliveries, versions
+from memsys_api.store.archive import Imported
+from memsys_api.store.contents import NewVersion
+from memsys_api.store.database import Connection, Database
+from memsys_api.store.generations import Generation
+from memsys_api.transfer import lines
+from memsys_api.transfer.plan import Incoming, Known, Plan, ends, plan
+
+_BATCH_LINES = 200
+_BATCH_BYTES = 1024 * 1024
+_ERRORS_SHOWN = 100
+
+ScopeOf = Callable[[VersionLine], Scope]
+"""Where a line is to stand. Raises a ``forbidden`` problem outside of what the key grants."""
+
+
+@dataclass
+class Report:
+    """What became of the lines so far."""
+
+    imported: int = 0
+    unchanged: int = 0
+    failed: int = 0
+    complete: bool = False
+    errors: list[dict[str, object]] = field(default_factory=list)
+
+    def refuse(self, number: int, field: str | None, message: str) -> None:
+        """Count a line that was not imported."""
+        self.failed += 1
+        if len(self.errors) < _ERRORS_SHOWN:
+            self.errors.append({"line": number, "field": field, "message": message})
+
+
+class Importing:
+    """Writes what other servers, or this one, have recorded."""
+
+    def __init__(
+        self,
+        database: Database,
+        generation: Generation,
+        embedder: Embedder,
+        sinks: Sequence[str],
+        wake: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._generation = generation
+        self._embedder = embedder
+        self._sinks = tuple(sinks)
+        self._wake = wake
+
+    async def run(
+        self, project: str, chunks: AsyncIterable[bytes], *, scope_of: ScopeOf, longest: int, actor: str
+    ) -> Report:
+        """Import a file as its bytes arrive; lines of more than ``longest`` bytes fail, as others do, on their own.
+
+        Raises an ``invalid-request`` problem when the first line is not that of an export, and what the database
+        and the embedder raise: then what was committed stays, and the same file again goes on from there.
+        """
+        report, begun, seen = Report(), False, 0
+        batch: list[Incoming] = []
+        size = 0
+        async for line in lines.split(chunks, longest):
+            try:
+                if not begun:
+                    lines.header(line.content)
+                    begun = True
+                    continue
+                report.complete = False
+                body = lines.body(line.content)
+                if isinstance(body, End):
+                    report.complete = body.versions == seen
+                    continue
+                seen += 1
+                held = text_hash(body.memory) if body.memory else ""
+                batch.append(Incoming(line.number, scope_of(body), held, body))
+            except lines.Unreadable as error:
+                if not begun:
+                    raise invalid(f"line {line.number}", f"is not the first line of an export: {error}") from error
+                seen += 1
+                report.refuse(line.number, error.field, error.message)
+            except ProblemError as error:
+                first = error.errors[0]
+                report.refuse(line.number, first.field, first.message)
+            size += len(line.content or b"")
+            if len(batch) >= _BATCH_LINES or size >= _BATCH_BYTES:
+                await self._write(project, batch, report, actor)
+                batch, size = [], 0
+        if not begun:
+            raise invalid("body", "is empty; send the lines of an export")
+        await self._write(project, batch, report, actor)
+        return report
+
+    async def _write(self, project: str, batch: Sequence[Incoming], report: Report, actor: str) -> None:
+        """Write a batch in one transaction, and count it."""
+        if not batch:
+            return
+        ready: dict[tuple[UUID, int], NewVersion] = {}
+        while True:  # another round means that what was there was taken away meanwhile
+            async with self._database.transaction(project) as conn:
+                first = await self._plan(conn, project, batch)
+            ready |= await self._finished([one for one in first.fresh if _place(one) not in ready], actor)
+            async with self._database.transaction(project) as conn:
+                await archive.alone(conn, project)
+                await versions.lock(conn, Scope(project), [one.line.id for one in batch])
+                final = await self._plan(conn, project, batch)
+                if any(_place(one) not in ready for one in final.fresh):
+                    continue
+                if final.fresh:
+                    await versions.ensure_project(conn, project)
+                    await self._insert(conn, project, final.fresh, ready)
+            break
+        report.imported += len(final.fresh)
+        report.unchanged += final.unchanged
+        for refusal in final.refused:
+            report.refuse(*refusal)
+        if final.fresh:
+            self._wake()
+
+    async def _plan(self, conn: Connection, project: str, batch: Sequence[Incoming]) -> Plan:
+        known: dict[UUID, dict[int, Known]] = {}
+        for one in await archive.stored(conn, project, [_place(one) for one in batch]):
+            known.setdefault(one.id, {})[one.version] = Known(
+                one.scope, one.state, one.hash, one.recorded_from, one.head
+            )
+        return plan(known, batch)
+
+    async def _finished(self, fresh: Sequence[Incoming], actor: str) -> dict[tuple[UUID, int], NewVersion]:
+        """What is to be written of these lines: embedded anew, and read for entities where the file has none."""
+        active = [one for one in fresh if one.line.state == "active"]
+        ready = dict(
+            zip(
+                map(_place, active), await finished(self._embedder, [_draft(one, actor) for one in active]), strict=True
+            )
+        )
+        return ready | {_place(one): _buried(one) for one in fresh if one.line.state == "deleted"}
+
+    async def _insert(
+        self, conn: Connection, project: str, fresh: Sequence[Incoming], ready: Mapping[tuple[UUID, int], NewVersion]
+    ) -> None:
+        now, ended = datetime.now(UTC), ends(fresh)
+        places = await _places(conn, project, fresh)
+        written = [
+            Imported(
+                new=ready[_place(one)],
+                version=one.line.version,
+                scope=one.scope,
+                state=one.line.state,
+                thread=places[one.number][0],
+                turn=places[one.number][1],
+                created_at=one.line.created_at or one.line.recorded_from or now,
+                recorded_from=one.line.recorded_from or one.line.created_at or now,
+                recorded_to=ended.get(_place(one)),
+            )
+            for one in fresh
+        ]
+        await archive.insert(conn, self._generation, project, written)
+        heads = [one for one in written if one.recorded_to is None]
+        for event in ("added", "updated", "deleted"):
+            if changed := [(one.new.id, one.version) for one in heads if _event(one) == event]:
+                await versions.record_events(conn, project, event, changed)
+        await deliveries.enqueue(conn, project, self._sinks, [(one.new.id, one.version) for one in heads])
+
+
+def _place(one: Incoming) -> tuple[UUID, int]:
+    return one.line.id, one.line.version
+
+
+def _event(one: Imported) -> str:
+    if one.state == "deleted":
+        return "deleted"
+    return "added" if one.version == 1 else "updated"
+
+
+def _draft(one: Incoming, actor: str) -> Draft:
+    line = one.line
+    entities = tuple(Entity(e.key, e.name, e.kind) for e in line.entities or ())
+    relations = tuple(
+        Relation(r.subject, r.predicate, r.object, r.valid_from, r.valid_to) for r in line.relations or ()
+    )
+    return Draft(
+        id=line.id,
+        text=line.memory,
+        event_time=_event_time(line),
+        role=line.role,
+        speaker=line.speaker,
+        metadata=line.metadata,
+        provenance=line.provenance or {"key": actor, "verbatim": True, "imported": True},
+        expires_at=line.expires_at,
+        extraction=Extraction(entities, relations),
+        extracted=line.entities is not None or line.relations is not None,
+    )
+
+
+def _buried(one: Incoming) -> NewVersion:
+    line = one.line
+    return NewVersion(
+        id=line.id,
+        text="",
+        hash="",
+        fingerprint="",
+        event_time=_event_time(line),
+        embedding=np.empty(0, np.float32),
+        extraction=Extraction(),
+        role=line.role,
+        speaker=line.speaker,
+        metadata=line.metadata,
+        provenance=line.provenance,
+    )
+
+
+def _event_time(line: VersionLine) -> datetime:
+    return line.event_time or line.created_at or line.recorded_from or datetime.now(UTC)
+
+
+async def _places(
+    conn: Connection, project: str, fresh: Iterable[Incoming]
+) -> dict[int, tuple[str | None, int | None]]:
+    """Thread and turn of each line, by its number: the file's own, or the next of its run."""
+    threads = {one.number: thread_of(one.scope, 1) for one in fresh if one.line.thread is None}
+    last = await archive.last_turns(conn, project, sorted({t for t in threads.values() if t}))
+    found: dict[int, tuple[str | None, int | None]] = {}
+    for one in fresh:
+        thread = threads.get(one.number)
+        if thread is not None and one.line.version == 1:
+            last[thread] = last.get(thread, 0) + 1
+            found[one.number] = thread, last[thread]
+        else:
+            found[one.number] = one.line.thread, one.line.turn
+    return found

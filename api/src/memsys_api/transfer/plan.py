@@ -1,0 +1,103 @@
+"""What an import has to do for the lines at hand, given what is stored already. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from memsys_api.model import Scope
+from memsys_api.schemas.export import VersionLine
+
+
+class Known(NamedTuple):
+    """A stored version, as far as an import has to know it."""
+
+    scope: Scope
+    state: str
+    hash: str
+    recorded_from: datetime
+    head: bool
+
+
+class Incoming(NamedTuple):
+    """A line of the file, with the scope it will stand in and the hash of its text."""
+
+    number: int
+    scope: Scope
+    hash: str
+    line: VersionLine
+
+
+class Refusal(NamedTuple):
+    """A line that cannot be imported, and why."""
+
+    number: int
+    field: str
+    message: str
+
+
+@dataclass
+class Plan:
+    """What is to be written, what is there, and what cannot be."""
+
+    fresh: list[Incoming] = field(default_factory=list)
+    unchanged: int = 0
+    refused: list[Refusal] = field(default_factory=list)
+
+
+def plan(known: Mapping[UUID, Mapping[int, Known]], incoming: Sequence[Incoming]) -> Plan:
+    """Sort the lines out. ``known`` holds, of each memory, the versions that the lines name and the newest."""
+    done = Plan()
+    newest: dict[UUID, tuple[int, Known | Incoming]] = {}
+    for memory_id, versions in known.items():
+        newest[memory_id] = max(versions.items())
+    for one in incoming:
+        line = one.line
+        there = known.get(line.id, {}).get(line.version)
+        if there is not None:
+            if _same(there, one):
+                done.unchanged += 1
+            else:
+                done.refused.append(Refusal(one.number, "id", "is here already, and says something else"))
+            continue
+        number, before = newest.get(line.id, (0, None))
+        if refusal := _refusal(one, number, before):
+            done.refused.append(refusal)
+            continue
+        newest[line.id] = line.version, one
+        done.fresh.append(one)
+    return done
+
+
+def _same(there: Known, one: Incoming) -> bool:
+    recorded = one.line.recorded_from
+    return (there.scope, there.state, there.hash) == (one.scope, one.line.state, one.hash) and recorded in (
+        None,
+        there.recorded_from,
+    )
+
+
+def _refusal(one: Incoming, number: int, before: Known | Incoming | None) -> Refusal | None:
+    line = one.line
+    if line.version != number + 1:
+        return Refusal(one.number, "version", f"must be {number + 1}, the one after the last; lines may be missing")
+    if before is None:
+        return None
+    if before.scope != one.scope:
+        return Refusal(one.number, "id", "is a memory of another user, agent, app or run")
+    recorded = before.recorded_from if isinstance(before, Known) else before.line.recorded_from
+    if recorded is None or line.recorded_from is None or line.recorded_from <= recorded:
+        return Refusal(one.number, "recorded_from", "must be later than that of the version before, and both be given")
+    return None
+
+
+def ends(fresh: Iterable[Incoming]) -> dict[tuple[UUID, int], datetime]:
+    """When the versions before these ended: with the one that follows."""
+    return {
+        (one.line.id, one.line.version - 1): one.line.recorded_from
+        for one in fresh
+        if one.line.version > 1 and one.line.recorded_from is not None
+    }
