@@ -20,7 +20,7 @@ import orjson
 log = logging.getLogger(__name__)
 
 FRESH_SECONDS = 10.0
-"""A token that the apiserver refuses by now is refused here within this."""
+"""A token that the apiserver refuses by now is refused here within this. (The apiserver itself looks after 10 s.)"""
 _TIMEOUT_SECONDS = 5.0
 _REMEMBERED = 10_000
 _PART = r"[A-Za-z0-9_-]+"
