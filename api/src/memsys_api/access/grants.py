@@ -51,6 +51,17 @@ class Access:
         """Whether system-wide questions are about all projects: asked by the admin key without naming one."""
         return self.caller.projects is None and not self.named
 
+    def whole(self) -> Access:
+        """This, for what concerns the project as a whole. Raises ``forbidden`` for a key granted for a part of it."""
+        if self.in_part:
+            raise ProblemError(FORBIDDEN, "the key is granted for a part of the project, and this concerns all of it")
+        return self
+
+    @property
+    def in_part(self) -> bool:
+        """Whether the key is granted for a part of the project only."""
+        return any(getattr(self.caller, field) is not None for field in SCOPE_IDS)
+
     def scope(
         self,
         user_id: str | None = None,

@@ -67,7 +67,7 @@ def _declared(route: APIRoute) -> frozenset[str]:
     return frozenset(names)
 
 
-def _allowed(right: Right) -> Callable[..., Awaitable[Access]]:
+def _allowed(right: Right, *, whole: bool = False) -> Callable[..., Awaitable[Access]]:
     async def dependency(
         request: Request,
         serving: Annotated[Service, Depends(service)],
@@ -77,6 +77,8 @@ def _allowed(right: Right) -> Callable[..., Awaitable[Access]]:
         ] = None,
     ) -> Access:
         access = enter(await serving.guard.caller(request), project, right)
+        if whole:
+            access.whole()
         acting.actor.set(access.caller.key_id)  # for this request's task alone
         await _limited(request, serving, access)
         return access
@@ -108,7 +110,11 @@ async def _limited(request: Request, serving: Service, access: Access) -> None:
 Serving = Annotated[Service, Depends(service)]
 Reader = Annotated[Access, Depends(_allowed("read"))]
 Writer = Annotated[Access, Depends(_allowed("write"))]
-Admin = Annotated[Access, Depends(_allowed("admin"))]
+# For what concerns a project as a whole: no key is let in that is granted for one user, agent, app or run of it.
+WholeReader = Annotated[Access, Depends(_allowed("read", whole=True))]
+WholeWriter = Annotated[Access, Depends(_allowed("write", whole=True))]
+Admin = Annotated[Access, Depends(_allowed("admin", whole=True))]
+ScopedAdmin = Annotated[Access, Depends(_allowed("admin"))]  # the route itself keeps within the key's scope
 
 _METADATA: TypeAdapter[dict[str, Any]] = TypeAdapter(Metadata)
 Problems = dict[int | str, dict[str, Any]]

@@ -13,7 +13,7 @@ from memsys_api import problems, schemas
 from memsys_api.access.grants import Access
 from memsys_api.ports import SinkUnavailable
 from memsys_api.problems import NOT_FOUND, UNAVAILABLE, ProblemError
-from memsys_api.routes.common import Json, Reader, Serving, Writer, may_answer
+from memsys_api.routes.common import Json, Serving, WholeReader, WholeWriter, may_answer
 from memsys_api.runtime import Graph, Service
 from memsys_api.sinks import drift
 from memsys_api.store import audit, deliveries, records
@@ -24,7 +24,7 @@ _SYNC_SECONDS = 20.0
 
 
 @router.get("/status", response_model=schemas.GraphStatus)
-async def status(serving: Serving, access: Reader) -> Response:
+async def status(serving: Serving, access: WholeReader) -> Response:
     """How far the graph is behind: of the project, or of all when the admin key names none."""
     graph = serving.graph
     if graph is None:
@@ -47,7 +47,7 @@ async def status(serving: Serving, access: Reader) -> Response:
 @router.post("/sync", response_model=schemas.GraphSync, responses=may_answer(problems.NOT_FOUND))
 async def sync(
     serving: Serving,
-    access: Writer,
+    access: WholeWriter,
     memory_id: Annotated[UUID | None, Query(description="Only this memory, whether or not it is queued.")] = None,
 ) -> Response:
     """Drive the graph at once: queue parked memories again and apply what is due, for up to 20 seconds.
@@ -88,7 +88,7 @@ async def sync(
 @router.get("/drift", response_model=schemas.GraphDrift)
 async def differences(
     serving: Serving,
-    access: Reader,
+    access: WholeReader,
     limit: Annotated[int, Query(ge=1, le=100_000, description="About how many memories to compare at most.")] = 20_000,
 ) -> Response:
     """Compare the graph's real contents with PostgreSQL's, memory by memory; queued ones are left out."""

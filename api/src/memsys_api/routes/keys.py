@@ -12,7 +12,7 @@ from memsys_api import problems, schemas
 from memsys_api.access import secrets
 from memsys_api.access.grants import PROJECT_FORM, PROJECT_NAME, SCOPE_IDS, Caller, beyond
 from memsys_api.problems import FORBIDDEN, KEY_CONFLICT, NOT_FOUND, FieldError, ProblemError, invalid
-from memsys_api.routes.common import Admin, Json, Serving, may_answer
+from memsys_api.routes.common import Json, ScopedAdmin, Serving, may_answer
 from memsys_api.schemas.keys import DeclaredKey, RotateRequest
 from memsys_api.store import keys
 from memsys_api.store.keys import Grant, StoredKey, StoredSecret
@@ -23,7 +23,7 @@ _NO_SUCH_KEY = "there is no such key"
 
 
 @router.post("/keys", response_model=schemas.NewKey, status_code=201)
-async def create(serving: Serving, access: Admin, request: schemas.NewKeyRequest) -> Response:
+async def create(serving: Serving, access: ScopedAdmin, request: schemas.NewKeyRequest) -> Response:
     """Make a key that grants no more than the caller's own does. Its secret is shown this once."""
     grant = _grant(access.caller, request)
     parts = secrets.generate()
@@ -33,7 +33,7 @@ async def create(serving: Serving, access: Admin, request: schemas.NewKeyRequest
 
 
 @router.get("/keys", response_model=list[schemas.KeyOut])
-async def live(serving: Serving, access: Admin) -> Response:
+async def live(serving: Serving, access: ScopedAdmin) -> Response:
     """All live keys that grant no more than the caller's own."""
     caller = access.caller
     within = None if caller.projects is None else sorted(caller.projects)
@@ -43,7 +43,7 @@ async def live(serving: Serving, access: Admin) -> Response:
 @router.put("/keys/{key_id}", response_model=schemas.KeyOut, responses=may_answer(problems.KEY_CONFLICT))
 async def declare(
     serving: Serving,
-    access: Admin,
+    access: ScopedAdmin,
     key_id: Annotated[str, Path(pattern="^[0-9A-Za-z]{12}$", description="12 of a-z, A-Z, 0-9, of your choice.")],
     request: DeclaredKey,
 ) -> Response:
@@ -75,7 +75,7 @@ async def declare(
     response_model=schemas.NewKey,
     responses=may_answer(problems.NOT_FOUND),
 )
-async def rotate(serving: Serving, access: Admin, key_id: str, request: RotateRequest) -> Response:
+async def rotate(serving: Serving, access: ScopedAdmin, key_id: str, request: RotateRequest) -> Response:
     """Give a key a new secret, shown this once; the one before is accepted for the overlap."""
     parts = secrets.KeyParts(key_id, secrets.generate().secret)
     stored = await keys.rotate(
@@ -92,7 +92,7 @@ async def rotate(serving: Serving, access: Admin, key_id: str, request: RotateRe
 
 
 @router.delete("/keys/{key_id}", response_model=schemas.Deleted, responses=may_answer(problems.NOT_FOUND))
-async def revoke(serving: Serving, access: Admin, key_id: str) -> Response:
+async def revoke(serving: Serving, access: ScopedAdmin, key_id: str) -> Response:
     """End a key; within two seconds no replica accepts it any more."""
     if not await keys.revoke(serving.database, key_id, lambda key: not beyond(access.caller, key.grant)):
         raise ProblemError(NOT_FOUND, _NO_SUCH_KEY)

@@ -49,7 +49,9 @@ async def measurements(request: Request) -> Response:
 async def info(serving: Serving, access: Reader) -> Response:
     """What this server is made of; any key may ask."""
     settings = serving.settings
-    queue = await inferences.status(serving.database)
+    queue = None
+    if not access.in_part:
+        queue = await inferences.status(serving.database, None if access.everywhere else access.project)
     model = serving.backfill.state() if serving.backfill else None
     return Json(
         {
@@ -71,8 +73,8 @@ async def info(serving: Serving, access: Reader) -> Response:
                 "available": model is not None and model.available,
                 "retry_after": model.retry_after if model else None,
                 "last_error": model.last_error if model else None,
-                "pending": queue.pending,
-                "parked": queue.parked,
+                "pending": queue.pending if queue else None,
+                "parked": queue.parked if queue else None,
             },
         }
     )

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from memsys_api import problems, schemas
 from memsys_api.model import Scope
 from memsys_api.problems import LIMIT_REACHED, NOT_FOUND, NOT_SUPPORTED, ProblemError, invalid
-from memsys_api.routes.common import Admin, Json, Serving, may_answer, read_cursor, write_cursor
+from memsys_api.routes.common import Json, ScopedAdmin, Serving, may_answer, read_cursor, write_cursor
 from memsys_api.runtime import Service
 from memsys_api.schemas import webhooks as wire
 from memsys_api.sinks.webhooks import Webhooks, signing
@@ -34,7 +34,7 @@ _ABSENT = may_answer(problems.NOT_FOUND, problems.NOT_SUPPORTED)
     status_code=201,
     responses=may_answer(problems.LIMIT_REACHED, problems.NOT_SUPPORTED),
 )
-async def create(serving: Serving, access: Admin, request: wire.NewWebhookRequest) -> Response:
+async def create(serving: Serving, access: ScopedAdmin, request: wire.NewWebhookRequest) -> Response:
     """Have a URL told of changes. Its signing secret is shown this once.
 
     Each call is a POST of `{type, timestamp, data}`, signed as Standard Webhooks asks: headers `webhook-id`,
@@ -60,20 +60,20 @@ async def create(serving: Serving, access: Admin, request: wire.NewWebhookReques
 
 
 @router.get("/webhooks", response_model=wire.Webhooks, responses=may_answer(problems.NOT_SUPPORTED))
-async def page(serving: Serving, access: Admin) -> Response:
+async def page(serving: Serving, access: ScopedAdmin) -> Response:
     """The project's webhooks, oldest first."""
     _parts(serving)
     return Json({"results": [_out(w) for w in await webhooks.page(serving.database, access.scope())]})
 
 
 @router.get("/webhooks/{webhook_id}", response_model=wire.WebhookOut, responses=_ABSENT)
-async def get(serving: Serving, access: Admin, webhook_id: UUID) -> Response:
+async def get(serving: Serving, access: ScopedAdmin, webhook_id: UUID) -> Response:
     """One webhook."""
     return Json(_out(await _found(serving, access.scope(), webhook_id)))
 
 
 @router.patch("/webhooks/{webhook_id}", response_model=wire.WebhookOut, responses=_ABSENT)
-async def update(serving: Serving, access: Admin, webhook_id: UUID, request: wire.WebhookChange) -> Response:
+async def update(serving: Serving, access: ScopedAdmin, webhook_id: UUID, request: wire.WebhookChange) -> Response:
     """Change a webhook."""
     parts = _parts(serving)
     changes = request.model_dump(exclude_none=True)
@@ -89,7 +89,7 @@ async def update(serving: Serving, access: Admin, webhook_id: UUID, request: wir
 
 
 @router.delete("/webhooks/{webhook_id}", response_model=schemas.Deleted, responses=_ABSENT)
-async def delete(serving: Serving, access: Admin, webhook_id: UUID) -> Response:
+async def delete(serving: Serving, access: ScopedAdmin, webhook_id: UUID) -> Response:
     """End a webhook, with all that it was still to be told."""
     _parts(serving)
     if not await webhooks.delete(serving.database, access.scope(), webhook_id):
@@ -107,7 +107,7 @@ class DeliveriesQuery(schemas.Body):
 
 @router.get("/webhooks/{webhook_id}/deliveries", response_model=wire.Deliveries, responses=_ABSENT)
 async def deliveries(
-    serving: Serving, access: Admin, webhook_id: UUID, query: Annotated[DeliveriesQuery, Query()]
+    serving: Serving, access: ScopedAdmin, webhook_id: UUID, query: Annotated[DeliveriesQuery, Query()]
 ) -> Response:
     """What the webhook was told in the last seven days, and what it still is to be told."""
     webhook = await _found(serving, access.scope(), webhook_id)
@@ -123,7 +123,7 @@ async def deliveries(
 
 
 @router.post("/webhooks/{webhook_id}/replay", response_model=wire.Replayed, responses=_ABSENT)
-async def replay(serving: Serving, access: Admin, webhook_id: UUID, request: wire.ReplayRequest) -> Response:
+async def replay(serving: Serving, access: ScopedAdmin, webhook_id: UUID, request: wire.ReplayRequest) -> Response:
     """Deliver events anew, with all their attempts: the parked ones, one, or all since a time."""
     webhook = await _found(serving, access.scope(), webhook_id)
     queued = await webhook_deliveries.replay(

@@ -32,8 +32,11 @@ class LlmInfo(BaseModel):
     available: bool = Field(description="Whether it answered when last asked; false without one.")
     retry_after: float | None = Field(description="Seconds for which it is left alone after failures.")
     last_error: str | None
-    pending: int = Field(description="Adds, of all projects, that wait for it.")
-    parked: int = Field(description="Adds that it could not read; they stay as they were said.")
+    pending: int | None = Field(
+        description="Adds that wait for it: of the project, or of all when the admin key names none. Null for a key "
+        "that is granted for a part of its project."
+    )
+    parked: int | None = Field(description="Adds that it could not read; they stay as they were said.")
 
 
 class Info(BaseModel):

@@ -117,14 +117,15 @@ async def put_off(conn: Connection, claim: Claim, wait: timedelta | None, error:
     return await cursor.fetchone() is not None
 
 
-async def status(database: Database) -> QueueStatus:
-    """How much waits, how much is parked, and for how long the oldest of both has."""
+async def status(database: Database, project: str | None = None) -> QueueStatus:
+    """How much waits, how much is parked, and for how long the oldest of both has; ``None``: of all projects."""
     async with database.system() as conn:
         cursor = await conn.execute(
             """SELECT count(*) FILTER (WHERE state = 'pending'), count(*) FILTER (WHERE state = 'parked'),
                       coalesce(extract(epoch FROM now() - min(created_at)), 0)::float,
                       (array_agg(error ORDER BY due_at DESC) FILTER (WHERE error IS NOT NULL))[1]
-               FROM inferences"""
+               FROM inferences WHERE %(project)s::text IS NULL OR project = %(project)s""",
+            {"project": project},
         )
         row = await cursor.fetchone()
     assert row is not None
