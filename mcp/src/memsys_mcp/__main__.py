@@ -11,8 +11,10 @@ import uvicorn
 from pydantic import ValidationError
 
 from memsys_mcp import __version__, logs, server, telemetry
+from memsys_mcp.caller import Caller
 from memsys_mcp.metrics import Metrics
 from memsys_mcp.settings import Settings
+from memsys_mcp.writequeue.file import QueueUnusable
 
 SHUTDOWN_SECONDS = 5
 
@@ -40,6 +42,9 @@ def main() -> None:
             asyncio.run(serve_stdio(settings))
         else:
             serve_http(settings)
+    except QueueUnusable as error:
+        print(f"memsys-mcp: {error}", file=sys.stderr)
+        sys.exit(2)
     finally:
         telemetry.shutdown()
 
@@ -66,12 +71,16 @@ async def serve_stdio(settings: Settings) -> None:
         )
         sys.exit(2)
     logs.configure(settings.log_level, sys.stderr)
-    upstream = server.create_upstream(settings)
-    mcp = server.create_server(
-        settings, upstream, Metrics(), stdio_key=settings.api_key.get_secret_value(), directory=Path.cwd()
-    )
+    upstream, metrics, key = server.create_upstream(settings), Metrics(), settings.api_key.get_secret_value()
+    queue = server.create_queue(
+        settings, upstream, metrics, knows=lambda _: True
+    )  # whoever started this may write here
+    if queue is not None:
+        queue.recognise(Caller(key))
+    mcp = server.create_server(settings, upstream, metrics, stdio_key=key, directory=Path.cwd(), queue=queue)
     try:
-        await mcp.run_stdio_async(show_banner=False)
+        async with server.draining(queue):
+            await mcp.run_stdio_async(show_banner=False)
     finally:
         await upstream.close()
 

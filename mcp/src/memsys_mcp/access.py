@@ -12,6 +12,7 @@ from memsys_mcp.caller import request_id
 from memsys_mcp.recent import Recent
 
 GOOD_FOR_SECONDS = 60.0
+KNOWN_FOR_SECONDS = 12 * 3600.0
 MAX_KEYS = 10_000
 CHECK_SECONDS = 0.8  # with a tool's patience and its probe, well within five seconds
 SKIP_SECONDS = 10.0
@@ -25,17 +26,19 @@ class Access:
     def __init__(self, api: memsys.AsyncClient, clock: Callable[[], float] = time.monotonic) -> None:
         self._api = api.with_options(timeout=CHECK_SECONDS, budget=CHECK_SECONDS)
         self._good: Recent[bool] = Recent(GOOD_FOR_SECONDS, MAX_KEYS, clock)
+        self._known: Recent[bool] = Recent(KNOWN_FOR_SECONDS, MAX_KEYS, clock)
         self._clock = clock
         self._skip_until = clock()
 
     async def admits(self, key: str) -> bool:
         """False only where the API says that the key is no good. While it is away, tools say so better, and sooner."""
-        digest = hashlib.sha256(key.encode()).hexdigest()
+        digest = _digest(key)
         if self._good.get(digest) or self._clock() < self._skip_until:
             return True
         try:
             await self._api.with_options(key=key, request_id=request_id.get()).info()
         except memsys.Unauthorized:
+            self._known.forget(digest)
             return False
         except memsys.Forbidden:  # known, but not allowed to read
             pass
@@ -44,4 +47,13 @@ class Access:
             self._skip_until = self._clock() + SKIP_SECONDS
             return True
         self._good.put(digest, True)
+        self._known.put(digest, True)
         return True
+
+    def knows(self, key: str) -> bool:
+        """Whether the API itself has accepted the key within the last hours, for when it cannot be asked."""
+        return self._known.get(_digest(key)) is not None
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import memsys
-from memsys_mcp.oauth.grants import Principal
+from memsys_mcp.oauth.grants import ANY_PROJECT, Principal
 from memsys_mcp.projects import HEADER, ProjectError
 
 
@@ -26,3 +26,9 @@ def delegate(principal: Principal, project: str | None) -> memsys.Delegation:
             "sign in with access to it"
         )
     return memsys.Delegation(principal.name, (chosen,), tuple(sorted(rights)), user_id=principal.user_id)
+
+
+def on_behalf(api: memsys.AsyncClient, service_key: str, delegation: memsys.Delegation) -> memsys.AsyncClient:
+    """The API by the server's own key, within a delegation as :func:`delegate` makes it."""
+    only = delegation.projects[0]
+    return api.with_options(key=service_key, delegation=delegation, project=None if only == ANY_PROJECT else only)

@@ -18,6 +18,7 @@ from memsys_mcp import projects
 from memsys_mcp.access import Access
 from memsys_mcp.answers import problem
 from memsys_mcp.caller import Caller, Unclear
+from memsys_mcp.catalogue import WRITES
 from memsys_mcp.oauth import metadata, tokens
 from memsys_mcp.oauth.grants import ANY_PROJECT, RIGHTS, Grants, Principal, ScopePattern
 from memsys_mcp.oauth.keysets import IssuerAway, IssuerKeys
@@ -26,7 +27,6 @@ from memsys_mcp.oauth.verifier import Verifier
 from memsys_mcp.projects import HEADER, ProjectError
 from memsys_mcp.settings import Settings
 from memsys_mcp.settings.auth import Auth
-from memsys_mcp.tools import WRITES
 
 KEY_PREFIX = "msk_"
 ANYONE = Principal("", "anyone", "anyone", Grants({ANY_PROJECT: frozenset(RIGHTS)}))

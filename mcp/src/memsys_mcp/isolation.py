@@ -21,11 +21,11 @@ from memsys_mcp import projects, remedies, telemetry, workspace
 from memsys_mcp.binding import Bound, bind
 from memsys_mcp.caller import SCOPE_KEY, Caller
 from memsys_mcp.caller import request_id as current_request_id
-from memsys_mcp.delegating import delegate
-from memsys_mcp.oauth.grants import ANY_PROJECT
+from memsys_mcp.delegating import delegate, on_behalf
 from memsys_mcp.patience import Patience
 from memsys_mcp.projects import Ask, Isolation, ProjectError
 from memsys_mcp.recent import Recent
+from memsys_mcp.writequeue.queue import WriteQueue
 
 WORKSPACE_SECONDS = 300.0  # how long a client's answer about its roots is believed
 MAX_WORKSPACES = 10_000
@@ -44,6 +44,7 @@ class IsolationMiddleware(Middleware):
         service_key: str | None = None,
         stdio_key: str | None = None,
         directory: Path | None = None,
+        queue: WriteQueue | None = None,
     ) -> None:
         """``service_key`` is the server's own, for those it vouches for; ``stdio_key`` is the caller's, on stdio."""
         self._api = api
@@ -53,6 +54,7 @@ class IsolationMiddleware(Middleware):
         self._service_key = service_key
         self._stdio_key = stdio_key
         self._directory = directory
+        self._queue = queue
         self._workspaces: Recent[str] = Recent(WORKSPACE_SECONDS, MAX_WORKSPACES)
 
     async def on_call_tool(
@@ -97,6 +99,8 @@ class IsolationMiddleware(Middleware):
         assert context.fastmcp_context is not None, "requests have a context"
         caller = self._caller()
         current_request_id.set(caller.request_id)
+        if self._queue is not None:
+            self._queue.recognise(caller)
         choice = projects.choose(self._isolation, self._fixed, path=caller.path_project, header=caller.header_project)
         if choice is Ask.WORKSPACE:
             answer = await self._workspace(context.fastmcp_context)
@@ -112,10 +116,7 @@ class IsolationMiddleware(Middleware):
         if caller.principal is None:
             return common.with_options(key=caller.key, project=project)
         assert self._service_key is not None, "nobody is vouched for without it"
-        delegation = delegate(caller.principal, project)
-        only = delegation.projects[0]
-        named = None if only == ANY_PROJECT else only
-        return common.with_options(key=self._service_key, delegation=delegation, project=named)
+        return on_behalf(common, self._service_key, delegate(caller.principal, project))
 
     def _caller(self) -> Caller:
         try:

@@ -11,6 +11,7 @@ from fastmcp.tools.base import InputRequiredToolResult, ToolResult
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     GCCollector,
     Histogram,
     PlatformCollector,
@@ -19,10 +20,25 @@ from prometheus_client import (
 )
 
 import memsys
+from memsys_mcp.catalogue import TOOLS
 from memsys_mcp.projects import ProjectError
-from memsys_mcp.tools import TOOLS
 
 BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class QueueMetrics:
+    """The write queue's part."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.items = Gauge("memsys_mcp_queue_items", "Writes in the queue by state.", ("state",), registry=registry)
+        self.outcomes = Counter(
+            "memsys_mcp_queue_writes",
+            "Writes by what became of them: queued, stored, parked (the API refused), full (not taken).",
+            ("outcome",),
+            registry=registry,
+        )
+        for outcome in ("queued", "stored", "parked", "full"):
+            self.outcomes.labels(outcome)
 
 
 class Metrics:
@@ -35,7 +51,7 @@ class Metrics:
         GCCollector(registry=self.registry)
         self.calls = Counter(
             "memsys_mcp_tool_calls",
-            "Tool calls by outcome: ok, refused (the caller's doing), unavailable (the API is away), failed.",
+            "Tool calls by outcome: ok, queued, refused (the caller's doing), unavailable (the API is away), failed.",
             ("tool", "outcome"),
             registry=self.registry,
         )
@@ -49,6 +65,7 @@ class Metrics:
         self.requests = Counter(
             "memsys_mcp_http_requests", "HTTP requests by status.", ("status",), registry=self.registry
         )
+        self.queue = QueueMetrics(self.registry)
         for tool in sorted(TOOLS):  # present from the start, so that a rate has a beginning
             self.seconds.labels(tool)
             for outcome in ("ok", "refused", "unavailable", "failed"):
@@ -76,7 +93,7 @@ class MetricsMiddleware(Middleware):
         outcome = "failed"
         try:
             result = await call_next(context)
-            outcome = "asked" if isinstance(result, InputRequiredToolResult) else "ok"
+            outcome = outcome_of_result(result)
             return result
         except Exception as error:
             outcome = outcome_of(error)
@@ -84,6 +101,13 @@ class MetricsMiddleware(Middleware):
         finally:
             self._metrics.seconds.labels(tool).observe(time.perf_counter() - began)
             self._metrics.calls.labels(tool, outcome).inc()
+
+
+def outcome_of_result(result: ToolResult) -> str:
+    """What came of a call that did not fail."""
+    if isinstance(result, InputRequiredToolResult):
+        return "asked"
+    return "queued" if (result.structured_content or {}).get("queued") else "ok"
 
 
 def outcome_of(error: Exception) -> str:

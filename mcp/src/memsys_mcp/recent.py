@@ -30,3 +30,6 @@ class Recent(Generic[V]):
         self._values.move_to_end(key)
         while len(self._values) > self._size:
             self._values.popitem(last=False)
+
+    def forget(self, key: str) -> None:
+        self._values.pop(key, None)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ from memsys_mcp.oauth.metadata import WELL_KNOWN
 from memsys_mcp.patience import Patience
 from memsys_mcp.settings import Settings
 from memsys_mcp.tracing import TracingMiddleware
+from memsys_mcp.writequeue.file import QueueFile
+from memsys_mcp.writequeue.queue import WriteQueue
 
 NAME = "memsys"
 logger = logging.getLogger(__name__)
@@ -79,6 +82,7 @@ def create_server(
     *,
     stdio_key: str | None = None,
     directory: Path | None = None,
+    queue: WriteQueue | None = None,
 ) -> FastMCP[Any]:
     """The MCP server. ``stdio_key`` and ``directory`` are for stdio alone, where caller and server share a machine."""
     isolation = IsolationMiddleware(
@@ -86,9 +90,10 @@ def create_server(
         Patience(upstream.probe, upstream.breaker, settings.patience_seconds),
         settings.isolation,
         settings.project,
-        service_key=settings.service_key.get_secret_value() if settings.service_key else None,
+        service_key=service_key(settings),
         stdio_key=stdio_key,
         directory=directory,
+        queue=queue,
     )
     server: FastMCP[Any] = FastMCP(
         NAME,
@@ -97,16 +102,49 @@ def create_server(
         mask_error_details=True,
         middleware=[TracingMiddleware(), MetricsMiddleware(metrics), isolation],
     )
-    tools.register(server)
-    knowledge.register(server)
+    tools.register(server, queue)
+    knowledge.register(server, queue)
     return server
+
+
+def service_key(settings: Settings) -> str | None:
+    """The server's own key for the API."""
+    return settings.service_key.get_secret_value() if settings.service_key else None
+
+
+def create_queue(
+    settings: Settings, upstream: Upstream, metrics: Metrics, knows: Callable[[str], bool]
+) -> WriteQueue | None:
+    """The write queue, where there is to be one. Raises :class:`~memsys_mcp.writequeue.file.QueueUnusable`."""
+    if settings.write_queue == "off":
+        return None
+    assert settings.queue_dir is not None, "held by the settings"
+    file = QueueFile(settings.queue_dir, settings.write_queue)
+    return WriteQueue(file, upstream.api, metrics.queue, knows=knows, service_key=service_key(settings))
+
+
+@asynccontextmanager
+async def draining(queue: WriteQueue | None) -> AsyncIterator[None]:
+    """Send what is queued for as long as the block runs."""
+    if queue is None:
+        yield
+        return
+    task = asyncio.create_task(queue.run(), name="write-queue")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        await queue.close()
 
 
 def create_app(settings: Settings) -> Starlette:
     """The web application: MCP over streamable HTTP and SSE, for one project or many, and what operates it."""
     metrics = Metrics()
     upstream = create_upstream(settings)
-    server = create_server(settings, upstream, metrics)
+    access = Access(upstream.checks)
+    queue = create_queue(settings, upstream, metrics, access.knows)
+    server = create_server(settings, upstream, metrics, queue=queue)
     # The Host and Origin check is the edge's own, which knows in-cluster names; see guard.py.
     http = server.http_app(
         "/mcp", stateless_http=True, json_response=True, transport="http", host_origin_protection=False
@@ -118,7 +156,7 @@ def create_app(settings: Settings) -> Starlette:
         app: ASGIApp = sse if path == SSE_PATH or path.startswith(MESSAGES_PATH) else http
         await app(scope, receive, send)
 
-    gate = Gate(settings, Access(upstream.checks))
+    gate = Gate(settings, access)
     own_host = [urlsplit(settings.public_url).netloc] if settings.public_url else []
     mcp = Edge(
         transports,
@@ -130,7 +168,7 @@ def create_app(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with http.lifespan(http), sse.lifespan(sse):
+        async with http.lifespan(http), sse.lifespan(sse), draining(queue):
             logger.info("serving", extra={"api": settings.api_url, "isolation": settings.isolation.value})
             yield
         await upstream.close()

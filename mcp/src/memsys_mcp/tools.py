@@ -12,14 +12,13 @@ from fastmcp.tools.base import ToolResult
 from mcp_types import ToolAnnotations
 from pydantic import BaseModel, Field, StringConstraints
 
-from memsys_mcp import views
-from memsys_mcp.binding import client
+import memsys
+from memsys_mcp import remedies, views
+from memsys_mcp.binding import bound, client
 from memsys_mcp.wording import worded
+from memsys_mcp.writequeue.queue import NotKept, WriteQueue
 
 MAX_TEXT = 32_000
-WRITES = frozenset({"add_memory", "update_memory", "delete_memory"})
-"""The tools that need the right to write."""
-TOOLS = WRITES | {"search_memories", "list_memories"}
 ScopeId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 UserId = Annotated[ScopeId | None, Field(description="The user it is about.")]
 AgentId = Annotated[ScopeId | None, Field(description="The agent it belongs to.")]
@@ -59,15 +58,15 @@ Use it when the user asks to forget something, or when a memory is wrong and the
 there is, use update_memory. Find the id with search_memories first."""
 
 
-def register(server: FastMCP[Any]) -> None:
-    """Add the tools to a server."""
+def register(server: FastMCP[Any], queue: WriteQueue | None = None) -> None:
+    """Add the tools to a server; with a ``queue``, adds are kept there while the API is away."""
 
     @server.tool(
         description=ADD,
         annotations=_hints("Add a memory", read_only=False, destructive=False, idempotent=False),
         output_schema=_schema(views.AddAnswer),
     )
-    @worded(ToolError)
+    @worded(ToolError, patient=False)
     async def add_memory(
         text: Annotated[str, Field(description="What to remember.", min_length=1, max_length=MAX_TEXT)],
         speaker: Annotated[ScopeId | None, Field(description="Who said it, where that matters.")] = None,
@@ -83,16 +82,25 @@ def register(server: FastMCP[Any]) -> None:
         ] = None,
     ) -> ToolResult:
         said_by = {} if speaker is None else {"name": speaker}
-        stored = await client().add(
-            [{"role": "user", "content": text, **said_by}],
-            user_id=user_id,
-            agent_id=agent_id,
-            app_id=app_id,
-            run_id=run_id,
-            metadata=metadata,
-            infer=infer,
-            timestamp=_aware(timestamp),
-        )
+        if queue is not None and timestamp is None:
+            timestamp = datetime.now(UTC)  # it may be stored long after it was said
+        request: dict[str, Any] = {
+            "content": [{"role": "user", "content": text, **said_by}],
+            "user_id": user_id,
+            "agent_id": agent_id,
+            "app_id": app_id,
+            "run_id": run_id,
+            "metadata": metadata,
+            "infer": infer,
+            "timestamp": _aware(timestamp),
+        }
+        call = client().add(**request, idempotency_key=bound().idempotency_key)
+        try:
+            stored = await bound().patience.wait(call)
+        except memsys.Unavailable as error:
+            if queue is None:
+                raise
+            return await _kept(queue, request, error)
         answer = views.AddAnswer(results=[views.added(result, text) for result in stored.results])
         return _result(views.add_text(answer), answer)
 
@@ -173,6 +181,16 @@ def register(server: FastMCP[Any]) -> None:
     async def delete_memory(memory_id: MemoryId) -> ToolResult:
         await client().delete(memory_id)
         return _result(f"Deleted [id {memory_id}]", views.Changed(id=str(memory_id), event="DELETE"))
+
+
+async def _kept(queue: WriteQueue, request: dict[str, Any], error: memsys.Unavailable) -> ToolResult:
+    """The answer for an add that waits for the API; it says so, since nothing is stored yet."""
+    try:
+        waiting = await queue.keep(bound(), request)
+    except NotKept as refusal:
+        raise ToolError(f"{remedies.explain(error)} {refusal}") from error
+    answer = views.AddAnswer(results=[], queued=views.Queued(waiting=waiting))
+    return _result(views.add_text(answer), answer)
 
 
 def _aware(moment: datetime | None) -> datetime | None:

@@ -10,7 +10,7 @@ from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from opentelemetry.trace import SpanKind
 
 from memsys_mcp import telemetry
-from memsys_mcp.tools import TOOLS
+from memsys_mcp.catalogue import TOOLS
 
 
 class TracingMiddleware(Middleware):

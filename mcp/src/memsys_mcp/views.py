@@ -63,10 +63,34 @@ class AddedView(BaseModel):
     project: str | None = None
 
 
+class Queued(BaseModel):
+    """The memory service is away: the text is kept by this server and not yet stored."""
+
+    stored: Literal[False] = False
+    waiting: int = Field(description="How many of your writes wait, this one included; memsys://queue lists them.")
+
+
 class AddAnswer(BaseModel):
-    """One entry per memory."""
+    """One entry per memory; none where the text is ``queued``."""
 
     results: list[AddedView]
+    queued: Queued | None = None
+
+
+class Waiting(BaseModel):
+    """One write in the queue. ``refused`` is why it will not be tried again."""
+
+    memory: str
+    queued_at: datetime
+    refused: str | None = None
+
+
+class QueueView(BaseModel):
+    """The caller's own writes that are not stored (yet), oldest first."""
+
+    waiting: int
+    refused: int
+    writes: list[Waiting]
 
 
 class Changed(BaseModel):
@@ -159,6 +183,12 @@ def list_text(answer: ListAnswer) -> str:
 
 def add_text(answer: AddAnswer) -> str:
     """What was stored, as lines of text."""
+    if answer.queued:
+        return (
+            "Queued, not yet stored: the memory service is away. It is stored as soon as the service is back, and not "
+            f"found before that. {answer.queued.waiting} of your writes wait (memsys://queue lists them). Should this "
+            "server restart first, they wait for your next call with the same key."
+        )
     if not answer.results:
         return "Nothing worth remembering was found in this text, so nothing was stored."
     words = {

@@ -20,17 +20,18 @@ logger = logging.getLogger(__name__)
 Kind = type[ToolError] | type[ResourceError] | type[PromptError]
 
 
-def worded(kind: Kind) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:
+def worded(kind: Kind, *, patient: bool = True) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:
     """Decorates the body of a tool, resource or prompt: it is waited for while the API is alive, and its errors worded.
 
-    Has to sit inside: outside, the server has masked the error.
+    Has to sit inside: outside, the server has masked the error. A body that is not ``patient`` sees to the waiting.
     """
 
     def decorate(body: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         @functools.wraps(body)
         async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
             try:
-                return await bound().patience.wait(body(*args, **kwargs))
+                work = body(*args, **kwargs)
+                return await (bound().patience.wait(work) if patient else work)
             except memsys.MemsysError as error:
                 raise spoken(error, kind) from error
 

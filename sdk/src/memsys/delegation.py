@@ -15,7 +15,6 @@ from dataclasses import dataclass
 HEADER = "X-Memsys-Scope"
 GOOD_FOR_SECONDS = 60
 """The longest that the service accepts."""
-ALL_PROJECTS = "*"
 
 _LABEL = b"memsys-scope-v1"
 _AUDIENCE = "memsys-api"

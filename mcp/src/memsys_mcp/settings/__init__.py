@@ -18,11 +18,12 @@ from pydantic_settings import (
 from memsys_mcp import projects
 from memsys_mcp.projects import Isolation
 from memsys_mcp.settings.auth import AuthSettings, Names, split_names
+from memsys_mcp.settings.queue import QueueSettings
 
 SECRETS_DIR = "/run/secrets/memsys"
 
 
-class Settings(AuthSettings):
+class Settings(AuthSettings, QueueSettings):
     """Precedence: environment, then files in ``MEMSYS_SECRETS_DIR``, then the YAML file ``MEMSYS_CONFIG``."""
 
     model_config = SettingsConfigDict(env_prefix="", extra="ignore", populate_by_name=True)

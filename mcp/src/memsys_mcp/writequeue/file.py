@@ -1,0 +1,154 @@
+"""The file behind the queue: SQLite, synchronised to disk with every commit. Blocking; knows no API and no caller."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS salt (value BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS entries (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    owner TEXT NOT NULL,
+    address TEXT NOT NULL,
+    request TEXT NOT NULL,
+    idempotency_key TEXT NOT NULL UNIQUE,
+    queued_at REAL NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    parked TEXT
+);
+CREATE INDEX IF NOT EXISTS of_owner ON entries (owner, id);
+"""
+_FIELDS = "id, owner, address, request, idempotency_key, queued_at, attempts, parked"
+
+
+class QueueUnusable(Exception):
+    """The folder cannot hold a queue; the text says why and what to do."""
+
+
+class QueueFull(Exception):
+    """No further entry is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One add that waits. ``owner`` stands for its caller, ``parked`` is why it will not be tried again."""
+
+    id: int
+    owner: str
+    address: Mapping[str, Any]
+    """In which project, and on whose behalf."""
+    request: Mapping[str, Any]
+    idempotency_key: str
+    queued_at: float
+    """Seconds since 1970."""
+    attempts: int
+    parked: str | None
+
+
+class QueueFile:
+    """At most ``limit`` entries, in the order in which they came; parked ones count until they are dropped."""
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        """Open or make the queue in a folder that no other process uses. Raises :class:`QueueUnusable`."""
+        self._limit = limit
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path = folder / "writes.sqlite"
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            # Used by one thread at a time, whichever that is: the queue holds a lock around every call.
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA synchronous = EXTRA")
+            self._db.executescript(SCHEMA)
+            with self._transaction():
+                if self._db.execute("SELECT count(*) FROM salt").fetchone()[0] == 0:
+                    self._db.execute("INSERT INTO salt VALUES (?)", (secrets.token_bytes(32),))
+            self.salt: bytes = self._db.execute("SELECT value FROM salt").fetchone()[0]
+        except BlockingIOError:
+            raise QueueUnusable(
+                f"MEMSYS_MCP_QUEUE_DIR: {folder} is in use by another server; give each one a folder of its own"
+            ) from None
+        except (OSError, sqlite3.Error) as error:
+            raise QueueUnusable(f"MEMSYS_MCP_QUEUE_DIR: {folder} cannot hold the queue: {error}") from error
+
+    def put(self, owner: str, address: Mapping[str, Any], request: Mapping[str, Any], idempotency_key: str) -> int:
+        """Keep an entry; its number. It is on disk when this returns. Raises :class:`QueueFull`."""
+        with self._transaction():
+            if self._db.execute("SELECT count(*) FROM entries").fetchone()[0] >= self._limit:
+                raise QueueFull
+            cursor = self._db.execute(
+                "INSERT INTO entries (owner, address, request, idempotency_key, queued_at) VALUES (?, ?, ?, ?, ?)",
+                (owner, json.dumps(address), json.dumps(request), idempotency_key, time.time()),
+            )
+        assert cursor.lastrowid is not None, "an insert has a row"
+        return cursor.lastrowid
+
+    def next_of(self, owner: str) -> Entry | None:
+        """The oldest entry of an owner that is not parked."""
+        found = self._entries("WHERE owner = ? AND parked IS NULL ORDER BY id LIMIT 1", (owner,))
+        return found[0] if found else None
+
+    def owners(self) -> list[str]:
+        """Whose entries wait, the longest waiting first."""
+        rows = self._db.execute("SELECT owner FROM entries WHERE parked IS NULL GROUP BY owner ORDER BY min(id)")
+        return [owner for (owner,) in rows]
+
+    def all_of(self, owner: str) -> list[Entry]:
+        """Everything an owner has here."""
+        return self._entries("WHERE owner = ? ORDER BY id", (owner,))
+
+    def counts(self) -> tuple[int, int]:
+        """How many wait, and how many are parked."""
+        waiting, parked = self._db.execute(
+            "SELECT count(*) FILTER (WHERE parked IS NULL), count(*) FILTER (WHERE parked IS NOT NULL) FROM entries"
+        ).fetchone()
+        return waiting, parked
+
+    def remove(self, entry_id: int) -> None:
+        """Forget an entry that was stored."""
+        self._db.execute("DELETE FROM entries WHERE id = ?", (entry_id,))
+
+    def failed(self, entry_id: int) -> None:
+        """Count an attempt that the service could not carry out."""
+        self._db.execute("UPDATE entries SET attempts = attempts + 1 WHERE id = ?", (entry_id,))
+
+    def park(self, entry_id: int, reason: str) -> None:
+        """Set an entry aside, so that it holds up nothing."""
+        self._db.execute("UPDATE entries SET parked = ? WHERE id = ?", (reason, entry_id))
+
+    def drop_parked(self, seconds: float) -> int:
+        """Forget what was parked and queued longer ago than this; how many."""
+        oldest = time.time() - seconds
+        return self._db.execute("DELETE FROM entries WHERE parked IS NOT NULL AND queued_at < ?", (oldest,)).rowcount
+
+    def close(self) -> None:
+        self._db.close()
+        os.close(self._lock)
+
+    def _entries(self, where: str, values: Sequence[Any]) -> list[Entry]:
+        rows = self._db.execute(f"SELECT {_FIELDS} FROM entries {where}", values)  # noqa: S608
+        return [
+            Entry(identity, owner, json.loads(address), json.loads(request), key, queued_at, attempts, parked)
+            for identity, owner, address, request, key, queued_at, attempts, parked in rows
+        ]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")

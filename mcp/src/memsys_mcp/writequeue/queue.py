@@ -1,0 +1,184 @@
+"""Keeps adds while the API is away, and sends them in order, once each, when it is back.
+
+An entry is sent with the credentials of the caller who wrote it. A key is held in memory alone: after a restart its
+entries wait until the same key calls again, which is recognised by a salted digest. For whoever came with an access
+token the server's own key is used, within the scope that was verified when the entry was taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import partial
+from typing import Any, TypeVar
+
+from pydantic_core import to_jsonable_python
+
+import memsys
+from memsys_mcp import remedies
+from memsys_mcp.binding import Bound
+from memsys_mcp.caller import Caller
+from memsys_mcp.delegating import delegate, on_behalf
+from memsys_mcp.metrics import QueueMetrics
+from memsys_mcp.writequeue.file import Entry, QueueFile, QueueFull
+
+T = TypeVar("T")
+
+ATTEMPTS = 7
+"""Times that the service may fail at an entry before it is parked. Being away is no failure."""
+FIRST_WAIT_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 10.0
+PARKED_SECONDS = 7 * 24 * 3600.0
+
+logger = logging.getLogger(__name__)
+
+
+class NotKept(Exception):
+    """The write was not taken either; the text says why and what to do."""
+
+
+class WriteQueue:
+    """One per process. :meth:`run` has to run beside the server."""
+
+    def __init__(
+        self,
+        file: QueueFile,
+        api: memsys.AsyncClient,
+        metrics: QueueMetrics,
+        *,
+        knows: Callable[[str], bool],
+        service_key: str | None = None,
+    ) -> None:
+        """``knows`` tells whether the API has lately accepted a key: nobody else may fill the disk while it is away."""
+        self._file = file
+        self._api = api
+        self._metrics = metrics
+        self._knows = knows
+        self._service_key = service_key
+        self._keys: dict[str, str] = {}
+        self._keyless = set(file.owners())
+        self._lock = asyncio.Lock()
+        self._wake = asyncio.Event()
+
+    async def keep(self, bound: Bound, request: Mapping[str, Any]) -> int:
+        """Take an add; how many of the caller's now wait. It is on disk when this returns. Raises :class:`NotKept`."""
+        caller = bound.caller
+        if caller.principal is not None:
+            delegation = delegate(caller.principal, bound.project)
+            if "write" not in delegation.rights:
+                raise NotKept("It was not queued either: the access token does not grant the right to write.")
+            address: dict[str, Any] = {"delegation": asdict(delegation)}
+        else:
+            if not self._knows(caller.key or ""):
+                raise NotKept(
+                    "It was not queued either: the key has not been seen to be good since the server started."
+                )
+            address = {"project": bound.project}
+        owner = self._owner(caller)
+        plain = to_jsonable_python(request)
+        try:
+            await self._on_file(lambda file: file.put(owner, address, plain, bound.idempotency_key))
+        except QueueFull:
+            self._metrics.outcomes.labels("full").inc()
+            raise NotKept("It was not queued either: the queue is full.") from None
+        if caller.key is not None:
+            self._keys[owner] = caller.key
+        self._metrics.outcomes.labels("queued").inc()
+        await self._count()
+        self._wake.set()
+        return len([entry for entry in await self.entries(caller) if entry.parked is None])
+
+    async def entries(self, caller: Caller) -> list[Entry]:
+        """What this caller has here, and nobody else's."""
+        owner = self._owner(caller)
+        return await self._on_file(lambda file: file.all_of(owner))
+
+    def recognise(self, caller: Caller) -> None:
+        """Take the key of a caller whose entries have waited for it since a restart."""
+        if self._keyless and caller.key is not None and (owner := self._owner(caller)) in self._keyless:
+            self._keyless.discard(owner)
+            self._keys[owner] = caller.key
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Send what waits, again and again; returns when cancelled."""
+        wait = FIRST_WAIT_SECONDS
+        while True:
+            self._wake.clear()
+            try:
+                away = not await self._drain()
+            except Exception:
+                logger.exception("the write queue failed")
+                away = True
+            wait = min(2 * wait, LONGEST_WAIT_SECONDS) if away else FIRST_WAIT_SECONDS
+            await self._count()
+            if not away:
+                await self._wake.wait()
+            await asyncio.sleep(wait)
+
+    async def close(self) -> None:
+        """Close the file; what waits in it is found again."""
+        await self._on_file(QueueFile.close)
+
+    async def _drain(self) -> bool:
+        """Send everything that can be sent; whether nothing is left that a later attempt could send."""
+        if dropped := await self._on_file(lambda file: file.drop_parked(PARKED_SECONDS)):
+            logger.warning("parked writes dropped after their time", extra={"count": dropped})
+        for owner in await self._on_file(QueueFile.owners):
+            while (entry := await self._on_file(partial(QueueFile.next_of, owner=owner))) is not None:
+                api = self._as_owner(entry)
+                if api is None:
+                    break  # and other callers' entries go on
+                if not await self._send(entry, api):
+                    return False
+        return True
+
+    def _as_owner(self, entry: Entry) -> memsys.AsyncClient | None:
+        """The API with the credentials of an entry; ``None`` where they are not known (any more)."""
+        if (fields := entry.address.get("delegation")) is not None:
+            if self._service_key is None:
+                return None
+            lists = {name: tuple(fields[name]) for name in ("projects", "rights")}
+            return on_behalf(self._api, self._service_key, memsys.Delegation(**{**fields, **lists}))
+        key = self._keys.get(entry.owner)
+        return None if key is None else self._api.with_options(key=key, project=entry.address["project"])
+
+    async def _send(self, entry: Entry, api: memsys.AsyncClient) -> bool:
+        """Send one entry; ``False`` where the service has to be waited for."""
+        try:
+            await api.add(**entry.request, idempotency_key=entry.idempotency_key)
+        except (memsys.Unavailable, memsys.RateLimited):
+            return False
+        except memsys.ProblemError as error:
+            if error.status >= 500 and entry.attempts + 1 < ATTEMPTS:
+                await self._on_file(lambda file: file.failed(entry.id))
+                return False
+            await self._park(entry, remedies.explain(error))
+        except memsys.MemsysError as error:
+            await self._park(entry, remedies.explain(error))
+        else:
+            await self._on_file(lambda file: file.remove(entry.id))
+            self._metrics.outcomes.labels("stored").inc()
+        return True
+
+    async def _count(self) -> None:
+        waiting, parked = await self._on_file(QueueFile.counts)
+        self._metrics.items.labels("waiting").set(waiting)
+        self._metrics.items.labels("parked").set(parked)
+
+    async def _park(self, entry: Entry, reason: str) -> None:
+        await self._on_file(lambda file: file.park(entry.id, reason))
+        self._metrics.outcomes.labels("parked").inc()
+        logger.warning("a queued write was refused and is parked", extra={"entry": entry.id})
+
+    def _owner(self, caller: Caller) -> str:
+        """Stands for a caller on disk, where neither its key nor anything to guess it by has any business."""
+        return hmac.digest(self._file.salt, caller.fingerprint.encode(), hashlib.sha256).hex()
+
+    async def _on_file(self, call: Callable[[QueueFile], T]) -> T:
+        async with self._lock:
+            return await asyncio.to_thread(call, self._file)

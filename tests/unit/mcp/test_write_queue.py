@@ -1,0 +1,250 @@
+"""The write queue: nothing lost, nothing twice, nothing under another's name, and no key on the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+import memsys
+from memsys.errors import problem
+from memsys_mcp.binding import Bound
+from memsys_mcp.caller import Caller
+from memsys_mcp.metrics import QueueMetrics
+from memsys_mcp.oauth.grants import Grants, Principal
+from memsys_mcp.patience import Patience
+from memsys_mcp.projects import ProjectError
+from memsys_mcp.writequeue import queue as module
+from memsys_mcp.writequeue.file import QueueFile, QueueFull, QueueUnusable
+from memsys_mcp.writequeue.queue import NotKept, WriteQueue
+
+KEY = "msk_" + "a" * 12 + "_" + "b" * 32
+OWN = "msk_" + "s" * 12 + "_" + "t" * 32
+ANN = Principal("https://issuer", "ann", "ann", Grants({"shop": frozenset({"read", "write"})}), "u-1")
+
+
+class Api(memsys.AsyncClient):
+    """Keeps what is added, as whom; raises ``failing`` instead while it is set."""
+
+    def __init__(self) -> None:
+        super().__init__("http://127.0.0.1:9")
+        self.world: dict[str, Any] = {"added": [], "failing": None, "stored": asyncio.Event()}
+
+    async def add(self, content: Any, **options: Any) -> Any:
+        if (error := self.world["failing"]) is not None:
+            raise error
+        self.world["added"].append((content[0]["content"], self._options, options))
+        self.world["stored"].set()
+
+    @property
+    def texts(self) -> list[str]:
+        return [text for text, _, _ in self.world["added"]]
+
+
+def request(text: str) -> dict[str, Any]:
+    return {"content": [{"role": "user", "content": text}], "metadata": {"n": 1}}
+
+
+def bound(caller: Caller, project: str | None = "shop") -> Bound:
+    patience: Patience = None  # type: ignore[assignment] # nothing is waited for here
+    return Bound(memsys.AsyncClient("http://127.0.0.1:9"), patience, caller, project)
+
+
+def start(folder: Path, api: Api, *, limit: int = 10, knows: bool = True) -> WriteQueue:
+    metrics = QueueMetrics(CollectorRegistry())
+    return WriteQueue(QueueFile(folder, limit), api, metrics, knows=lambda _: knows, service_key=OWN)
+
+
+async def drained(queue: WriteQueue) -> None:
+    """Run the queue until it has nothing more to do by itself."""
+    assert await queue._drain()
+
+
+async def test_entries_are_sent_once_in_order_as_their_caller(tmp_path: Path) -> None:
+    api = Api()
+    queue = start(tmp_path, api)
+    written = [bound(Caller(KEY)) for _ in range(3)]
+    for number, one in enumerate(written):
+        assert await queue.keep(one, request(f"text {number}")) == number + 1
+    await drained(queue)
+    await drained(queue)
+    assert api.texts == ["text 0", "text 1", "text 2"]
+    for one, (_, options, sent) in zip(written, api.world["added"], strict=True):
+        assert (options.key, options.project, options.delegation) == (KEY, "shop", None)
+        assert sent["idempotency_key"] == one.idempotency_key
+        assert sent["metadata"] == {"n": 1}
+    assert await queue.entries(Caller(KEY)) == []
+
+
+async def test_for_a_token_s_holder_the_server_s_key_is_used_within_the_verified_scope(tmp_path: Path) -> None:
+    first = start(tmp_path, Api())
+    await first.keep(bound(Caller(principal=ANN)), request("ann's"))
+    await first.close()
+    api = Api()
+    await drained(start(tmp_path, api))  # after a restart too: nothing of Ann's is needed
+    options = api.world["added"][0][1]
+    assert options.key == OWN
+    assert options.delegation == memsys.Delegation("ann", ("shop",), ("read", "write"), user_id="u-1")
+    assert options.project == "shop"
+
+
+async def test_after_a_restart_entries_wait_for_their_key_and_for_no_other(tmp_path: Path) -> None:
+    first = start(tmp_path, Api())
+    await first.keep(bound(Caller(KEY)), request("mine"))
+    await first.close()
+    api = Api()
+    queue = start(tmp_path, api)
+    await drained(queue)
+    for other in (Caller(KEY[:-1] + "x"), Caller(OWN), Caller(principal=ANN)):
+        queue.recognise(other)
+        await drained(queue)
+        assert await queue.entries(other) == []
+    assert api.texts == []
+    queue.recognise(Caller(KEY))
+    await drained(queue)
+    assert api.texts == ["mine"]
+    assert api.world["added"][0][1].key == KEY
+
+
+async def test_one_caller_s_wait_is_not_another_s(tmp_path: Path) -> None:
+    first = start(tmp_path, Api())
+    await first.keep(bound(Caller(KEY)), request("waits for its key"))
+    await first.close()
+    api = Api()
+    queue = start(tmp_path, api)
+    await queue.keep(bound(Caller(OWN)), request("goes on"))
+    await drained(queue)
+    assert api.texts == ["goes on"]
+
+
+async def test_neither_keys_nor_tokens_are_on_the_disk_and_only_the_server_reads_it(tmp_path: Path) -> None:
+    folder = tmp_path / "queue"
+    queue = start(folder, Api())
+    await queue.keep(bound(Caller(KEY)), request("text"))
+    await queue.keep(bound(Caller(principal=ANN)), request("text"))
+    content = b"".join(file.read_bytes() for file in folder.iterdir())
+    for secret in (KEY, KEY[-32:], OWN, OWN[-32:], Caller(KEY).fingerprint):
+        assert secret.encode() not in content
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
+
+
+async def test_over_the_bound_nothing_is_taken_and_nothing_lost(tmp_path: Path) -> None:
+    api = Api()
+    queue = start(tmp_path, api, limit=2)
+    for text in ("a", "b"):
+        await queue.keep(bound(Caller(KEY)), request(text))
+    with pytest.raises(NotKept, match="the queue is full"):
+        await queue.keep(bound(Caller(KEY)), request("c"))
+    await drained(queue)
+    assert api.texts == ["a", "b"]
+    await queue.keep(bound(Caller(KEY)), request("d"))
+
+
+async def test_who_is_not_known_to_be_good_fills_no_disk(tmp_path: Path) -> None:
+    queue = start(tmp_path, Api(), knows=False)
+    with pytest.raises(NotKept, match="not been seen to be good"):
+        await queue.keep(bound(Caller(KEY)), request("x"))
+    reader = Principal("https://issuer", "bob", "bob", Grants({"shop": frozenset({"read"})}))
+    with pytest.raises(NotKept, match="does not grant the right to write"):
+        await queue.keep(bound(Caller(principal=reader)), request("x"))
+    with pytest.raises(ProjectError):
+        await queue.keep(bound(Caller(principal=reader), "bank"), request("x"))
+
+
+@pytest.mark.parametrize("error", [memsys.Unreachable("away"), problem(503, b""), problem(429, b"")])
+async def test_while_the_service_is_away_everything_stays(tmp_path: Path, error: Exception) -> None:
+    api = Api()
+    queue = start(tmp_path, api)
+    await queue.keep(bound(Caller(KEY)), request("x"))
+    api.world["failing"] = error
+    for _ in range(3 * module.ATTEMPTS):
+        assert not await queue._drain()
+    api.world["failing"] = None
+    await drained(queue)
+    assert api.texts == ["x"]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 409, 413])
+async def test_what_the_service_refuses_is_set_aside_with_the_reason_and_holds_up_nothing(
+    tmp_path: Path, status: int
+) -> None:
+    api = Api()
+    queue = start(tmp_path, api)
+    await queue.keep(bound(Caller(KEY)), request("poison"))
+    await queue.keep(bound(Caller(principal=ANN)), request("good"))
+    api.world["failing"] = problem(status, b"")
+    entry = (await queue.entries(Caller(KEY)))[0]
+    assert await queue._send(entry, api)
+    api.world["failing"] = None
+    await drained(queue)
+    assert api.texts == ["good"]
+    parked = (await queue.entries(Caller(KEY)))[0]
+    assert parked.parked
+    assert parked.request["content"][0]["content"] == "poison", "and can still be read by its writer"
+
+
+async def test_what_breaks_the_service_is_tried_seven_times(tmp_path: Path) -> None:
+    api = Api()
+    queue = start(tmp_path, api)
+    await queue.keep(bound(Caller(KEY)), request("breaks it"))
+    api.world["failing"] = problem(500, b"")
+    for _ in range(module.ATTEMPTS - 1):
+        assert not await queue._drain()
+    await drained(queue)
+    assert (await queue.entries(Caller(KEY)))[0].parked
+
+
+async def test_the_queue_runs_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_WAIT_SECONDS", 0.01)
+    api = Api()
+    api.world["failing"] = memsys.Unreachable("away")
+    queue = start(tmp_path, api)
+    task = asyncio.create_task(queue.run())
+    await queue.keep(bound(Caller(KEY)), request("x"))
+    await asyncio.sleep(0)
+    api.world["failing"] = None
+    async with asyncio.timeout(5):
+        await api.world["stored"].wait()
+    task.cancel()
+    await asyncio.wait({task})
+
+
+def test_a_folder_has_one_server(tmp_path: Path) -> None:
+    first = QueueFile(tmp_path, 1)
+    with pytest.raises(QueueUnusable, match="in use by another server"):
+        QueueFile(tmp_path, 1)
+    first.close()
+    QueueFile(tmp_path, 1).close()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(QueueUnusable, match="cannot hold the queue"):
+        QueueFile(tmp_path / "file", 1)
+
+
+def test_parked_entries_count_until_their_time_is_up(tmp_path: Path) -> None:
+    file = QueueFile(tmp_path, 1)
+    file.park(file.put("o", {}, {}, "k"), "refused")
+    with pytest.raises(QueueFull):
+        file.put("o", {}, {}, "k2")
+    assert file.drop_parked(3600) == 0
+    assert file.drop_parked(-1) == 1
+    assert file.counts() == (0, 0)
+    file.put("o", {}, {}, "k2")
+
+
+def test_what_was_taken_survives_the_process_that_took_it(tmp_path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        try:
+            QueueFile(tmp_path, 5).put("o", {"project": "p"}, {"content": "x"}, "k")
+        finally:
+            os.kill(os.getpid(), 9)  # no close, no clean-up
+    os.waitpid(child, 0)
+    found = QueueFile(tmp_path, 5).next_of("o")
+    assert found is not None
+    assert (found.request, found.address, found.idempotency_key) == ({"content": "x"}, {"project": "p"}, "k")
