@@ -71,7 +71,7 @@ BAD_PATHS = [
     ("GET", "/memories/not-an-id", "memory_id"),
     ("DELETE", "/memories?everything=true", "everything"),
     ("DELETE", "/memories", "user_id"),
-    ("GET", "/graph/drift?limit=0", "limit"),
+    ("GET", "/graph/drift?ranges=0", "ranges"),
     ("POST", "/graph/sync?memory_id=x", "memory_id"),
 ]
 

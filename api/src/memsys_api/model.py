@@ -34,6 +34,8 @@ class Entity:
     key: str
     name: str
     kind: str = UNSPECIFIC
+    revision: int = 0
+    """How new name and kind are, as PostgreSQL counts; 0 for what was only just read out of a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +74,22 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class EndedRelation:
+    """What an earlier version of a memory stated, and when that was the newest version."""
+
+    relation: Relation
+    version: int
+    recorded_from: datetime
+    recorded_to: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class SinkRecord:
     """The newest state of one memory, as a state sink applies it.
 
     ``memory`` is ``None`` for a tombstone: the memory is deleted at ``version`` and an older add must not
-    raise it again. A sink refuses any version that is not newer than the one it holds.
+    raise it again. A sink refuses any version that is older than the one it holds. ``ended`` is what earlier versions
+    stated, and ``beside`` are the entities that only those speak of.
     """
 
     project: str
@@ -84,6 +97,8 @@ class SinkRecord:
     version: int
     memory: Memory | None
     extraction: Extraction = Extraction()
+    ended: tuple[EndedRelation, ...] = ()
+    beside: tuple[Entity, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

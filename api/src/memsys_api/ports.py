@@ -88,3 +88,26 @@ class GraphSink(Sink, Protocol):
         Raises :class:`SinkUnavailable`.
         """
         ...
+
+    async def versions(self, project: str, ids: Sequence[UUID]) -> dict[UUID, int]:
+        """The versions of these memories that the graph holds, as memories or tombstones. Raises as above."""
+        ...
+
+    async def forget(self, project: str, ids: Sequence[UUID]) -> None:
+        """Remove these memories with all that only they support, whatever their versions, tombstones too.
+
+        For what the graph should never have held: after this it takes any version. Raises as above.
+        """
+        ...
+
+    async def projects(self) -> list[str]:
+        """The projects that were ever applied to the graph, in order. Raises as above."""
+        ...
+
+    async def strays(self, project: str) -> int:
+        """How many entities and relations no memory supports: only a change by hand makes any. Raises as above."""
+        ...
+
+    async def sweep(self, project: str) -> int:
+        """Remove the strays, and say how many. Raises as above."""
+        ...

@@ -27,6 +27,7 @@ from memsys_api.sinks import graph as graph_sink
 from memsys_api.sinks import webhooks as webhook_sink
 from memsys_api.sinks.breaker import Breaker
 from memsys_api.sinks.dispatcher import Dispatcher
+from memsys_api.sinks.rebuild import Rebuilder
 from memsys_api.sinks.webhooks import Webhooks
 from memsys_api.sinks.webhooks.sender import Resolver, resolve
 from memsys_api.store import audit, generations, migrate, retention, vector_index
@@ -48,6 +49,7 @@ class Graph:
     sink: GraphSink
     dispatcher: Dispatcher
     breaker: Breaker
+    rebuilder: Rebuilder
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,7 @@ class Runtime:
         service = self._serve(generation, embedder, baseline, database, sink)
         if service.graph:
             service.graph.dispatcher.start()
+            self._chores.append(asyncio.create_task(service.graph.rebuilder.keep(), name="rebuild"))
         if service.backfill:
             service.backfill.start()
         if service.webhooks:
@@ -210,7 +213,7 @@ class Runtime:
         graph = None
         if sink is not None:
             dispatcher = Dispatcher(database, sink, breaker, retry_base=settings.graph_retry_base_seconds)
-            graph = Graph(sink, dispatcher, breaker)
+            graph = Graph(sink, dispatcher, breaker, Rebuilder(database, sink, dispatcher.wake))
         webhooks = webhook_sink.create(settings, database, self._makers.resolver)
         sinks, wake = _fed(graph, webhooks)
         inferring = backfill = None

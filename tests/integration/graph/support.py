@@ -9,7 +9,7 @@ from uuid import UUID
 
 import neo4j
 
-from memsys_api.model import Entity, Extraction, Memory, Relation, Scope, SinkRecord
+from memsys_api.model import EndedRelation, Entity, Extraction, Memory, Relation, Scope, SinkRecord
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
@@ -21,6 +21,8 @@ def record(
     *,
     entities: Sequence[Entity | str] = (),
     relations: Sequence[Relation] = (),
+    ended: Sequence[EndedRelation] = (),
+    beside: Sequence[Entity] = (),
     text: str | None = None,
     deleted: bool = False,
     **ids: str,
@@ -40,7 +42,9 @@ def record(
         updated_at=NOON,
     )
     named = tuple(Entity(entity, entity.title()) if isinstance(entity, str) else entity for entity in entities)
-    return SinkRecord(project, identity, version, memory, Extraction(named, tuple(relations)))
+    return SinkRecord(
+        project, identity, version, memory, Extraction(named, tuple(relations)), tuple(ended), tuple(beside)
+    )
 
 
 def snapshot(server: Any, project: str) -> dict[str, list[tuple[Any, ...]]]:
@@ -49,9 +53,9 @@ def snapshot(server: Any, project: str) -> dict[str, list[tuple[Any, ...]]]:
         "memories": "MATCH (m:Memory {project: $p}) RETURN m.id, m.version, m.text, m.user_id",
         "entities": "MATCH (e:Entity {project: $p}) RETURN e.key, e.name, e.kind",
         "tombstones": "MATCH (t:Tombstone {project: $p}) RETURN t.id, t.version",
-        "mentions": "MATCH (m:Memory {project: $p})-[x:MENTIONS]->(e) RETURN m.id, e.key, x.name, x.kind",
+        "mentions": "MATCH (m:Memory {project: $p})-[:MENTIONS]->(e) RETURN m.id, e.key",
         "relations": "MATCH (s:Entity {project: $p})-[r:RELATES]->(o) "
-        "RETURN s.key, r.predicate, o.key, r.memory_id, r.version, toString(r.valid_from)",
+        "RETURN s.key, r.predicate, o.key, r.memory_id, r.version, toString(r.valid_from), toString(r.recorded_to)",
     }
     with neo4j.GraphDatabase.driver(server.uri, auth=(server.user, server.password)) as driver:
         return {

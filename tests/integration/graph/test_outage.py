@@ -45,15 +45,15 @@ async def test_a_server_that_hangs_is_given_up(
     sink: Neo4jSink, paused: Neo4jServer, project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await sink.apply([record(project, 1)])  # what is slow because it is the first time is not what this is about
-    monkeypatch.setattr("memsys_api.sinks.graph.sink.APPLY_SECONDS", 1.0)
-    monkeypatch.setattr("memsys_api.sinks.graph.sink.ASK_SECONDS", 1.0)
+    monkeypatch.setattr("memsys_api.sinks.graph.neo4j_sink.APPLY_SECONDS", 1.0)
+    monkeypatch.setattr("memsys_api.sinks.graph.neo4j_sink.ASK_SECONDS", 1.0)
     paused.pause()
     with pytest.raises(SinkUnavailable, match="did not answer"):
         await sink.apply([record(project, 0, entities=["anna"])])
     assert not await sink.available()
     paused.resume()
-    monkeypatch.setattr("memsys_api.sinks.graph.sink.APPLY_SECONDS", 30.0)
-    monkeypatch.setattr("memsys_api.sinks.graph.sink.ASK_SECONDS", 30.0)
+    monkeypatch.setattr("memsys_api.sinks.graph.neo4j_sink.APPLY_SECONDS", 30.0)
+    monkeypatch.setattr("memsys_api.sinks.graph.neo4j_sink.ASK_SECONDS", 30.0)
     assert await sink.available()
     await sink.apply([record(project, 0, entities=["anna"])])
     assert len(snapshot(paused, project)["memories"]) == 2

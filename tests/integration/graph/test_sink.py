@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
+from typing import Any, LiteralString
 from uuid import UUID
 
 import neo4j
 import pytest
 
-from memsys_api.model import Entity, Extraction, Relation, Scope
+from memsys_api.model import EndedRelation, Entity, Relation, Scope
 from memsys_api.sinks.graph import Neo4jSink, content_hash
 from tests.support.neo4j_server import Neo4jServer
 
@@ -79,7 +81,7 @@ async def test_deleting_removes_what_only_that_memory_supported(
     found = snapshot(server, project)
     assert found["entities"] == [("anna", "Anna", "entity")]
     assert found["relations"] == []
-    assert found["mentions"] == [(str(UUID(int=2)), "anna", "Anna", "entity")]
+    assert found["mentions"] == [(str(UUID(int=2)), "anna")]
 
 
 async def test_updating_moves_the_mentions(sink: Neo4jSink, server: Neo4jServer, project: str) -> None:
@@ -90,16 +92,33 @@ async def test_updating_moves_the_mentions(sink: Neo4jSink, server: Neo4jServer,
     assert [row[:3] for row in found["relations"]] == [("a", "lives_in", "rome")]
 
 
-async def test_an_entity_shows_the_best_name_that_is_left(sink: Neo4jSink, server: Neo4jServer, project: str) -> None:
-    await sink.apply(
-        [
-            record(project, 0, entities=[Entity("anna", "ANNA", "entity")]),
-            record(project, 1, entities=[Entity("anna", "Anna", "person")]),
-        ]
-    )
+async def test_an_entity_shows_the_newest_name_whichever_memory_brings_it_first(
+    sink: Neo4jSink, server: Neo4jServer, project: str
+) -> None:
+    first, second = Entity("anna", "ANNA", "entity", 3), Entity("anna", "Anna", "person", 7)
+    await sink.apply([record(project, 0, entities=[second])])
+    await sink.apply([record(project, 1, entities=[first])])
     assert snapshot(server, project)["entities"] == [("anna", "Anna", "person")]
-    await sink.apply([record(project, 1, 2, deleted=True)])
-    assert snapshot(server, project)["entities"] == [("anna", "ANNA", "entity")]
+
+
+async def test_what_an_earlier_version_stated_is_ended_not_deleted(
+    sink: Neo4jSink, server: Neo4jServer, project: str
+) -> None:
+    lived, lives = Relation("anna", "lives_in", "rome"), Relation("anna", "lives_in", "oslo")
+    ended = EndedRelation(lived, 1, NOON, NOON + timedelta(days=1))
+    await sink.apply([record(project, 0, entities=["anna", "rome"], relations=[lived])])
+    rome = Entity("rome", "Rome", revision=1)
+    later = record(project, 0, 2, entities=["anna", "oslo"], relations=[lives], ended=[ended], beside=[rome])
+    await sink.apply([later])
+    found = snapshot(server, project)
+    assert [(*row[:3], row[4], row[6]) for row in found["relations"]] == [
+        ("anna", "lives_in", "oslo", 2, None),
+        ("anna", "lives_in", "rome", 1, "2026-05-05T12:00:00Z"),
+    ]
+    assert [row[1] for row in found["mentions"]] == ["anna", "oslo"]
+    assert ("rome", "Rome", "entity") in found["entities"]
+    await sink.apply([record(project, 0, 3, deleted=True)])
+    assert not any(rows for name, rows in snapshot(server, project).items() if name != "tombstones")
 
 
 async def test_the_same_version_mends_a_graph_changed_by_hand(
@@ -156,7 +175,7 @@ async def test_neighbours_follow_mentions_then_relations(sink: Neo4jSink, projec
 async def test_an_entity_that_is_everywhere_is_not_followed(
     sink: Neo4jSink, project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("memsys_api.sinks.graph.sink.HUB_MENTIONS", 2)
+    monkeypatch.setattr("memsys_api.sinks.graph.neo4j_sink.HUB_MENTIONS", 2)
     await sink.apply([record(project, n, entities=["hub", *(["rare"] if n == 0 else [])]) for n in range(3)])
     assert [identity for identity, _ in await sink.neighbours(Scope(project), ["hub", "rare"], 10)] == [UUID(int=1)]
 
@@ -165,7 +184,7 @@ async def test_read_hashes_what_the_graph_really_holds(sink: Neo4jSink, server: 
     relation = Relation("anna", "likes", "tea", valid_from=NOON)
     made = [record(project, n, entities=["anna"], relations=[relation] if n else []) for n in range(5)]
     await sink.apply(made)
-    expected = [(one.id, one.version, content_hash(one.memory.text, one.extraction)) for one in made if one.memory]
+    expected = [(one.id, one.version, content_hash(one)) for one in made]
     first = await sink.read(project, None, 3)
     assert first == expected[:3]
     assert first + await sink.read(project, first[-1][0], 10) == expected
@@ -179,18 +198,75 @@ async def test_read_hashes_what_the_graph_really_holds(sink: Neo4jSink, server: 
     assert [was != is_now for was, is_now in zip(expected, changed, strict=True)] == [False, True, False, False, False]
 
 
-def test_content_hash_ignores_order_and_names() -> None:
-    one = Extraction((Entity("a", "A"), Entity("b", "B")), (Relation("a", "knows", "b"),))
-    same = Extraction((Entity("b", "bee", "person"), Entity("a", "A")), (Relation("a", "knows", "b"),))
-    assert content_hash("text", one) == content_hash("text", same)
-    assert content_hash("text", one) != content_hash("text", Extraction(one.entities))
-    assert content_hash("text", one) != content_hash("other", one)
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "MATCH (m:Memory {project: $p}) SET m.text = 'forged'",
+        "MATCH (m:Memory {project: $p}) SET m.user_id = 'somebody else'",
+        "MATCH (m:Memory {project: $p}) SET m.event_time = m.event_time - duration('P1D')",
+        "MATCH (m:Memory {project: $p}) SET m.version = 'none'",
+        "MATCH (e:Entity {project: $p, key: 'tea'}) SET e.name = 'Coffee'",
+        "MATCH (:Memory {project: $p})-[x:MENTIONS]->(:Entity {key: 'tea'}) DELETE x",
+        "MATCH (m:Memory {project: $p})-[:MENTIONS]->(e {key: 'tea'}) CREATE (m)-[:MENTIONS]->(e)",
+        "MATCH ()-[r:RELATES {project: $p}]->() SET r.recorded_to = datetime()",
+        "MATCH (s)-[r:RELATES {project: $p}]->(o) CREATE (o)-[x:RELATES]->(s) SET x = properties(r)",
+        "MATCH ()-[r:RELATES {project: $p}]->() DELETE r",
+    ],
+)
+async def test_every_edit_by_hand_changes_the_hash_and_is_mended_by_applying_again(
+    sink: Neo4jSink, server: Neo4jServer, project: str, edit: str
+) -> None:
+    likes = Relation("anna", "likes", "tea", valid_from=NOON)
+    made = record(project, 0, entities=["anna", "tea"], relations=[likes], user_id="u")
+    await sink.apply([made])
+    before = snapshot(server, project)
+    assert await sink.read(project, None, 10) == [(made.id, 1, content_hash(made))]
+    _by_hand(server, edit, p=project)
+    assert await sink.read(project, None, 10) != [(made.id, 1, content_hash(made))]
+    await sink.apply([made])
+    assert snapshot(server, project) == before
+    assert await sink.read(project, None, 10) == [(made.id, 1, content_hash(made))]
 
 
-async def test_wipe_empties_one_project(sink: Neo4jSink, server: Neo4jServer, project: str) -> None:
-    other = project + "-other"
-    await sink.apply([record(project, 0, entities=["a"]), record(project, 1, 2, deleted=True)])
-    await sink.apply([record(other, 0, entities=["a"])])
-    await sink.wipe(project)
+async def test_a_memory_with_an_id_that_is_none_does_not_stop_the_reading(
+    sink: Neo4jSink, server: Neo4jServer, project: str
+) -> None:
+    made = [record(project, n) for n in range(4)]
+    await sink.apply(made)
+    for name in ("0000000x", "zzzz"):
+        _by_hand(server, "CREATE (:Memory {project: $p, id: $id, text: 'by hand'})", p=project, id=name)
+    assert [row[0] for row in await sink.read(project, None, 4)] == [one.id for one in made]
+
+
+async def test_forgetting_makes_room_for_any_version(sink: Neo4jSink, server: Neo4jServer, project: str) -> None:
+    await sink.apply([record(project, 0, 9, entities=["anna"]), record(project, 1, 9, deleted=True)])
+    ids = [UUID(int=1), UUID(int=2)]
+    assert await sink.versions(project, [*ids, UUID(int=3)]) == dict.fromkeys(ids, 9)
+    await sink.forget(project, ids)
     assert not any(snapshot(server, project).values())
-    assert len(snapshot(server, other)["memories"]) == 1
+    assert await sink.versions(project, ids) == {}
+    await sink.apply([record(project, 0, 2)])
+    assert await sink.versions(project, ids) == {ids[0]: 2}
+
+
+async def test_what_no_memory_supports_is_counted_and_swept(sink: Neo4jSink, server: Neo4jServer, project: str) -> None:
+    likes = Relation("anna", "likes", "tea")
+    await sink.apply([record(project, 0, entities=["anna", "tea"], relations=[likes])])
+    before = snapshot(server, project)
+    assert (await sink.strays(project), await sink.sweep(project)) == (0, 0)
+    _by_hand(server, "UNWIND range(1, 3) AS n CREATE (:Entity {project: $p, key: 'alone ' + n})", p=project)
+    _by_hand(
+        server,
+        "MATCH (a:Entity {project: $p, key: 'anna'}) CREATE (a)-[:RELATES {project: $p, memory_id: 'none', "
+        "predicate: 'owns', version: 1}]->(:Entity {project: $p, key: 'a boat'})",
+        p=project,
+    )
+    assert await sink.strays(project) == 4  # the boat is alone only once the relation is gone
+    assert await sink.sweep(project) == 5
+    assert snapshot(server, project) == before
+    assert project in await sink.projects()
+
+
+def _by_hand(server: Neo4jServer, statement: LiteralString, **parameters: Any) -> None:
+    with neo4j.GraphDatabase.driver(server.uri, auth=(server.user, server.password)) as driver:
+        driver.execute_query(statement, parameters)

@@ -59,6 +59,7 @@ class MemorySink:
         self.breaks_on: Callable[[SinkRecord], bool] = lambda record: False
         self.answers: list[tuple[UUID, float]] = []
         self.slow = 0.0
+        self.stray = 0
 
     async def prepare(self) -> None:
         self._present()
@@ -95,11 +96,33 @@ class MemorySink:
     async def read(self, project: str, after: UUID | None, limit: int) -> list[tuple[UUID, int, str]]:
         self._present()
         live = sorted(
-            (record.id, record.version, content_hash(record.memory.text, record.extraction))
+            (record.id, record.version, content_hash(record))
             for (at, _), record in self.held.items()
             if at == project and record.memory is not None and (after is None or record.id > after)
         )
         return live[:limit]
+
+    async def versions(self, project: str, ids: Sequence[UUID]) -> dict[UUID, int]:
+        self._present()
+        return {i: self.held[project, i].version for i in ids if (project, i) in self.held}
+
+    async def forget(self, project: str, ids: Sequence[UUID]) -> None:
+        self._present()
+        for memory_id in ids:
+            self.held.pop((project, memory_id), None)
+
+    async def projects(self) -> list[str]:
+        self._present()
+        return sorted({project for project, _ in self.held})
+
+    async def strays(self, project: str) -> int:
+        self._present()
+        return self.stray
+
+    async def sweep(self, project: str) -> int:
+        self._present()
+        swept, self.stray = self.stray, 0
+        return swept
 
     def live(self) -> set[UUID]:
         """The memories that it holds."""

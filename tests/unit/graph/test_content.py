@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
@@ -11,9 +12,17 @@ from hypothesis import strategies as st
 from neo4j.time import DateTime
 from pydantic import SecretStr
 
-from memsys_api.model import Entity, Extraction, Memory, Relation, Scope, SinkRecord
+from memsys_api.model import EndedRelation, Entity, Extraction, Memory, Relation, Scope, SinkRecord
 from memsys_api.sinks.graph import Neo4jSink, create
-from memsys_api.sinks.graph.content import content_hash, mentioned, name_rows, newest, stored_hash
+from memsys_api.sinks.graph.content import (
+    content_hash,
+    entity_rows,
+    memory_rows,
+    mentioned,
+    newest,
+    relation_rows,
+    stored_hash,
+)
 
 NOON = datetime(2026, 5, 4, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -33,9 +42,9 @@ def test_ends_of_relations_are_mentioned() -> None:
     assert {entity.key for entity in found} == {"a", "b"}
 
 
-def test_the_name_of_an_entity_does_not_depend_on_order() -> None:
-    one, other = record(1, 1, Entity("a", "A", "person")), record(2, 1, Entity("a", "a"))
-    assert name_rows([one, other])[0]["name"] == name_rows([other, one])[0]["name"] == "A"
+def test_the_name_of_an_entity_is_its_newest_in_any_order() -> None:
+    one, other = record(1, 1, Entity("a", "A", "person", 2)), record(2, 1, Entity("a", "a", revision=1))
+    assert entity_rows([one, other])[0]["name"] == entity_rows([other, one])[0]["name"] == "A"
 
 
 _times = st.none() | st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))
@@ -44,31 +53,40 @@ _relations = st.lists(
 )
 
 
-@given(st.text(), _relations)
-def test_the_hash_is_the_same_from_both_stores(text: str, relations: list[Relation]) -> None:
+@given(st.text(), _relations, _relations)
+def test_the_hash_is_the_same_from_both_stores(text: str, relations: list[Relation], before: list[Relation]) -> None:
     extraction = Extraction((Entity("c", "C"),), tuple(relations))
+    ended = tuple(EndedRelation(one, 1, NOON, NOON + timedelta(days=1)) for one in before)
+    beside = tuple(Entity(key, key) for key in {k for one in before for k in (one.subject, one.object)} - {"c"})
+    made = replace(record(1, 2), extraction=extraction, ended=ended, beside=beside)
+    made = replace(made, memory=replace(made.memory, text=text))
+    [memory] = memory_rows([made])
+    stored = {name: _as_stored(value) for name, value in memory.items()}
+    stored["mentioned"] = [{"key": e.key, "name": e.name, "kind": e.kind} for e in mentioned(extraction)]
     rows = [
-        {
-            "subject": one.subject,
-            "predicate": one.predicate,
-            "object": one.object,
-            "valid_from": one.valid_from and DateTime.from_native(one.valid_from),
-            "valid_to": one.valid_to and DateTime.from_native(one.valid_to),
-        }
-        for one in reversed(relations)
+        {name: _as_stored(value) for name, value in row.items()}
+        | {end: {"key": row[end], "name": row[end], "kind": "entity"} for end in ("subject", "object")}
+        for row in reversed(relation_rows([made]))
     ]
-    keys = [entity.key for entity in mentioned(extraction)]
-    # A relation's ends are entities of the graph, so PostgreSQL's side must count them as well.
-    assert content_hash(text, Extraction(tuple(mentioned(extraction)), tuple(relations))) == stored_hash(
-        text, keys, rows
-    )
-    assert content_hash(text, extraction) == stored_hash(text, keys, rows)
+    assert content_hash(made) == stored_hash(stored, rows)
+
+
+def _as_stored(value: object) -> object:
+    return DateTime.from_native(value) if isinstance(value, datetime) else value
 
 
 def test_the_hash_sees_the_instant_not_the_zone() -> None:
     elsewhere = NOON.astimezone(timezone(timedelta(hours=9)))
-    one, same = (Extraction((), (Relation("a", "p", "b", time),)) for time in (NOON, elsewhere))
-    assert content_hash("t", one) == content_hash("t", same)
+    one, same = (
+        replace(record(1, 1), extraction=Extraction((), (Relation("a", "p", "b", time),))) for time in (NOON, elsewhere)
+    )
+    assert content_hash(one) == content_hash(same)
+
+
+def test_the_hash_sees_names_but_not_their_order() -> None:
+    anna, bob = Entity("a", "Anna"), Entity("b", "Bob")
+    assert content_hash(record(1, 1, anna, bob)) == content_hash(record(1, 1, bob, anna))
+    assert content_hash(record(1, 1, anna)) != content_hash(record(1, 1, replace(anna, name="Ann")))
 
 
 class Settings:

@@ -1,29 +1,31 @@
-"""The graph: how far behind it is, driving it, and where it differs."""
+"""The graph: how far behind it is, driving it, where it differs, and building it anew."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from dataclasses import asdict
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from memsys_api import problems, schemas
-from memsys_api.access.grants import Access
+from memsys_api import problems
+from memsys_api.access.grants import PROJECT_NAME, Access
 from memsys_api.ports import SinkUnavailable
-from memsys_api.problems import NOT_FOUND, UNAVAILABLE, ProblemError
-from memsys_api.routes.common import Json, Serving, WholeReader, WholeWriter, may_answer
+from memsys_api.problems import NOT_FOUND, UNAVAILABLE, ProblemError, invalid
+from memsys_api.routes.common import Admin, Json, Serving, WholeReader, WholeWriter, may_answer
 from memsys_api.runtime import Graph, Service
+from memsys_api.schemas import graph as wire
 from memsys_api.sinks import drift
-from memsys_api.store import audit, deliveries, records
+from memsys_api.store import audit, deliveries, rebuilds, records
 
 router = APIRouter(prefix="/graph", tags=["graph"])
 
 _SYNC_SECONDS = 20.0
 
 
-@router.get("/status", response_model=schemas.GraphStatus)
+@router.get("/status", response_model=wire.GraphStatus)
 async def status(serving: Serving, access: WholeReader) -> Response:
     """How far the graph is behind: of the project, or of all when the admin key names none."""
     graph = serving.graph
@@ -44,11 +46,12 @@ async def status(serving: Serving, access: WholeReader) -> Response:
     )
 
 
-@router.post("/sync", response_model=schemas.GraphSync, responses=may_answer(problems.NOT_FOUND))
+@router.post("/sync", response_model=wire.GraphSync, responses=may_answer(problems.NOT_FOUND))
 async def sync(
     serving: Serving,
     access: WholeWriter,
     memory_id: Annotated[UUID | None, Query(description="Only this memory, whether or not it is queued.")] = None,
+    sweep: Annotated[bool, Query(description="Also remove from the project's graph what no memory supports.")] = False,
 ) -> Response:
     """Drive the graph at once: queue parked memories again and apply what is due, for up to 20 seconds.
 
@@ -56,16 +59,19 @@ async def sync(
     """
     graph = serving.graph
     if graph is None:
-        return Json({"applied": 0, "pending": 0, "parked": 0, "requeued": 0, "last_error": None})
+        return Json({"applied": 0, "pending": 0, "parked": 0, "requeued": 0, "swept": 0, "last_error": None})
     name, project = graph.sink.name, _project(access)
     async with serving.database.transaction(access.project) as conn:
         await audit.record(conn, access.project, "graph.synced", memory_id, everywhere=access.everywhere)
-    if memory_id is not None:
-        project = access.project
-        try:
+    swept = 0
+    try:
+        if memory_id is not None:
+            project = access.project
             await _enqueue(serving, graph, project, memory_id)
-        except SinkUnavailable as error:
-            raise _away() from error
+        if sweep:
+            swept = await graph.sink.sweep(access.project)
+    except SinkUnavailable as error:
+        raise _away() from error
     requeued = await deliveries.requeue(serving.database, name, project, memory_id)
     applied = 0
     try:
@@ -80,37 +86,101 @@ async def sync(
             "pending": queue.pending,
             "parked": queue.parked,
             "requeued": requeued,
+            "swept": swept,
             "last_error": queue.last_error,
         }
     )
 
 
-@router.get("/drift", response_model=schemas.GraphDrift)
+@router.get("/drift", response_model=wire.GraphDrift)
 async def differences(
     serving: Serving,
     access: WholeReader,
-    limit: Annotated[int, Query(ge=1, le=100_000, description="About how many memories to compare at most.")] = 20_000,
+    ranges: Annotated[int, Query(ge=1, le=200, description="How many ranges of up to 500 memories to compare.")] = 40,
+    cursor: Annotated[str | None, Query(description="Where the call before ended; by default the beginning.")] = None,
 ) -> Response:
-    """Compare the graph's real contents with PostgreSQL's, memory by memory; queued ones are left out."""
+    """Compare the graph's real contents with PostgreSQL's by ranges of ids, and those that differ memory by memory.
+
+    Queued memories are left out. Call again with `cursor` until it is null: then all was compared once.
+    """
     graph = serving.graph
     found = drift.Drift()
+    start = _place(cursor)
     if graph is not None:
-        projects = await records.projects(serving.database) if access.everywhere else [access.project]
         try:
-            found = await drift.compare(serving.database, graph.sink, projects, limit)
+            projects = await _projects(serving, graph, access)
+            found = await drift.compare(serving.database, graph.sink, projects, start, ranges)
         except SinkUnavailable as error:
             raise _away() from error
     return Json(
         {
             "provider": serving.settings.graph_store,
             "checked": found.checked,
+            "ranges": found.ranges,
+            "differing": found.differing,
             "missing": found.missing,
             "stale": found.stale,
             "unexpected": found.unexpected,
-            "complete": found.complete,
+            "strays": found.strays,
+            "complete": found.place is None,
+            "cursor": found.place and f"{found.place.project}/{found.place.after or ''}",
             "samples": [difference._asdict() for difference in found.samples],
         }
     )
+
+
+@router.post(
+    "/rebuild", status_code=202, response_model=wire.GraphRebuilds, responses=may_answer(problems.NOT_SUPPORTED)
+)
+async def rebuild(serving: Serving, access: Admin) -> Response:
+    """Build the graph anew from PostgreSQL: the project's, or all when the admin key names none.
+
+    Every memory is applied again and what only the graph holds is removed, while the graph is read. Goes on over
+    restarts; ask `GET /graph/rebuild` how far it is. Asking for one that is under way changes nothing.
+    """
+    graph = serving.graph
+    if graph is None:
+        raise ProblemError(
+            problems.NOT_SUPPORTED, "there is no graph to build: GRAPH_STORE is none; set it to neo4j or neptune"
+        )
+    async with serving.database.transaction(access.project) as conn:
+        await audit.record(conn, access.project, "graph.rebuilt", everywhere=access.everywhere)
+    try:
+        await graph.rebuilder.request(await _projects(serving, graph, access))
+    except SinkUnavailable as error:
+        raise _away() from error
+    return Json(await _rebuilds(serving, graph, access), 202)
+
+
+@router.get("/rebuild", response_model=wire.GraphRebuilds)
+async def rebuilding(serving: Serving, access: WholeReader) -> Response:
+    """How far the rebuilds are: the project's, or all when the admin key names none."""
+    graph = serving.graph
+    return Json({"results": []} if graph is None else await _rebuilds(serving, graph, access))
+
+
+async def _rebuilds(serving: Service, graph: Graph, access: Access) -> dict[str, Any]:
+    found = await rebuilds.listed(serving.database, graph.sink.name, _project(access))
+    return {"results": [asdict(one) for one in found]}
+
+
+async def _projects(serving: Service, graph: Graph, access: Access) -> list[str]:
+    """The key's project; for system-wide questions all that either store knows."""
+    if not access.everywhere:
+        return [access.project]
+    return sorted({*await records.projects(serving.database), *await graph.sink.projects()})
+
+
+def _place(cursor: str | None) -> drift.Place | None:
+    if cursor is None:
+        return None
+    project, _, after = cursor.partition("/")
+    try:
+        if PROJECT_NAME.fullmatch(project):
+            return drift.Place(project, UUID(after) if after else None)
+    except ValueError:
+        pass
+    raise invalid("cursor", "is not a cursor of this API; use the cursor of the answer before")
 
 
 def _away() -> ProblemError:
@@ -124,11 +194,15 @@ def _project(access: Access) -> str | None:
 async def _enqueue(serving: Service, graph: Graph, project: str, memory_id: UUID) -> None:
     """Make a memory's newest state due, also when nothing is known to be wrong with it.
 
-    One that only the graph holds is due as its deletion.
+    What only the graph holds goes, and so does a version that PostgreSQL has not reached: it was never written, and
+    would be in the way of what is.
     """
-    newest = (await records.newest(serving.database, project, [memory_id])).get(memory_id)
-    version = newest.version if newest else await drift.version_in(graph.sink, project, memory_id)
-    if version is None:
+    held = (await graph.sink.versions(project, [memory_id])).get(memory_id)  # before PostgreSQL is read
+    version = (await records.versions_of(serving.database, project, [memory_id])).get(memory_id)
+    if version is None and held is None:
         raise ProblemError(NOT_FOUND, "there is no such memory")
-    async with serving.database.transaction(project) as conn:
-        await deliveries.enqueue(conn, project, [graph.sink.name], [(memory_id, version)])
+    if held is not None and (version is None or held > version):
+        await graph.sink.forget(project, [memory_id])
+    if version is not None:
+        async with serving.database.transaction(project) as conn:
+            await deliveries.enqueue(conn, project, [graph.sink.name], [(memory_id, version)])

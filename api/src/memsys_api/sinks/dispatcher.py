@@ -115,7 +115,7 @@ class Dispatcher:
             records = await self._records(claims)
             errors = await self._apply(records)
         by_memory = {(held.project, held.memory_id): held for held in claims}
-        applied = [r for r in records if (r.project, r.id) not in errors]
+        applied = [(by_memory[r.project, r.id], r) for r in records if (r.project, r.id) not in errors]
         failed = [self.failure(by_memory[memory], error) for memory, error in errors.items()]
         await deliveries.settle(self._database, self._sink.name, lease, applied, failed)
         if waits := [failure.wait for failure in failed if failure.wait is not None]:

@@ -1,8 +1,14 @@
-"""Where PostgreSQL and the graph differ, found by walking both in the order of ids."""
+"""Where PostgreSQL and the graph differ, found by walking both in the order of ids, some ranges at a time.
+
+A range is a run of ids of one project. Its real contents are hashed in both stores, and only where the two hashes
+differ is it opened: compared memory by memory, deliveries under way aside.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 from uuid import UUID
@@ -12,9 +18,11 @@ from memsys_api.sinks.graph.content import content_hash
 from memsys_api.store import deliveries, records
 from memsys_api.store.database import Database
 
-Kind = Literal["missing", "stale", "unexpected"]
+Kind = Literal["missing", "stale", "unexpected", "stray"]
 
-_PAGE = 500
+RANGE = 500
+"""Memories of a range, at most, in either store."""
+_SECONDS = 30.0  # one call begins no further range after this
 _SAMPLES = 100
 
 
@@ -26,11 +34,18 @@ class State(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """One memory that differs: absent from the graph, other than it should be, or in the graph alone."""
+    """What differs: one memory, or (``stray``, without an id) what no memory of the project supports."""
 
     project: str
-    memory_id: UUID
+    memory_id: UUID | None
     kind: Kind
+
+
+class Place(NamedTuple):
+    """Where a walk goes on: behind an id of a project, or at the project's beginning."""
+
+    project: str
+    after: UUID | None = None
 
 
 @dataclass
@@ -41,7 +56,12 @@ class Drift:
     missing: int = 0
     stale: int = 0
     unexpected: int = 0
-    complete: bool = True
+    strays: int = 0
+    ranges: int = 0
+    differing: int = 0
+    """How many of the ranges had to be opened."""
+    place: Place | None = None
+    """Where the next call goes on; ``None`` at the end of the last project."""
     samples: list[Difference] = field(default_factory=list)
 
     def compare(
@@ -49,7 +69,6 @@ class Drift:
     ) -> None:
         """Count the differences between two pages of the same range; what is queued is known to be behind."""
         for memory_id in sorted((truth.keys() | projection.keys()) - queued):
-            self.checked += 1
             wanted, present = truth.get(memory_id), projection.get(memory_id)
             if wanted == present:
                 continue
@@ -57,47 +76,72 @@ class Drift:
             self.missing += kind == "missing"
             self.unexpected += kind == "unexpected"
             self.stale += kind == "stale"
-            if len(self.samples) < _SAMPLES:
-                self.samples.append(Difference(project, memory_id, kind))
+            self._name(Difference(project, memory_id, kind))
+
+    def stray(self, project: str, number: int) -> None:
+        """Count what no memory of a project supports."""
+        if number:
+            self.strays += number
+            self._name(Difference(project, None, "stray"))
+
+    def _name(self, difference: Difference) -> None:
+        if len(self.samples) < _SAMPLES:
+            self.samples.append(difference)
 
 
-async def compare(database: Database, graph: GraphSink, projects: list[str], limit: int) -> Drift:
-    """Compare whole projects, up to about ``limit`` memories. Raises :class:`SinkUnavailable`."""
+def range_hash(states: Mapping[UUID, State]) -> str:
+    """One hash of everything in a range."""
+    digest = hashlib.blake2b(digest_size=16)
+    for memory_id, state in sorted(states.items()):
+        digest.update(f"{memory_id} {state.version} {state.content_hash}\n".encode())
+    return digest.hexdigest()
+
+
+async def compare(
+    database: Database, graph: GraphSink, projects: Sequence[str], start: Place | None, ranges: int
+) -> Drift:
+    """Compare up to so many ranges of these projects, in order, from a place on. Raises :class:`SinkUnavailable`."""
     drift = Drift()
-    for project in projects:
-        after: UUID | None = None
+    until = time.monotonic() + _SECONDS
+    for project in sorted(projects):
+        if start is not None and project < start.project:
+            continue
+        after = start.after if start is not None and project == start.project else None
         while True:
-            if drift.checked >= limit:
-                drift.complete = False
+            if drift.ranges >= ranges or time.monotonic() > until:
+                drift.place = Place(project, after)
                 return drift
-            after = await _compare_page(database, graph, project, after, drift)
+            after = await _compare_range(database, graph, project, after, drift)
+            drift.ranges += 1
             if after is None:
+                drift.stray(project, await graph.strays(project))
                 break
     return drift
 
 
-async def _compare_page(
+async def _compare_range(
     database: Database, graph: GraphSink, project: str, after: UUID | None, drift: Drift
 ) -> UUID | None:
     """Compare the next range of ids; returns where it ended, ``None`` at the end of both."""
-    present = await graph.read(project, after, _PAGE)
-    ids = await records.ids_after(database, project, after, _PAGE)
-    # A full page may go on behind its last id: compare no further than both are known.
-    ends = [page[-1] for page in (ids, [row[0] for row in present]) if len(page) == _PAGE]
-    end = min(ends) if ends else None
+    present = await graph.read(project, after, RANGE)
+    ids = await records.ids_after(database, project, after, RANGE)
+    end = shared_end(ids, [row[0] for row in present], RANGE)
     wanted = [i for i in ids if end is None or i <= end]
     projection = {i: State(version, digest) for i, version, digest in present if end is None or i <= end}
     found = await records.newest(database, project, wanted)
-    truth = {
-        i: State(r.version, content_hash(r.memory.text, r.extraction)) for i, r in found.items() if r.memory is not None
-    }
-    queued = await deliveries.queued(database, graph.name, project, list(truth.keys() | projection.keys()))
-    drift.compare(project, truth, projection, queued)
+    truth = {i: State(r.version, content_hash(r)) for i, r in found.items() if r.memory is not None}
+    drift.checked += len(truth.keys() | projection.keys())
+    if range_hash(truth) != range_hash(projection):
+        drift.differing += 1
+        queued = await deliveries.queued(database, graph.name, project, list(truth.keys() | projection.keys()))
+        drift.compare(project, truth, projection, queued)
     return end
 
 
-async def version_in(graph: GraphSink, project: str, memory_id: UUID) -> int | None:
-    """Which version of a memory the graph really holds. Raises :class:`SinkUnavailable`."""
-    before = UUID(int=memory_id.int - 1) if memory_id.int else None
-    found = await graph.read(project, before, 1)
-    return found[0][1] if found and found[0][0] == memory_id else None
+def shared_end(one: Sequence[UUID], other: Sequence[UUID], limit: int) -> UUID | None:
+    """Up to which id two pages in order are both known; ``None``: to the end.
+
+    A full page may go on behind its last id.
+    """
+    ends = [page[-1] for page in (one, other) if len(page) == limit]
+    return min(ends) if ends else None

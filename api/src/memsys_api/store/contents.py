@@ -129,7 +129,7 @@ async def _insert_entities(conn: Connection, project: str, entities: Sequence[En
                    JOIN entities e ON e.project = %s AND e.key = n.key AND e.kind = %s AND n.kind <> %s
                    ORDER BY e.key FOR UPDATE OF e
                )
-               UPDATE entities e SET name = better.name, kind = better.kind
+               UPDATE entities e SET name = better.name, kind = better.kind, revision = nextval('entity_revisions')
                FROM better WHERE e.project = %s AND e.key = better.key""",
             (*columns, project, UNSPECIFIC, UNSPECIFIC, project),
         )

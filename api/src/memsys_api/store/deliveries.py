@@ -23,6 +23,8 @@ class Claim:
     version: int
     attempts: int
     """How many attempts were begun, this one included."""
+    revision: int = 0
+    """Grows when the same version is asked for again: what was read before is then not enough."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ async def enqueue(conn: Connection, project: str, sinks: Sequence[str], changed:
         SELECT %s, sink, n.id, n.version
         FROM unnest(%s::uuid[], %s::int[]) AS n(id, version) CROSS JOIN unnest(%s::text[]) AS sink
         ON CONFLICT (project, sink, memory_id) DO UPDATE
-        SET version = excluded.version, state = 'pending', cause = NULL, attempts = 0, due_at = now(), error = NULL
+        SET version = excluded.version, state = 'pending', cause = NULL, attempts = 0, due_at = now(), error = NULL,
+            revision = deliveries.revision + (deliveries.version = excluded.version)::int
         WHERE deliveries.version <= excluded.version
         """,
         (project, [i for i, _ in changed], [v for _, v in changed], list(sinks)),
@@ -85,7 +88,7 @@ async def claim(
                 FOR UPDATE SKIP LOCKED
             ) due
             WHERE d.sink = %(sink)s AND d.project = due.project AND d.memory_id = due.memory_id
-            RETURNING d.project, d.memory_id, d.version, d.attempts
+            RETURNING d.project, d.memory_id, d.version, d.attempts, d.revision
             """,
             {"lease": lease, "duration": duration, "sink": sink, "limit": limit, "project": project, "id": memory_id},
         )
@@ -93,17 +96,18 @@ async def claim(
 
 
 async def settle(
-    database: Database, sink: str, lease: UUID, applied: Sequence[SinkRecord], failed: Sequence[Failure]
+    database: Database, sink: str, lease: UUID, applied: Sequence[tuple[Claim, SinkRecord]], failed: Sequence[Failure]
 ) -> None:
-    """Record what became of claims: applied ones leave the queue, unless a newer version has come meanwhile."""
+    """Record what became of claims: applied ones leave the queue, unless more has been asked for meanwhile."""
     async with database.system() as conn:
         if applied:
             values = {
                 "sink": sink,
                 "lease": lease,
-                "projects": [r.project for r in applied],
-                "ids": [r.id for r in applied],
-                "versions": [r.version for r in applied],
+                "projects": [record.project for _, record in applied],
+                "ids": [record.id for _, record in applied],
+                "versions": [record.version for _, record in applied],
+                "revisions": [held.revision for held, _ in applied],
             }
             await conn.execute(_APPLIED, values)
             await conn.execute(_OVERTAKEN, values)
@@ -132,9 +136,11 @@ async def settle(
             )
 
 
-_DONE = """unnest(%(projects)s::text[], %(ids)s::uuid[], %(versions)s::int[]) AS done(project, id, version)
+_DONE = """unnest(%(projects)s::text[], %(ids)s::uuid[], %(versions)s::int[], %(revisions)s::int[])
+               AS done(project, id, version, revision)
            WHERE d.sink = %(sink)s AND d.project = done.project AND d.memory_id = done.id AND d.lease = %(lease)s"""
-_APPLIED = f"DELETE FROM deliveries d USING {_DONE} AND d.version <= done.version"  # noqa: S608  # own constants
+_APPLIED = f"""DELETE FROM deliveries d USING {_DONE}
+           AND d.version <= done.version AND d.revision = done.revision"""  # noqa: S608  # own constants
 _OVERTAKEN = f"UPDATE deliveries d SET lease = NULL, leased_until = NULL FROM {_DONE}"  # noqa: S608
 
 

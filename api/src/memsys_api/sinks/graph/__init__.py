@@ -7,7 +7,7 @@ from typing import Protocol
 from pydantic import SecretStr
 
 from memsys_api.sinks.graph.content import content_hash
-from memsys_api.sinks.graph.sink import Neo4jSink
+from memsys_api.sinks.graph.neo4j_sink import Neo4jSink
 
 __all__ = ["GraphSettings", "Neo4jSink", "content_hash", "create"]
 

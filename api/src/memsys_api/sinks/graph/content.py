@@ -4,42 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from memsys_api.model import Entity, Extraction, Relation, SinkRecord
+from memsys_api.model import Entity, Extraction, SinkRecord
 
 Row = dict[str, Any]
 
+SCOPE = ("user_id", "agent_id", "app_id", "run_id")
+RELATION = ("version", "predicate", "valid_from", "valid_to", "recorded_from", "recorded_to")
 
-def content_hash(text: str, extraction: Extraction) -> str:
+
+def content_hash(record: SinkRecord) -> str:
     """Return the same 32 hex digits for the same content, whichever store it was read from.
 
-    Covers the text, the keys of all entities (those at the ends of relations among them) and the relations with
-    their valid time. Names and kinds of entities are left out: they are shared by all memories of a project.
+    Covers everything that the graph holds of a living memory but its version: the properties of its node, whom it
+    mentions, what it states and stated, and the names and kinds of all entities that it speaks of.
     """
-    return _digest(
-        text,
-        (entity.key for entity in mentioned(extraction)),
-        (
-            (relation.subject, relation.predicate, relation.object, relation.valid_from, relation.valid_to)
-            for relation in extraction.relations
-        ),
-    )
+    [memory], entities = memory_rows([record]), entity_rows([record])
+    return _digest(memory, entities, [row["key"] for row in mention_rows([record])], relation_rows([record]))
 
 
-def stored_hash(text: str, keys: Iterable[str], relations: Iterable[Row]) -> str:
-    """Return :func:`content_hash` of what was read back from the graph."""
-    return _digest(
-        text,
-        keys,
-        (
-            (row["subject"], row["predicate"], row["object"], _native(row["valid_from"]), _native(row["valid_to"]))
-            for row in relations
-        ),
-    )
+def stored_hash(memory: Row, relations: Sequence[Row]) -> str:
+    """Return :func:`content_hash` of what ``cypher.READ`` and ``cypher.READ_RELATIONS`` read back of a memory."""
+    mentioned = [entity for entity in memory["mentioned"] if entity["key"] is not None]
+    ends = [row[end] for row in relations for end in ("subject", "object")]
+    stated = [{**row, "subject": row["subject"]["key"], "object": row["object"]["key"]} for row in relations]
+    entities = {entity["key"]: entity for entity in (*mentioned, *ends)}
+    return _digest(memory, entities.values(), [entity["key"] for entity in mentioned], stated)
 
 
 def mentioned(extraction: Extraction) -> list[Entity]:
@@ -57,17 +51,10 @@ def memory_rows(records: Iterable[SinkRecord]) -> list[Row]:
         {
             "project": record.project,
             "id": str(record.id),
-            "properties": {
-                "project": record.project,
-                "id": str(record.id),
-                "version": record.version,
-                "text": record.memory.text,
-                "event_time": record.memory.event_time,
-                "user_id": record.memory.scope.user_id,
-                "agent_id": record.memory.scope.agent_id,
-                "app_id": record.memory.scope.app_id,
-                "run_id": record.memory.scope.run_id,
-            },
+            "version": record.version,
+            "text": record.memory.text,
+            "event_time": record.memory.event_time,
+            **{name: getattr(record.memory.scope, name) for name in SCOPE},
         }
         for record in records
         if record.memory is not None
@@ -77,43 +64,54 @@ def memory_rows(records: Iterable[SinkRecord]) -> list[Row]:
 def mention_rows(records: Iterable[SinkRecord]) -> list[Row]:
     """Return one row for each entity that a memory mentions."""
     return [
-        {
-            "project": record.project,
-            "id": str(record.id),
-            "key": entity.key,
-            "name": entity.name,
-            "kind": entity.kind,
-            "precedence": precedence(entity),
-        }
+        {"project": record.project, "id": str(record.id), "key": entity.key}
         for record in records
         if record.memory is not None
         for entity in mentioned(record.extraction)
     ]
 
 
-def name_rows(records: Iterable[SinkRecord]) -> list[Row]:
-    """Return, for each entity that the records mention, the mention whose name goes before the others'."""
-    best: dict[tuple[str, str], Row] = {}
-    for row in mention_rows(records):
-        held = best.get((row["project"], row["key"]))
-        if held is None or row["precedence"] > held["precedence"]:
-            best[row["project"], row["key"]] = row
-    return list(best.values())
+def entity_rows(records: Iterable[SinkRecord]) -> list[Row]:
+    """Return the entities that the records speak of, each once under its newest name, in one order for all writers."""
+    best: dict[tuple[str, str], Entity] = {}
+    for record in records:
+        for entity in (*mentioned(record.extraction), *record.beside) if record.memory else ():
+            held = best.get((record.project, entity.key))
+            if held is None or entity.revision > held.revision:
+                best[record.project, entity.key] = entity
+    return [
+        {"project": project, "key": key, "name": entity.name, "kind": entity.kind, "revision": entity.revision}
+        for (project, key), entity in sorted(best.items())
+    ]
 
 
 def relation_rows(records: Iterable[SinkRecord]) -> list[Row]:
-    """Return one row for each relation that a memory states."""
-    return [
-        {
-            "project": record.project,
-            "subject": relation.subject,
-            "object": relation.object,
-            "properties": _relation_properties(record, relation),
-        }
-        for record in records
-        if record.memory is not None
-        for relation in dict.fromkeys(record.extraction.relations)
-    ]
+    """Return one row for each relation that a memory states or, in earlier versions, has stated."""
+    rows = []
+    for record in records:
+        if record.memory is None:
+            continue
+        stated = [
+            (relation, record.version, record.memory.updated_at, None)
+            for relation in dict.fromkeys(record.extraction.relations)
+        ]
+        ended = [(one.relation, one.version, one.recorded_from, one.recorded_to) for one in dict.fromkeys(record.ended)]
+        rows += [
+            {
+                "project": record.project,
+                "memory_id": str(record.id),
+                "subject": relation.subject,
+                "predicate": relation.predicate,
+                "object": relation.object,
+                "version": version,
+                "valid_from": relation.valid_from,
+                "valid_to": relation.valid_to,
+                "recorded_from": start,
+                "recorded_to": end,
+            }
+            for relation, version, start, end in (*stated, *ended)
+        ]
+    return rows
 
 
 def identity_rows(records: Iterable[SinkRecord]) -> list[Row]:
@@ -131,51 +129,24 @@ def newest(records: Iterable[SinkRecord]) -> list[SinkRecord]:
     return [best[identity] for identity in sorted(best)]
 
 
-def precedence(entity: Entity) -> str:
-    """Return what decides, when memories name an entity differently, whose name and kind it shows: the greatest.
-
-    A kind that says something goes before "entity"; the rest is only there to be the same in any order of writing.
-    """
-    return f"{int(entity.kind != 'entity')}\t{entity.kind}\t{entity.name}"
+def in_utc(value: datetime) -> str:
+    """A time as text, such that the order of texts is the order of times."""
+    return value.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def _relation_properties(record: SinkRecord, relation: Relation) -> Row:
-    assert record.memory is not None
-    return {
-        "project": record.project,
-        "memory_id": str(record.id),
-        "version": record.version,
-        "predicate": relation.predicate,
-        "valid_from": relation.valid_from,
-        "valid_to": relation.valid_to,
-        "recorded_from": record.memory.updated_at,
-        "recorded_to": None,
-    }
-
-
-Statement = tuple[str, str, str, datetime | None, datetime | None]
-
-
-def _digest(text: str, keys: Iterable[str], relations: Iterable[Statement]) -> str:
+def _digest(memory: Row, entities: Iterable[Row], mentions: Iterable[str], relations: Iterable[Row]) -> str:
+    # Lists, not sets: what stands twice in one store differs from what stands once in the other.
     content = [
-        text,
-        sorted(set(keys)),
-        sorted(
-            {
-                (subject, predicate, object_, _time(start), _time(end))
-                for subject, predicate, object_, start, end in relations
-            }
-        ),
+        [_plain(memory[name]) for name in ("text", "event_time", *SCOPE)],
+        sorted([_plain(entity[name]) for name in ("key", "name", "kind")] for entity in entities),
+        sorted(mentions),
+        sorted([_plain(row[name]) for name in ("subject", "object", *RELATION)] for row in relations),
     ]
     encoded = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
     return hashlib.blake2b(encoded, digest_size=16).hexdigest()
 
 
-def _time(value: datetime | None) -> str:
-    return value.astimezone(UTC).isoformat(timespec="microseconds") if value else ""
-
-
-def _native(value: Any) -> datetime | None:
-    """A time as the driver reads it, as Python's."""
-    native: datetime | None = value.to_native() if hasattr(value, "to_native") else value
-    return native
+def _plain(value: Any) -> str:
+    """A property of either store as text; what is absent is the empty one."""
+    native = value.to_native() if hasattr(value, "to_native") else value
+    return "" if native is None else in_utc(native) if isinstance(native, datetime) else str(native)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, LiteralString
+from typing import Any, LiteralString, TypeVar
 from uuid import UUID
 
 import neo4j
@@ -13,16 +13,16 @@ from neo4j.exceptions import AuthError, ConfigurationError, DriverError, Neo4jEr
 
 from memsys_api.model import Scope, SinkRecord
 from memsys_api.ports import SinkUnavailable
-from memsys_api.sinks.graph import content, cypher
+from memsys_api.sinks.graph import content, cypher, neo4j_cypher, steps
 
 CONNECT_SECONDS = 3.0
 APPLY_SECONDS = 20.0
 ASK_SECONDS = 5.0
 READ_SECONDS = 20.0
-WIPE_SECONDS = 600.0
 RETRY_SECONDS = 1.0  # attempts are the dispatcher's business
 HUB_MENTIONS = 50  # of an entity with more, any handful would be named: it tells memories apart no more
-NIL = UUID(int=0)
+
+T = TypeVar("T")
 
 
 class Neo4jSink:
@@ -51,7 +51,7 @@ class Neo4jSink:
         Idempotent. Planning it takes a cold Neo4j longer than a search waits.
         """
         async with self._answering("prepare", APPLY_SECONDS):
-            for statement in (*cypher.SCHEMA, cypher.AWAIT_INDEXES):
+            for statement in (*neo4j_cypher.SCHEMA, neo4j_cypher.AWAIT_INDEXES):
                 await self._driver.execute_query(statement)
         await self._ask(Scope(project=""), [""], limit=1)
 
@@ -61,10 +61,9 @@ class Neo4jSink:
         Writing a version again is what mends a graph that was changed by hand. Raises Neo4j's own errors when a
         statement is refused: then nothing of the batch is applied, and the caller finds the record at fault.
         """
-        due = content.newest(records)
-        if due:
-            async with self._answering("apply", APPLY_SECONDS), self._driver.session() as session:
-                await session.execute_write(_apply, due)
+        if due := content.newest(records):
+            projects = sorted({record.project for record in due})
+            await self._write("apply", projects, lambda run: steps.apply(run, due))
         return {}
 
     async def neighbours(self, scope: Scope, entity_keys: Sequence[str], limit: int) -> list[tuple[UUID, float]]:
@@ -75,32 +74,30 @@ class Neo4jSink:
         """
         return await asyncio.shield(self._ask(scope, entity_keys, limit))
 
-    async def read(self, project: str, after_id: UUID | None, limit: int) -> list[tuple[UUID, int, str]]:
-        """Return (id, version, content hash) of up to ``limit`` memories with an id above ``after_id``, in order of id.
-
-        The hash is made of what the nodes and relationships really hold, see
-        :func:`~memsys_api.sinks.graph.content.content_hash`.
-        """
+    async def read(self, project: str, after: UUID | None, limit: int) -> list[tuple[UUID, int, str]]:
         async with self._answering("read", READ_SECONDS):
-            memories = await self._read(cypher.READ, project=project, after=str(after_id or NIL), limit=limit)
-            stated = await self._read(cypher.READ_RELATIONS, project=project, ids=[row["id"] for row in memories])
-        relations: dict[str, list[content.Row]] = {}
-        for row in stated:
-            relations.setdefault(row["id"], []).append(row)
-        return [
-            (
-                UUID(row["id"]),
-                row["version"],
-                content.stored_hash(row["text"] or "", row["keys"], relations.get(row["id"], ())),
-            )
-            for row in memories
-        ]
+            return await steps.read(self._read, project, after, limit)
 
-    async def wipe(self, project: str) -> None:
-        """Remove everything of a project, tombstones too, in many small transactions: it is to be built anew."""
-        async with self._answering("wipe", WIPE_SECONDS), self._driver.session() as session:
-            for statement in cypher.WIPE:
-                await (await session.run(statement, project=project)).consume()
+    async def versions(self, project: str, ids: Sequence[UUID]) -> dict[UUID, int]:
+        async with self._answering("versions", READ_SECONDS):
+            return await steps.versions(self._read, project, ids)
+
+    async def projects(self) -> list[str]:
+        async with self._answering("projects", READ_SECONDS):
+            return [row["name"] for row in await self._read(cypher.PROJECTS)]
+
+    async def strays(self, project: str) -> int:
+        async with self._answering("strays", READ_SECONDS):
+            return await steps.strays(self._read, project)
+
+    async def forget(self, project: str, ids: Sequence[UUID]) -> None:
+        await self._write("forget", [project], lambda run: steps.forget(run, project, ids))
+
+    async def sweep(self, project: str) -> int:
+        removed = 0
+        while some := await self._write("sweep", [project], lambda run: steps.sweep_some(run, project)):
+            removed += some
+        return removed
 
     async def available(self) -> bool:
         """Whether the server answers with these credentials.
@@ -137,7 +134,7 @@ class Neo4jSink:
     async def _near(self, scope: Scope, entity_keys: Sequence[str], limit: int) -> list[tuple[UUID, float]]:
         async with self._answering("neighbours", READ_SECONDS):
             rows = await self._read(
-                cypher.NEIGHBOURS,
+                neo4j_cypher.NEIGHBOURS,
                 project=scope.project,
                 user_id=scope.user_id,
                 agent_id=scope.agent_id,
@@ -152,6 +149,19 @@ class Neo4jSink:
     async def _read(self, statement: LiteralString, **parameters: Any) -> list[content.Row]:
         result = await self._driver.execute_query(statement, parameters, routing_=neo4j.RoutingControl.READ)
         return [record.data() for record in result.records]
+
+    async def _write(self, what: str, projects: list[str], work: Callable[[steps.Run], Awaitable[T]]) -> T:
+        """Do work in one transaction. Its first write locks the projects: no two writes of a project run at once."""
+
+        async def transaction(tx: neo4j.AsyncManagedTransaction) -> T:
+            async def run(statement: LiteralString, **parameters: Any) -> list[content.Row]:
+                return await (await tx.run(statement, parameters)).data()
+
+            await run(neo4j_cypher.LOCK, projects=projects)
+            return await work(run)
+
+        async with self._answering(what, APPLY_SECONDS), self._driver.session() as session:
+            return await session.execute_write(transaction)
 
     @asynccontextmanager
     async def _answering(self, what: str, seconds: float) -> AsyncIterator[None]:
@@ -175,32 +185,3 @@ class Neo4jSink:
             raise
         except OSError as error:
             raise SinkUnavailable(f"Neo4j at {self._uri} cannot be reached: {error}") from error
-
-
-async def _apply(tx: neo4j.AsyncManagedTransaction, records: list[SinkRecord]) -> None:
-    """The one transaction of a batch. Its first write locks the projects: no two batches of a project run at once."""
-    await _run(tx, cypher.LOCK, projects=sorted({record.project for record in records}))
-    held = {
-        (row["project"], row["id"]): row["version"]
-        for row in await _run(tx, cypher.HELD, records=content.identity_rows(records))
-    }
-    due = [record for record in records if record.version >= held.get((record.project, str(record.id)), 0)]
-    await _run(tx, cypher.CLEAR_RELATIONS, records=content.identity_rows(due))
-    loosened = await _run(tx, cypher.CLEAR_MENTIONS, records=content.identity_rows(due))
-    for statement, rows in (
-        (cypher.WRITE_MEMORIES, content.memory_rows(due)),
-        (cypher.WRITE_MENTIONS, content.mention_rows(due)),
-        (cypher.WRITE_NAMES, content.name_rows(due)),
-        (cypher.WRITE_RELATIONS, content.relation_rows(due)),
-    ):
-        if rows:
-            await _run(tx, statement, rows=rows)
-    if gone := [record for record in due if record.memory is None]:
-        await _run(tx, cypher.WRITE_TOMBSTONES, records=content.identity_rows(gone))
-    if loosened:
-        await _run(tx, cypher.REMOVE_ORPHANS, keys=loosened)
-        await _run(tx, cypher.RENAME, keys=loosened)
-
-
-async def _run(tx: neo4j.AsyncManagedTransaction, statement: LiteralString, **parameters: Any) -> list[content.Row]:
-    return await (await tx.run(statement, parameters)).data()
