@@ -261,7 +261,8 @@ class ScriptedAPI:
     def drift(self) -> dict[str, Any]:
         samples = [{"project": "p", "memory_id": one, "kind": "stale"} for one in sorted(self.wrong)]
         return {
-            "checked": 9, "missing": 0, "stale": len(samples), "unexpected": 0, "complete": True, "samples": samples,
+            "checked": 9, "missing": 0, "stale": len(samples), "unexpected": 0, "strays": 0, "complete": True,
+            "cursor": None, "samples": samples,
         }  # fmt: skip
 
     @contextmanager

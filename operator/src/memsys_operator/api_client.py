@@ -7,18 +7,19 @@ import logging
 
 import httpx
 
-from memsys_operator.sync import Drift, SyncReport, compares, confirmed, failed, read, read_drift
+from memsys_operator.sync import Drift, SyncReport, Walk, compares, confirmed, failed, read, read_drift
 
 logger = logging.getLogger(__name__)
 
 #: Driving a sync applies what is parked, record by record, before it answers.
 _SYNC_TIMEOUT_SECONDS = 60.0
 _STATUS_TIMEOUT_SECONDS = 5.0
-#: A comparison reads both stores, page by page, up to so many memories.
-_DRIFT_LIMIT = 100_000
+#: A comparison reads both stores, by ranges of up to 500 memories; one look compares so many.
+_RANGES = 40
 _DRIFT_TIMEOUT_SECONDS = 120.0
 #: How often one look compares and mends before it leaves the rest to the next: about 100 memories each time.
 _MENDING_ROUNDS = 5
+_BAD_REQUEST = 400
 _NOT_FOUND = 404
 
 
@@ -33,13 +34,14 @@ class MemoryAPI:
         await self._http.aclose()
 
     async def check_graph(
-        self, url: str, admin_key: str, last: SyncReport | None = None, *, overdue: bool = True
+        self, url: str, admin_key: str, last: SyncReport | None, walk: Walk, *, now: int, interval: int
     ) -> SyncReport:
         """Ask ``/graph/status``; when records are parked and the graph answers, drive ``/graph/sync`` and ask again;
-        when a comparison is due (see :func:`memsys_operator.sync.compares`), ask ``/graph/drift`` too.
+        when a comparison is due (see :func:`memsys_operator.sync.compares`), take the next step of ``walk``.
 
         What the look before (``last``) found to differ is applied again first. So a difference is reported before it is
-        mended, and a process that ends between the two leaves nothing half done: the next one compares at its start.
+        mended, and a process that ends between the two leaves nothing half done: the walk has not gone on.
+        ``now`` is in seconds since the epoch, ``interval`` the seconds between the beginnings of two cycles.
 
         Never raises for an API that is away or refuses: the report's ``error`` says so.
         """
@@ -52,54 +54,65 @@ class MemoryAPI:
                 report = await self._status(url, headers)
         except httpx.HTTPStatusError as error:
             where, status = error.request.url.path, error.response.status_code
-            return failed(f"the API answers {where} with {status}")
+            return failed(f"the API answers {where} with {status}", walk)
         except httpx.HTTPError as error:
-            return failed(f"the API does not answer at {url}: {type(error).__name__}")
+            return failed(f"the API does not answer at {url}: {type(error).__name__}", walk)
         except (ValueError, TypeError, AttributeError):
-            return failed(f"the API answers {url}/graph/status with something else than a graph status")
-        report = dataclasses.replace(report, drift=last.drift if last is not None else None)
-        return await self._compare(url, headers, report) if compares(report, last, overdue=overdue) else report
+            return failed(f"the API answers {url}/graph/status with something else than a graph status", walk)
+        report = dataclasses.replace(report, drift=last.drift if last is not None else None, walk=walk)
+        if not compares(report, last, now=now, interval=interval):
+            return report
+        return await self._compare(url, headers, report, now, interval)
 
-    async def _compare(self, url: str, headers: dict[str, str], report: SyncReport) -> SyncReport:
-        """``report`` with a new comparison; as it is, and the reason logged, when the API cannot make one now."""
-        found = report.drift
+    async def _compare(
+        self, url: str, headers: dict[str, str], report: SyncReport, now: int, interval: int
+    ) -> SyncReport:
+        """``report`` after the walk's next step; as it is, and the reason logged, when the API cannot compare now."""
+        walk, found = report.walk.begun(now), report.drift
+        stuck = 0
         try:
             if found is None or not found.samples:
-                return dataclasses.replace(report, drift=await self._drift(url, headers), compared=True)
+                found = await self._drift(url, headers, walk)
+                if found.samples:
+                    return dataclasses.replace(report, drift=found, walk=walk)
             for _ in range(_MENDING_ROUNDS):
-                await self._mend(url, headers, found)
-                before, found = found.samples, await self._drift(url, headers)
-                if found.samples == before:
-                    found = dataclasses.replace(found, stuck=True)
-                    break
                 if not found.samples:
                     break
+                await self._mend(url, headers, found)
+                before, found = found.samples, await self._drift(url, headers, walk)
+                if found.samples == before:
+                    stuck, found = found.count, dataclasses.replace(found, count=0, samples=())
         except httpx.HTTPError as error:
             logger.warning("%s: graph and PostgreSQL cannot be compared now: %s", url, error or type(error).__name__)
-            return dataclasses.replace(report, drift=found)
+            refused = isinstance(error, httpx.HTTPStatusError) and error.response.status_code == _BAD_REQUEST
+            return dataclasses.replace(report, walk=dataclasses.replace(walk, cursor=None)) if refused else report
         except (ValueError, TypeError, KeyError) as error:
             logger.warning("%s answers /graph/drift with something else than a comparison: %r", url, error)
             return report
-        return dataclasses.replace(report, drift=found, compared=True)
+        if not found.samples:
+            walk, found = walk.stepped(found.cursor, stuck, now, interval), Drift()
+        return dataclasses.replace(report, drift=found, walk=walk)
 
-    async def _drift(self, url: str, headers: dict[str, str]) -> Drift:
-        """What differs, and still does at a second look."""
-        first = await self._compared_once(url, headers)
-        return confirmed(first, await self._compared_once(url, headers)) if first.count else first
+    async def _drift(self, url: str, headers: dict[str, str], walk: Walk) -> Drift:
+        """What differs where the walk stands, and still does at a second look."""
+        first = await self._compared_once(url, headers, walk)
+        return confirmed(first, await self._compared_once(url, headers, walk)) if first.count else first
 
-    async def _compared_once(self, url: str, headers: dict[str, str]) -> Drift:
+    async def _compared_once(self, url: str, headers: dict[str, str], walk: Walk) -> Drift:
+        params = {"ranges": str(_RANGES)} | ({} if walk.cursor is None else {"cursor": walk.cursor})
         answer = await self._http.get(
-            f"{url}/graph/drift", params={"limit": _DRIFT_LIMIT}, headers=headers, timeout=_DRIFT_TIMEOUT_SECONDS
+            f"{url}/graph/drift", params=params, headers=headers, timeout=_DRIFT_TIMEOUT_SECONDS
         )
         answer.raise_for_status()
         return read_drift(answer.json())
 
     async def _mend(self, url: str, headers: dict[str, str], drift: Drift) -> None:
-        """Have each named memory applied afresh."""
+        """Have each named memory applied afresh, and what no memory supports removed."""
         for one in drift.samples:
+            what = {"memory_id": one.memory_id} if one.memory_id else {"sweep": "true"}
             answer = await self._http.post(
                 f"{url}/graph/sync",
-                params={"memory_id": one.memory_id},
+                params=what,
                 headers={**headers, "X-Memsys-Project": one.project},
                 timeout=_SYNC_TIMEOUT_SECONDS,
             )

@@ -8,7 +8,7 @@ act. ``lastTransitionTime`` changes with the status of a condition alone.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from memsys_operator import names, problems
@@ -16,7 +16,7 @@ from memsys_operator.errors import Broken, OperatorError, Rejected
 from memsys_operator.observed import Manifest, Observed
 from memsys_operator.resources import expose
 from memsys_operator.spec import System
-from memsys_operator.sync import GRACE_SECONDS, SyncReport
+from memsys_operator.sync import GRACE_SECONDS, SyncReport, Walk, restored, written
 
 Truth = Literal["True", "False", "Unknown"]
 
@@ -27,6 +27,10 @@ PARTS: tuple[tuple[str, str, str], ...] = (
     ("APIReady", names.API, "Deployment"),
     ("MCPReady", names.MCP, "Deployment"),
 )
+
+
+#: How old the date of the last full cycle may become in a status that has nothing else to say.
+_DATED_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +112,11 @@ def graph_synced(
             kind, "False", "GraphUnavailable", "memories wait for the graph; they are stored and follow when it is back"
         )
     if sync.drift is not None and sync.drift.count:
-        some = "" if sync.drift.complete else "at least "
-        then = "applying them again has not helped: see the API's log" if sync.drift.stuck else "they are applied again"
-        said = f"{some}{sync.drift.count} memories differ between PostgreSQL and the graph; {then}"
+        said = f"{sync.drift.count} memories differ between PostgreSQL and the graph; they are applied again"
         return Condition(kind, "False", "Drifted", said)
+    if stuck := sync.walk.unmended:
+        said = f"{stuck} memories differ between PostgreSQL and the graph; applying them again has not helped"
+        return Condition(kind, "False", "Drifted", f"{said}: see the API's log")
     if sync.lag_seconds > max(GRACE_SECONDS, 2 * interval):
         return Condition(kind, "False", "Behind", "the graph is behind by more than a minute and is catching up")
     return Condition(kind, "True", "Synced", "the graph holds every acknowledged memory")
@@ -282,9 +287,17 @@ def _facts(system: System, seen: Observed, found: Findings, before: Mapping[str,
 
 def _sync(sync: SyncReport, before: Mapping[str, Any], now: str) -> dict[str, Any]:
     numbers: dict[str, Any] = {"pending": sync.pending, "parked": sync.parked, "lagSeconds": sync.lag_seconds}
+    numbers |= written(_dated_seldom(sync.walk, restored(before)))
     if sync.drift is not None:
-        numbers |= {"drifted": sync.drift.count, "driftComplete": sync.drift.complete}
-    else:
-        numbers |= {name: before[name] for name in ("drifted", "driftComplete") if name in before}
+        numbers["drifted"] = sync.drift.count + sync.walk.unmended
+    elif "drifted" in before:
+        numbers["drifted"] = before["drifted"]
     unchanged = all(before.get(name) == value for name, value in numbers.items())
     return {**numbers, "lastChecked": before["lastChecked"] if unchanged and "lastChecked" in before else now}
+
+
+def _dated_seldom(walk: Walk, before: Walk) -> Walk:
+    """The walk with the last date that was written, while that is recent: a quiet system costs no writes."""
+    if walk.finished is None or before.finished is None or walk.finished - before.finished >= _DATED_SECONDS:
+        return walk
+    return replace(walk, finished=before.finished)

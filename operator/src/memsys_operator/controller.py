@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import random
 import time
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from memsys_operator.errors import OperatorError
 from memsys_operator.reconcile import GraphTarget, Outcome, Reconciler
 from memsys_operator.settings import Settings
 from memsys_operator.spec import Ref
-from memsys_operator.sync import SyncReport
+from memsys_operator.sync import SyncReport, Walk
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +126,7 @@ class Controller:
                     continue  # a system of the same name may have come meanwhile
                 self._forget(ref, state)
                 return
-            self._watch_graph(ref, state, outcome.graph)
+            self._watch_graph(ref, state, outcome.graph, outcome.walk)
             changes = changes + 1 if outcome.again else 0
             if changes > _PATIENCE:
                 wait = _backoff(changes - _PATIENCE)
@@ -155,7 +154,7 @@ class Controller:
         metrics.forget(ref.namespace, ref.name)
         logger.info("%s: gone", ref)
 
-    def _watch_graph(self, ref: Ref, state: _State, target: GraphTarget | None) -> None:
+    def _watch_graph(self, ref: Ref, state: _State, target: GraphTarget | None, walk: Walk) -> None:
         """Start, change or stop the regular look at a system's graph."""
         if target == state.target and (target is None or (state.watcher is not None and not state.watcher.done())):
             return
@@ -164,15 +163,21 @@ class Controller:
         state.target = target
         state.watcher = None
         if target is not None:
-            state.watcher = asyncio.create_task(self._check_graph(ref, state, target), name=f"graph of {ref}")
+            state.watcher = asyncio.create_task(self._check_graph(ref, state, target, walk), name=f"graph of {ref}")
 
-    async def _check_graph(self, ref: Ref, state: _State, target: GraphTarget) -> None:
-        compared = -math.inf
+    async def _check_graph(self, ref: Ref, state: _State, target: GraphTarget, walk: Walk) -> None:
+        """Look again and again; ``walk`` is where the comparison goes on that an earlier process began."""
         while True:
-            overdue = time.monotonic() - compared >= target.drift_interval_seconds
-            report = await self._api.check_graph(target.url, target.admin_key, state.sync, overdue=overdue)
-            if report.compared:
-                compared = time.monotonic()
+            if state.sync is not None:
+                walk = state.sync.walk
+            report = await self._api.check_graph(
+                target.url,
+                target.admin_key,
+                state.sync,
+                walk,
+                now=int(time.time()),
+                interval=target.drift_interval_seconds,
+            )
             if report != state.sync:
                 state.sync = report
                 state.due.set()

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import secrets
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from memsys_operator import conditions, credentials, events, metrics, names, resources, startup
@@ -19,7 +19,7 @@ from memsys_operator.plan import Create, Delete, plan
 from memsys_operator.resources import api, expose, storage
 from memsys_operator.settings import Settings
 from memsys_operator.spec import Ref, System, parse
-from memsys_operator.sync import SyncReport
+from memsys_operator.sync import SyncReport, Walk, restored
 
 logger = logging.getLogger(__name__)
 
@@ -47,11 +47,12 @@ class GraphTarget:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What follows from a pass: nothing more for a system that is ``gone``; ``again`` when objects were changed and
-    the result shall be looked at; ``graph`` while its API can be asked."""
+    the result shall be looked at; ``graph`` while its API can be asked, and ``walk`` where its comparison stood."""
 
     gone: bool = False
     again: bool = False
     graph: GraphTarget | None = None
+    walk: Walk = field(default_factory=Walk)
 
 
 class Reconciler:
@@ -88,7 +89,8 @@ class Reconciler:
         await self._report(obj, system, observed, dataclasses.replace(findings, sync=sync))
         if refused is not None:
             raise refused
-        return Outcome(again=findings.changes > 0, graph=self._graph_target(system, observed))
+        walk = restored((obj.get("status") or {}).get("sync") or {})
+        return Outcome(again=findings.changes > 0, graph=self._graph_target(system, observed), walk=walk)
 
     async def _act(self, system: System, observed: Observed) -> tuple[Findings, ClusterError | None]:
         waiting = startup.holds(system, observed)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 #: Records younger than this are on their way, not behind.
@@ -13,7 +15,7 @@ _LAG_STEP = 10
 
 @dataclass(frozen=True, slots=True, order=True)
 class Difference:
-    """One memory that the graph holds otherwise than PostgreSQL does."""
+    """One memory that the graph holds otherwise than PostgreSQL does; without an id, what no memory supports."""
 
     project: str
     memory_id: str
@@ -21,23 +23,61 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One comparison of what the graph really holds with PostgreSQL.
+    """One comparison of some ranges of what the graph really holds with PostgreSQL.
 
-    ``samples`` names some of the ``count`` memories that differ; ``complete`` is False when there were more memories
-    than one comparison reads. ``stuck`` tells that they differ still after they were applied again.
+    ``samples`` names some of the ``count`` differences; ``cursor`` is where the ranges ended, None at the very end.
     """
 
     count: int = 0
-    complete: bool = True
     samples: tuple[Difference, ...] = ()
-    stuck: bool = False
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Where the comparison of everything stands: some ranges at each look, from beginning to end, again and again.
+
+    A walk leaves a place only when nothing differs there any more, or what differs cannot be mended. So whoever goes
+    on from ``cursor`` after a restart finds again what was not mended yet. Times are seconds since the epoch.
+    """
+
+    cursor: str | None = None
+    started: int | None = None
+    finished: int | None = None
+    cycle_seconds: int | None = None
+    """From the beginning of a full cycle to that of the next: within it every memory is compared once."""
+    stuck: int = 0
+    """What the last full cycle could not mend."""
+    stuck_so_far: int = 0
+
+    @property
+    def unmended(self) -> int:
+        """How much is known to differ still after it was applied again."""
+        return max(self.stuck, self.stuck_so_far)
+
+    def due(self, now: int, interval: int) -> bool:
+        """Whether there is something to compare: in the middle of a cycle always."""
+        return self.cursor is not None or self.started is None or now - self.started >= interval
+
+    def begun(self, now: int) -> Walk:
+        """The walk before its next step: a new cycle's, when the last has ended."""
+        return self if self.cursor is not None else replace(self, started=now, stuck_so_far=0)
+
+    def stepped(self, cursor: str | None, stuck: int, now: int, interval: int) -> Walk:
+        """The walk after a step that ended at ``cursor`` and left so many differences that cannot be mended."""
+        so_far = self.stuck_so_far + stuck
+        if cursor is not None:
+            return replace(self, cursor=cursor, stuck_so_far=so_far)
+        took = now - (self.started if self.started is not None else now)
+        length = max(interval, math.ceil(took / _LAG_STEP) * _LAG_STEP)
+        return replace(self, cursor=None, finished=now, cycle_seconds=length, stuck=so_far, stuck_so_far=so_far)
 
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
     """One look at ``/graph/status``. ``error`` is set when the API could not be asked at all.
 
-    ``drift`` is the newest comparison, None before the first; ``compared`` tells that it was made in this look.
+    ``drift`` is what was found at the place where ``walk`` stands, None before the first comparison.
     """
 
     available: bool = False
@@ -47,7 +87,7 @@ class SyncReport:
     last_error: str | None = None
     error: str | None = None
     drift: Drift | None = None
-    compared: bool = field(default=False, compare=False)
+    walk: Walk = Walk()
 
     @property
     def due(self) -> bool:
@@ -69,10 +109,11 @@ def read(body: Mapping[str, Any]) -> SyncReport:
 
 def read_drift(body: Mapping[str, Any]) -> Drift:
     """The comparison in an answer of ``GET /graph/drift``."""
+    cursor = body["cursor"]
     return Drift(
-        count=sum(int(body[kind]) for kind in ("missing", "stale", "unexpected")),
-        complete=bool(body["complete"]),
-        samples=tuple(sorted(Difference(str(one["project"]), str(one["memory_id"])) for one in body["samples"])),
+        count=sum(int(body[kind]) for kind in ("missing", "stale", "unexpected", "strays")),
+        samples=tuple(sorted(Difference(str(one["project"]), str(one["memory_id"] or "")) for one in body["samples"])),
+        cursor=None if cursor is None else str(cursor),
     )
 
 
@@ -85,16 +126,47 @@ def confirmed(first: Drift, second: Drift) -> Drift:
     return replace(second, count=len(lasting) if every_one_named else second.count, samples=lasting)
 
 
-def compares(report: SyncReport, last: SyncReport | None, *, overdue: bool) -> bool:
-    """Whether a look should compare both stores: when the last comparison is ``overdue`` or found what can be mended,
-    at the start, and when the graph is back; never while it is away or has parked records to take first."""
+def compares(report: SyncReport, last: SyncReport | None, *, now: int, interval: int) -> bool:
+    """Whether a look should compare: where the walk is due or differences wait to be mended, and when the graph is
+    back; never while it is away or has parked records to take first."""
     if report.error is not None or not report.available or report.parked:
         return False
     recovered = last is not None and (last.error is not None or not last.available)
-    if overdue or recovered or last is None or last.drift is None:
-        return True
-    return last.drift.count > 0 and not last.drift.stuck
+    waiting = report.drift is not None and bool(report.drift.samples)
+    return recovered or waiting or report.walk.due(now, interval)
 
 
-def failed(error: str) -> SyncReport:
-    return SyncReport(error=error)
+def failed(error: str, walk: Walk) -> SyncReport:
+    """The report of an API that could not be asked; the walk waits where it is."""
+    return SyncReport(error=error, walk=walk)
+
+
+def restored(status: Mapping[str, Any]) -> Walk:
+    """The walk as ``status.sync`` tells of it: where an operator that was restarted goes on."""
+    return Walk(
+        cursor=status.get("driftCursor"),
+        started=_seconds(status.get("driftCycleStarted")),
+        finished=_seconds(status.get("lastFullCycle")),
+        cycle_seconds=status.get("driftCycleSeconds"),
+        stuck=status.get("unmendable", 0),
+    )
+
+
+def written(walk: Walk) -> dict[str, Any]:
+    """The walk as :func:`restored` reads it."""
+    fields = {
+        "driftCursor": walk.cursor,
+        "driftCycleStarted": _time(walk.started) if walk.cursor is not None else None,
+        "driftCycleSeconds": walk.cycle_seconds,
+        "lastFullCycle": _time(walk.finished),
+        "unmendable": walk.unmended or None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _time(seconds: int | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _seconds(time: str | None) -> int | None:
+    return None if time is None else int(datetime.fromisoformat(time).timestamp())

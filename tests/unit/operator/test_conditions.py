@@ -8,7 +8,7 @@ from memsys_operator import conditions
 from memsys_operator.conditions import Condition, Findings
 from memsys_operator.errors import Broken, Rejected, Waiting
 from memsys_operator.observed import Observed
-from memsys_operator.sync import Drift, SyncReport
+from memsys_operator.sync import Drift, SyncReport, Walk
 
 from .support import memory_system, seen, system, whole, workload
 
@@ -216,16 +216,15 @@ def test_rolling_and_serving_of_nothing_are_false() -> None:
     assert not conditions.serving(workload("Deployment", "x", ready=1, replicas=2))
 
 
-@pytest.mark.parametrize(("complete", "words"), [(True, "2 memories differ"), (False, "at least 2 memories differ")])
-def test_drift_is_told_with_its_number(complete: bool, words: str) -> None:
-    report = SyncReport(available=True, drift=Drift(2, complete))
+def test_drift_is_told_with_its_number() -> None:
+    report = SyncReport(available=True, drift=Drift(2))
     found = told(seen(*whole()), Findings(sync=report))["GraphSynced"]
     assert (found.status, found.reason) == ("False", "Drifted")
-    assert found.message.startswith(words)
+    assert found.message.startswith("2 memories differ")
 
 
 def test_drift_that_cannot_be_mended_says_so() -> None:
-    report = SyncReport(available=True, drift=Drift(2, stuck=True))
+    report = SyncReport(available=True, drift=Drift(), walk=Walk(stuck=2))
     assert "has not helped" in told(seen(*whole()), Findings(sync=report))["GraphSynced"].message
 
 
@@ -236,6 +235,27 @@ def test_the_drift_of_the_last_comparison_stays_in_the_status_until_the_next() -
         return found
 
     first = sync(SyncReport(available=True, drift=Drift(3)), {})
-    assert (first["drifted"], first["driftComplete"]) == (3, True)
+    assert first["drifted"] == 3
     assert sync(SyncReport(available=True), first) == first
     assert sync(SyncReport(available=True, drift=Drift()), first)["drifted"] == 0
+
+
+def test_cycles_that_find_nothing_cost_a_status_no_write_for_an_hour() -> None:
+    def sync(finished: int, before: dict[str, Any]) -> dict[str, Any]:
+        report = SyncReport(available=True, drift=Drift(), walk=Walk(None, finished, finished, 600))
+        obj = memory_system(status={"sync": before})
+        found: dict[str, Any] = conditions.status(obj, system(), seen(*whole()), Findings(sync=report), "now")["sync"]
+        return found
+
+    first = sync(0, {})
+    assert (first["lastFullCycle"], first["driftCycleSeconds"]) == ("1970-01-01T00:00:00Z", 600)
+    assert sync(3599, first) == first
+    assert sync(3600, first)["lastFullCycle"] == "1970-01-01T01:00:00Z"
+
+
+def test_a_walk_that_is_under_way_is_in_the_status() -> None:
+    report = SyncReport(available=True, drift=Drift(), walk=Walk("p/1", started=60, stuck_so_far=2))
+    obj = memory_system(status={})
+    found = conditions.status(obj, system(), seen(*whole()), Findings(sync=report), "now")["sync"]
+    assert (found["driftCursor"], found["driftCycleStarted"]) == ("p/1", "1970-01-01T00:01:00Z")
+    assert (found["drifted"], found["unmendable"]) == (2, 2)

@@ -14,7 +14,7 @@ from memsys_operator.errors import Waiting
 from memsys_operator.reconcile import GraphTarget, Outcome
 from memsys_operator.settings import Settings
 from memsys_operator.spec import Ref
-from memsys_operator.sync import Drift, SyncReport
+from memsys_operator.sync import Drift, SyncReport, Walk
 
 A, B = Ref("n", "a"), Ref("n", "b")
 
@@ -33,7 +33,7 @@ class World:
         self.hold.set()
         self.syncs: list[SyncReport | None] = []
         self.report = SyncReport(available=True)
-        self.overdue: list[bool] = []
+        self.walks: list[Walk] = []
         self._active: set[Ref] = set()
 
     async def systems(self, namespaces: Iterable[str]) -> list[dict[str, Any]]:
@@ -54,8 +54,10 @@ class World:
             self.running -= 1
             self._active.discard(ref)
 
-    async def check_graph(self, url: str, admin_key: str, last: SyncReport | None, *, overdue: bool) -> SyncReport:
-        self.overdue.append(overdue)
+    async def check_graph(
+        self, url: str, admin_key: str, last: SyncReport | None, walk: Walk, *, now: int, interval: int
+    ) -> SyncReport:
+        self.walks.append(walk)
         return self.report
 
 
@@ -210,12 +212,11 @@ def test_waits_grow_and_end_at_a_minute() -> None:
     assert all(30 <= controller._backoff(50) <= 60 for _ in range(100))
 
 
-async def test_a_comparison_is_overdue_until_one_was_made_and_again_after_its_interval(world: World) -> None:
+async def test_the_comparison_goes_on_where_the_status_says_and_then_where_the_last_look_left_it(world: World) -> None:
     target = GraphTarget("http://a", "key", 0, 3600)
-    world.outcome = lambda _: Outcome(graph=target)
+    world.outcome = lambda _: Outcome(graph=target, walk=Walk("p/1"))
+    world.report = SyncReport(available=True, drift=Drift(), walk=Walk("p/2"))
     async with controlling(world) as made:
         made.wake(A)
-        await until("looks that could not compare", lambda: len(world.overdue) >= 3)
-        assert all(world.overdue), "an API that could not compare is asked again at the next look"
-        world.report = SyncReport(available=True, drift=Drift(), compared=True)
-        await until("looks after a comparison", lambda: not any(world.overdue[-3:]))
+        await until("looks", lambda: len(world.walks) >= 3)
+        assert [walk.cursor for walk in world.walks[:3]] == ["p/1", "p/2", "p/2"]
