@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from memsys_api.access.budgets import Budgets
 from memsys_api.drafts import Draft, finished, passage, text_hash, thread_of
 from memsys_api.inference import Add, Inference, Inferrer, Message, Nothing, Supersede
 from memsys_api.model import Outcome, Scope
@@ -67,29 +68,43 @@ class Overtaken(Exception):
 class Inferring:
     """Asks the model, and carries out what it decides."""
 
-    def __init__(self, database: Database, generation: Generation, embedder: Embedder, inferrer: Inferrer) -> None:
+    def __init__(
+        self,
+        database: Database,
+        generation: Generation,
+        embedder: Embedder,
+        inferrer: Inferrer,
+        budgets: Budgets,
+    ) -> None:
         self._database = database
         self._generation = generation
         self._embedder = embedder
         self._inferrer = inferrer
+        self._budgets = budgets
 
     async def decide(self, scope: Scope, conversation: Conversation) -> Decided:
-        """Ask the model, with what it may know already. Raises what inference, embedder and database raise."""
+        """Ask the model, with what it may know already. Raises what inference, embedder and database raise.
+
+        Past the project's budget that is :class:`~memsys_api.access.budgets.OverBudget`.
+        """
+        await self._budgets.check(scope.project)
         existing = []
         asked_by = sorted((t for t in conversation.turns), key=lambda t: -len(t.content))[:_ASKED_BY]
         if asked_by:
             vectors = await self._embedder.embed([passage(turn.content, turn.name) for turn in asked_by])
             existing = await facts.nearest(self._database, self._generation, scope, vectors, SHOWN)
-        found = await self._inferrer.infer(
-            conversation.turns,
-            existing,
-            observed_at=conversation.observed_at,
-            user=scope.user_id,
-            agent=scope.agent_id,
-            instructions=conversation.instructions,
-            includes=conversation.includes,
-            excludes=conversation.excludes,
-        )
+        async with self._budgets.counting(scope.project) as count:
+            found = await self._inferrer.infer(
+                conversation.turns,
+                existing,
+                observed_at=conversation.observed_at,
+                user=scope.user_id,
+                agent=scope.agent_id,
+                instructions=conversation.instructions,
+                includes=conversation.includes,
+                excludes=conversation.excludes,
+            )
+            count(found.usage)
         drafts = {
             place: _draft(decision, conversation)
             for place, decision in enumerate(found.decisions)

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import orjson
 
 from memsys_api import extraction, inference
+from memsys_api.access.budgets import OverBudget
 from memsys_api.drafts import Draft, finished, thread_of
 from memsys_api.inference import InferenceError, InferenceRejected
 from memsys_api.inference.trivia import holds_no_fact
@@ -105,8 +106,11 @@ class Memories:
     ) -> Write:
         """Store as it was said what the model could not read now; the back-fill asks again, if that is of any use."""
         hopeless = isinstance(error, InferenceRejected) and error.subject == "input"
-        state: Literal["pending", "failed"] = "failed" if hopeless else "pending"
-        log.warning("stored without inference", extra={"reason": str(error), "inference": state})
+        state = "failed" if hopeless else "pending"
+        said: Literal["pending", "over-budget", "failed"] = "failed" if hopeless else "pending"
+        if isinstance(error, OverBudget):
+            said = "over-budget"
+        log.warning("stored without inference", extra={"reason": str(error), "inference": said})
         turns = [
             turn
             for place, turn in enumerate(request.turns())
@@ -117,7 +121,7 @@ class Memories:
             provenance["inference_error"] = str(error)
         new = await self._verbatim(request, turns, conversation.observed_at, provenance)
         waiting = to_json(scope, conversation) if state == "pending" else None
-        return partial(self._insert, scope=scope, new=new, inference=state, waiting=waiting)
+        return partial(self._insert, scope=scope, new=new, inference=said, waiting=waiting)
 
     async def _insert(
         self,
@@ -125,7 +129,7 @@ class Memories:
         *,
         scope: Scope,
         new: Sequence[NewVersion],
-        inference: Literal["pending", "failed"] | None = None,
+        inference: Literal["pending", "over-budget", "failed"] | None = None,
         waiting: dict[str, Any] | None = None,
     ) -> Written:
         """Write first versions, and with ``waiting`` that they are to be inferred later."""

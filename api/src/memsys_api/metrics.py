@@ -72,6 +72,11 @@ LLM_TOKENS = Counter(
     ["direction"],
     registry=REGISTRY,
 )
+LLM_OVER_BUDGET = Counter(
+    "memsys_llm_over_budget_total",
+    "Inferences put off, of adds and back-fills, because their project has used its tokens for the day.",
+    registry=REGISTRY,
+)
 LLM_AVAILABLE = Gauge("memsys_llm_available", "1 while the language model answers.", registry=REGISTRY)
 INFERENCES_PENDING = Gauge("memsys_inference_pending", "Adds that wait for the language model.", registry=REGISTRY)
 INFERENCES_PARKED = Gauge("memsys_inference_parked", "Adds that the language model cannot read.", registry=REGISTRY)

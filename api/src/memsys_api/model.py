@@ -111,5 +111,6 @@ class Outcome:
     version: int = 1
     previous: str | None = None
     """The text that an ``UPDATE`` has superseded."""
-    inference: Literal["pending", "failed"] | None = None
-    """Stored as it was said, because the language model was away (``pending``) or refused it (``failed``)."""
+    inference: Literal["pending", "over-budget", "failed"] | None = None
+    """Stored as it was said, because the language model was away (``pending``), the project has used what it may of
+    it today (``over-budget``), or it refused this (``failed``)."""

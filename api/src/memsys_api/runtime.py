@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from memsys_api import embedding, inference, metrics, retrieval
+from memsys_api.access import token_review
+from memsys_api.access.budgets import Budgets
 from memsys_api.access.guard import Guard
 from memsys_api.access.policies import Policies
 from memsys_api.access.rates import RateLimits
 from memsys_api.access.refusals import Refusals
-from memsys_api.access.token_review import TokenReviewer
 from memsys_api.backfill.worker import Backfill
 from memsys_api.changing import Changing
 from memsys_api.inference import InferenceRejected, Inferrer
@@ -216,9 +217,10 @@ class Runtime:
             graph = Graph(sink, dispatcher, breaker, Rebuilder(database, sink, dispatcher.wake))
         webhooks = webhook_sink.create(settings, database, self._makers.resolver)
         sinks, wake = _fed(graph, webhooks)
+        policies = Policies(database, settings)
         inferring = backfill = None
         if self._inferrer is not None:
-            inferring = Inferring(database, generation, embedder, self._inferrer)
+            inferring = Inferring(database, generation, embedder, self._inferrer, Budgets(database, policies))
             backfill = Backfill(
                 database,
                 self._inferrer,
@@ -237,9 +239,9 @@ class Runtime:
                 database,
                 settings.admin_key.get_secret_value(),
                 Refusals(settings.refusals_per_minute),
-                _reviewer(settings),
+                token_review.create(settings),
             ),
-            policies=Policies(database, settings),
+            policies=policies,
             rates=RateLimits(database),
             memories=Memories(database, generation, embedder, sinks, wake, inferring),
             changing=Changing(database, generation, embedder, sinks, wake),
@@ -260,13 +262,6 @@ class Runtime:
             backfill=backfill,
             webhooks=webhooks,
         )
-
-
-def _reviewer(settings: Settings) -> TokenReviewer | None:
-    if settings.service_accounts == "off":
-        return None
-    url = f"https://{settings.kubernetes_host}:{settings.kubernetes_port}"
-    return TokenReviewer(url, settings.kubernetes_dir, settings.token_audience)
 
 
 def _fed(graph: Graph | None, webhooks: Webhooks | None) -> tuple[list[str], Callable[[], None]]:

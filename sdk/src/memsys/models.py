@@ -71,8 +71,9 @@ class Added(Wire):
     version: int = 1
     previous_memory: str | None = None
     """With UPDATE: the text that was superseded."""
-    inference: Literal["pending", "failed"] | None = None
-    """Stored as it was said: the language model is away and comes back to it, or cannot read it."""
+    inference: Literal["pending", "over-budget", "failed"] | None = None
+    """Stored as it was said: the language model is away, or the project has used its tokens for today, and comes back
+    to it; or it cannot read it."""
 
 
 class AddResults(Wire):

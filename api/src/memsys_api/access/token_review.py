@@ -17,6 +17,8 @@ from typing import Any
 import httpx
 import orjson
 
+from memsys_api.settings import Settings
+
 log = logging.getLogger(__name__)
 
 FRESH_SECONDS = 10.0
@@ -35,6 +37,14 @@ class ReviewUnavailable(Exception):
 def is_token(given: str) -> bool:
     """Whether a credential has the form of a JSON Web Token."""
     return len(given) <= _LONGEST and _JWT.fullmatch(given) is not None
+
+
+def create(settings: Settings) -> TokenReviewer | None:
+    """The reviewer of these settings; ``None``: tokens are not accepted."""
+    if settings.service_accounts == "off":
+        return None
+    url = f"https://{settings.kubernetes_host}:{settings.kubernetes_port}"
+    return TokenReviewer(url, settings.kubernetes_dir, settings.token_audience)
 
 
 class TokenReviewer:

@@ -15,6 +15,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 from memsys_api import acting, metrics
+from memsys_api.access.budgets import OverBudget
 from memsys_api.inference import InferenceRejected, InferenceUnavailable, Inferrer, Message, State
 from memsys_api.inferring import Decided, Inferring, Overtaken, from_json
 from memsys_api.model import Scope
@@ -91,6 +92,8 @@ class Backfill:
             raise
         except Overtaken:
             await self._put_off(claim, timedelta(), counts=False)
+        except OverBudget as error:  # raising the budget wakes it earlier
+            await self._put_off(claim, timedelta(seconds=error.retry_after or 0), error, counts=False)
         except InferenceUnavailable as error:
             wait = _AWAY if error.retry_after is None else timedelta(seconds=max(error.retry_after, 0.05))
             await self._put_off(claim, min(wait, _LONGEST_AWAY), error, counts=False)

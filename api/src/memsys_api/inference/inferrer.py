@@ -127,7 +127,8 @@ class LlmInferrer:
             return await self._read(second, conversation, first.usage + second.usage)
         except (NotJson, WrongForm) as error:
             raise InferenceMalformed(
-                f"{self._model.provider} model {self._model.model} answered twice with something unreadable: {error}"
+                f"{self._model.provider} model {self._model.model} answered twice with something unreadable: {error}",
+                usage=first.usage + second.usage,
             ) from error
 
     def state(self) -> State:

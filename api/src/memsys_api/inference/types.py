@@ -142,7 +142,11 @@ class InferenceRejected(InferenceError):
 
 
 class InferenceMalformed(InferenceError):
-    """The model answered, twice, with something that holds no facts in the agreed form."""
+    """The model answered, twice, with something that holds no facts in the agreed form; ``usage`` is what that cost."""
+
+    def __init__(self, message: str, *, usage: Usage = Usage()) -> None:  # it is immutable
+        super().__init__(message)
+        self.usage = usage
 
 
 class Inferrer(Protocol):

@@ -12,7 +12,7 @@ from memsys_api.problems import FORBIDDEN, FieldError, ProblemError
 from memsys_api.routes.common import Admin, Json, Reader, Serving
 from memsys_api.runtime import Service
 from memsys_api.schemas.policy import PolicyDocument, PolicyOut
-from memsys_api.store import policies
+from memsys_api.store import inferences, policies, usage
 
 router = APIRouter(tags=["policy"])
 
@@ -23,7 +23,7 @@ _SERVER_S = ("llm_tokens_per_day", "requests_per_minute")
 async def read(serving: Serving, access: Reader) -> Response:
     """The project's policy, and what holds with the server's defaults."""
     stored = await policies.find(serving.database, access.project)
-    return Json(_out(serving, access.project, stored))
+    return Json(await _out(serving, access.project, stored))
 
 
 @router.put("/policy", response_model=PolicyOut)
@@ -44,19 +44,21 @@ async def put(serving: Serving, access: Admin, document: PolicyDocument) -> Resp
             )
     stored = await policies.put(serving.database, access.project, values, access.caller.key_id)
     serving.policies.forget(access.project)
-    return Json(_out(serving, access.project, stored))
+    await inferences.hasten(serving.database, access.project)  # the budget may be larger now
+    return Json(await _out(serving, access.project, stored))
 
 
 def _shown(limit: int | None) -> str:
     return "null" if limit is None else str(limit)
 
 
-def _out(serving: Service, project: str, stored: policies.StoredPolicy | None) -> dict[str, Any]:
+async def _out(serving: Service, project: str, stored: policies.StoredPolicy | None) -> dict[str, Any]:
     said = stored.policy if stored else {}
     return {
         "project": project,
         "policy": {field: said.get(field) for field in PolicyDocument.model_fields},
         "in_force": asdict(serving.policies.in_force(said)),
+        "llm_tokens_today": await usage.today(serving.database, project),
         "updated_at": stored.updated_at if stored else None,
         "updated_by": stored.updated_by if stored else None,
     }

@@ -144,10 +144,11 @@ class Added(BaseModel):
     project: str
     version: int
     previous_memory: str | None = Field(None, description="With UPDATE: the text that is superseded.")
-    inference: Literal["pending", "failed"] | None = Field(
+    inference: Literal["pending", "over-budget", "failed"] | None = Field(
         None,
         description="Stored as it was said. pending: the language model is away, and what it finds later takes this "
-        "memory's place; failed: it cannot read this.",
+        "memory's place; over-budget: the same, because the project has used its tokens for today; failed: the model "
+        "cannot read this.",
     )
 
 

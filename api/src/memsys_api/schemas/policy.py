@@ -49,5 +49,6 @@ class PolicyOut(BaseModel):
     project: str
     policy: PolicyDocument
     in_force: PolicyInForce
+    llm_tokens_today: int = Field(description="Tokens of the language model that the project has used today (UTC).")
     updated_at: datetime | None = Field(description="Null where it was never set.")
     updated_by: str | None = Field(description="The id of the key that set it.")

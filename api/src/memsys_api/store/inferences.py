@@ -117,6 +117,15 @@ async def put_off(conn: Connection, claim: Claim, wait: timedelta | None, error:
     return await cursor.fetchone() is not None
 
 
+async def hasten(database: Database, project: str) -> None:
+    """Have what waits for the language model in a project be tried again at once."""
+    async with database.system() as conn:
+        await conn.execute(
+            "UPDATE inferences SET due_at = now() WHERE project = %s AND state = 'pending' AND due_at > now()",
+            (project,),
+        )
+
+
 async def status(database: Database, project: str | None = None) -> QueueStatus:
     """How much waits, how much is parked, and for how long the oldest of both has; ``None``: of all projects."""
     async with database.system() as conn:
