@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,9 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
+from bench import mem0_peer
 from bench.locomo import CATEGORIES, Conversation, Question, load
 from bench.pools import Pool, Scores, maker
 from memsys_api.retrieval import SIGNALS, Weights
+from tests.integration.support.postgres import create_database, server
 
 DEPTHS = (5, 10, 20)
 RRF_CONSTANT = 60
@@ -73,6 +76,8 @@ def in_process(conversations: Sequence[Conversation], *, paraphrased: bool = Fal
     yield scored("dense only", lambda i, pool: all_turns(i, pool.dense))
     yield scored("words only (BM25)", lambda i, pool: all_turns(i, pool.words))
     yield scored("equal RRF of both", lambda i, pool: all_turns(i, _fused(pool)))
+    if not paraphrased:
+        yield measure(mem0_peer.NAME, _of_mem0(conversations))
     yield scored("memsys", partial(_order_by, shipped))
     for left_out in (
         ("speaker",),
@@ -90,6 +95,23 @@ def in_process(conversations: Sequence[Conversation], *, paraphrased: bool = Fal
         others = [[pool for j, own in enumerate(pools) if j != i for pool in own] for i in range(len(pools))]
         fitted = [fit(rest, columns=columns) for rest in others]
         yield scored("… weights fitted to the other conversations", lambda i, pool: _order(pool, fitted[i]))
+
+
+def _of_mem0(conversations: Sequence[Conversation]) -> list[list[tuple[Question, list[str]]]]:
+    """mem0's answers to every question, as ids of turns."""
+    with tempfile.TemporaryDirectory(prefix="memsys-bench-") as folder, server() as postgres:
+        create_database(postgres, "mem0")
+        with mem0_peer.mem0(postgres.url("postgres", "mem0"), Path(folder)) as peer:
+            answers = []
+            for conversation in conversations:
+                turns = peer.remember(conversation)
+                answers.append(
+                    [
+                        (question, [turns[found] for found in peer.search(conversation, question.text, max(DEPTHS))])
+                        for question in conversation.questions
+                    ]
+                )
+            return answers
 
 
 def _order(pool: Pool, weights: Scores) -> list[str]:
