@@ -18,6 +18,7 @@ from memsys_api.ports import EmbedderRejected, EmbedderUnavailable
 from memsys_api.problems import FieldError, ProblemError, render
 from memsys_api.routes import (
     audit,
+    changes,
     export,
     graph,
     keys,
@@ -66,6 +67,7 @@ def create(settings: Settings, makers: Makers | None = None) -> FastAPI:
         audit,
         export,
         graph,
+        changes,
         webhooks,
         mem0,
         system,

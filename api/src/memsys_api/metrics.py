@@ -85,6 +85,7 @@ BACKFILLED = Counter(
     "memsys_inference_backfilled_total", "Adds inferred after the language model was away.", registry=REGISTRY
 )
 EXPIRED = Counter("memsys_api_expired_total", "Memories buried because their time was up.", registry=REGISTRY)
+CHANGE_STREAMS = Gauge("memsys_change_streams", "Change streams that are open.", registry=REGISTRY)
 WEBHOOK_PENDING = Gauge("memsys_webhook_pending", "Webhook deliveries that wait.", registry=REGISTRY)
 WEBHOOK_PARKED = Gauge("memsys_webhook_parked", "Webhook deliveries that gave up.", registry=REGISTRY)
 WEBHOOK_LAG = Gauge("memsys_webhook_lag_seconds", "Age of the oldest webhook delivery not made.", registry=REGISTRY)

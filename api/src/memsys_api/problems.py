@@ -37,19 +37,21 @@ CONFLICT = Kind("version-conflict", 409, "The memory was changed meanwhile")
 IDEMPOTENCY_CONFLICT = Kind("idempotency-conflict", 409, "The idempotency key was used for another request")
 KEY_CONFLICT = Kind("key-conflict", 409, "The key's state does not allow this")
 LIMIT_REACHED = Kind("limit-reached", 409, "There are as many of these as there may be")
+GONE = Kind("gone", 410, "What is asked for is no longer kept")
 TOO_LARGE = Kind("too-large", 413, "The request is too large")
 RATE_LIMITED = Kind("rate-limited", 429, "Too many requests")
 EMBEDDER_REJECTED = Kind("embedder-rejected", 502, "The embedding provider refused the call")
 NOT_READY = Kind("not-ready", 503, "The service is starting")
 TOO_SLOW = Kind("too-slow", 503, "The request took too long")
+TOO_MANY_STREAMS = Kind("too-many-streams", 503, "There are as many streams as there may be")
 UNAVAILABLE = Kind("unavailable", 503, "A part of the service is away")
 NOT_SUPPORTED = Kind("not-supported", 501, "This server does not offer that")
 INTERNAL = Kind("internal", 500, "Something went wrong inside the service")
 
 KINDS = (
     INVALID_REQUEST, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, METHOD_NOT_ALLOWED, CONFLICT, IDEMPOTENCY_CONFLICT,
-    KEY_CONFLICT, LIMIT_REACHED, TOO_LARGE, RATE_LIMITED, NOT_SUPPORTED, EMBEDDER_REJECTED, NOT_READY, TOO_SLOW,
-    UNAVAILABLE, INTERNAL,
+    KEY_CONFLICT, LIMIT_REACHED, GONE, TOO_LARGE, RATE_LIMITED, NOT_SUPPORTED, EMBEDDER_REJECTED, NOT_READY, TOO_SLOW,
+    TOO_MANY_STREAMS, UNAVAILABLE, INTERNAL,
 )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from memsys_api.access.policies import Policies
 from memsys_api.access.rates import RateLimits
 from memsys_api.access.refusals import Refusals
 from memsys_api.backfill.worker import Backfill
+from memsys_api.changes.feed import Feed
 from memsys_api.changing import Changing
 from memsys_api.inference import InferenceRejected, Inferrer
 from memsys_api.inferring import Inferring
@@ -72,6 +73,7 @@ class Service:
     graph: Graph | None
     backfill: Backfill | None
     webhooks: Webhooks | None
+    feed: Feed
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,11 @@ class Runtime:
         """Begin to connect, migrate and load, in the background."""
         self._starting = asyncio.create_task(self._start(), name="start")
 
+    def end_streams(self) -> None:
+        """Have answers end that would otherwise go on for ever: the server waits for all answers before it stops."""
+        if self.service:
+            self.service.feed.close()
+
     async def stop(self) -> None:
         """Let go of everything; requests have ended."""
         await _end({task for task in (self._starting, *self._chores) if task})
@@ -108,6 +115,7 @@ class Runtime:
         if service:
             if service.backfill:
                 await service.backfill.stop()
+            await service.feed.stop()
             if service.webhooks:
                 await service.webhooks.dispatcher.stop()
             if service.graph:
@@ -186,8 +194,9 @@ class Runtime:
             service.backfill.start()
         if service.webhooks:
             service.webhooks.dispatcher.start()
+        service.feed.start()
         self._chores.append(asyncio.create_task(retention.keep(database), name="retention"))
-        sinks, wake = _fed(service.graph, service.webhooks)
+        sinks, wake = _fed(service.graph, service.webhooks, service.feed)
         expiry = retention.expire_by_and_by(database, generation, sinks, wake)
         self._chores.append(asyncio.create_task(expiry, name="expiry"))
         if settings.audit_retention_days:
@@ -216,7 +225,8 @@ class Runtime:
             dispatcher = Dispatcher(database, sink, breaker, retry_base=settings.graph_retry_base_seconds)
             graph = Graph(sink, dispatcher, breaker, Rebuilder(database, sink, dispatcher.wake))
         webhooks = webhook_sink.create(settings, database, self._makers.resolver)
-        sinks, wake = _fed(graph, webhooks)
+        feed = Feed(database, most=settings.changes_max_streams)
+        sinks, wake = _fed(graph, webhooks, feed)
         policies = Policies(database, settings)
         inferring = backfill = None
         if self._inferrer is not None:
@@ -261,16 +271,17 @@ class Runtime:
             graph=graph,
             backfill=backfill,
             webhooks=webhooks,
+            feed=feed,
         )
 
 
-def _fed(graph: Graph | None, webhooks: Webhooks | None) -> tuple[list[str], Callable[[], None]]:
+def _fed(graph: Graph | None, webhooks: Webhooks | None, feed: Feed) -> tuple[list[str], Callable[[], None]]:
     """The sinks that every change is queued for, and what wakes all those who carry changes away."""
-    dispatchers = [part.dispatcher for part in (graph, webhooks) if part is not None]
+    awake = [part.dispatcher.wake for part in (graph, webhooks) if part is not None]
 
     def wake() -> None:
-        for dispatcher in dispatchers:
-            dispatcher.wake()
+        for one in (*awake, feed.wake):
+            one()
 
     return ([graph.sink.name] if graph else []), wake
 

@@ -1,0 +1,95 @@
+"""What all change streams of a replica share: one look at the database for all of them, a limit, and an end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from memsys_api.changes.position import Watch
+from memsys_api.metrics import CHANGE_STREAMS
+from memsys_api.problems import TOO_MANY_STREAMS, ProblemError
+from memsys_api.store import changes
+from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
+
+log = logging.getLogger(__name__)
+
+_POLL_SECONDS = 0.5
+_RETRY_AFTER = 5
+
+
+class Feed:
+    """Wakes streams when there may be something new; looks only while somebody listens."""
+
+    def __init__(self, database: Database, *, most: int) -> None:
+        self._database = database
+        self._most = most
+        self._streams = 0
+        self._look_now = asyncio.Event()
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.closing = False
+
+    def wake(self) -> None:
+        """Something was written here."""
+        self._look_now.set()
+
+    def start(self) -> None:
+        """Begin to look in the background."""
+        self._task = asyncio.create_task(self._watch(), name="changes")
+
+    def close(self) -> None:
+        """Have all streams end, and no new ones begin: the server is about to stop."""
+        self.closing = True
+        self._news.set()
+        self._look_now.set()
+
+    async def stop(self) -> None:
+        """Stop looking."""
+        self.close()
+        if self._task:
+            await self._task
+
+    def admit(self) -> None:
+        """Raises a ``too-many-streams`` problem when there is no room for one more stream."""
+        if self.closing or self._streams >= self._most:
+            raise ProblemError(
+                TOO_MANY_STREAMS,
+                f"this replica serves {self._streams} streams, of at most {self._most}; try again, or ask for pages",
+                retry_after=_RETRY_AFTER,
+            )
+
+    @contextmanager
+    def stream(self) -> Iterator[None]:
+        """One more stream, while it lasts."""
+        self._streams += 1
+        CHANGE_STREAMS.set(self._streams)
+        self._look_now.set()
+        try:
+            yield
+        finally:
+            self._streams -= 1
+            CHANGE_STREAMS.set(self._streams)
+
+    def news(self) -> asyncio.Event:
+        """Set when something comes after now; ask for it before reading, so that nothing is missed."""
+        return self._news
+
+    async def _watch(self) -> None:
+        watch = Watch()
+        while not self.closing:
+            self._look_now.clear()
+            try:
+                if self._streams:
+                    now = await changes.snapshot(self._database)
+                    if watch.look(now.last, now.xmin, now.xmax):
+                        told, self._news = self._news, asyncio.Event()
+                        told.set()
+            except (DatabaseUnavailable, StatementTimeout):
+                log.debug("changes not looked for: database away")
+            except Exception:
+                log.exception("changes not looked for")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_POLL_SECONDS if self._streams else None):
+                    await self._look_now.wait()

@@ -1,0 +1,32 @@
+"""The API as a server on a port of its own, in the test's event loop: for answers that have no end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from memsys_api.__main__ import Server
+
+from .postgres import free_port
+from .waiting import until
+
+
+@asynccontextmanager
+async def serving(application: FastAPI) -> AsyncIterator[tuple[str, Server]]:
+    """Where it listens once it is ready, and the server, which may be told to stop."""
+    port = free_port()
+    config = uvicorn.Config(application, host="127.0.0.1", port=port, log_config=None, timeout_graceful_shutdown=20)
+    server = Server(config, application.state.runtime)
+    task = asyncio.create_task(server._serve())
+    try:
+        runtime = application.state.runtime
+        await until("the API is ready", lambda: server.started and runtime.service is not None, 30)
+        yield f"http://127.0.0.1:{port}", server
+    finally:
+        server.should_exit = True
+        async with asyncio.timeout(30):
+            await task

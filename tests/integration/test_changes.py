@@ -1,0 +1,349 @@
+"""The change stream: everything once and in order, whatever commits late, and resumable from anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from memsys_api import app
+from memsys_api.runtime import Makers
+from memsys_api.settings import Settings
+from memsys_api.store import retention
+from memsys_api.store.database import Database
+
+from .conftest import ADMIN_KEY, Dsn, MakeKey, Replica
+from .support.parts import WordEmbedder
+from .support.serving import serving
+from .support.waiting import until
+
+SSE = {"Accept": "text/event-stream"}
+
+
+async def page(api: Replica, since: str | None = None, **query: Any) -> dict[str, Any]:
+    answer = await api.client.get("/changes", params=query | ({"since": since} if since else {}))
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+async def walk(api: Replica, since: str, **query: Any) -> tuple[list[dict[str, Any]], str]:
+    """All changes from a position on, page by page, and the position behind them."""
+    found = []
+    while True:
+        one = await page(api, since, **query)
+        found += one["results"]
+        since = one["next"]
+        if not one["more"]:
+            return found, since
+
+
+def what(changes: list[dict[str, Any]]) -> list[tuple[str, int]]:
+    return [(change["event"], change["version"]) for change in changes]
+
+
+async def test_pages_hold_everything_once_in_order_and_can_be_resumed_after_each_change(api: Replica) -> None:
+    begin = (await page(api))["next"]
+    (tea,) = await api.add("Alice likes tea", user_id="u")
+    await api.client.put(f"/memories/{tea['id']}", json={"text": "Alice likes coffee"})
+    (bob,) = await api.add("Bob likes tea", user_id="v")
+    await api.client.delete(f"/memories/{tea['id']}")
+    everything, end = await walk(api, begin)
+    assert what(everything) == [("added", 1), ("updated", 2), ("added", 1), ("deleted", 3)]
+    assert [change["user_id"] for change in everything] == ["u", "u", "v", "u"]
+    assert "memory" not in everything[0]
+    assert await walk(api, begin, limit=1) == (everything, end)
+    for place, change in enumerate(everything):
+        assert (await walk(api, change["id"]))[0] == everything[place + 1 :]
+    assert what((await walk(api, "earliest"))[0]) == what(everything)
+    assert (await walk(api, end))[0] == []
+    assert what((await walk(api, begin, user_id="v"))[0]) == [("added", 1)]
+    texts = [change["memory"] for change in (await walk(api, begin, include="memory"))[0]]
+    assert texts == [None, None, "Bob likes tea", None]  # what is deleted by now is not read out
+    assert (await walk(api, begin))[0][2]["memory_id"] == bob["id"]
+
+
+async def test_what_commits_late_is_never_skipped_nor_out_of_order(api: Replica, dsn: Dsn) -> None:
+    """Transactions that overlap in every way, and a reader that looks after each step."""
+    begin = (await page(api))["next"]
+    (tea,) = await api.add("Alice likes tea", user_id="u")
+    seen, at = await walk(api, begin)
+    write = """INSERT INTO outbox (project, event, memory_id, version)
+               SELECT 'default', 'updated', %s, n FROM unnest(%s::int[]) n"""
+    connections = [psycopg.connect(dsn.superuser) for _ in range(3)]
+    first, second, third = connections
+
+    async def look() -> list[int]:
+        nonlocal at
+        new, at = await walk(api, at, limit=1)
+        seen.extend(new)
+        return [change["version"] for change in new]
+
+    try:
+        first.execute(write, (tea["id"], [10]))  # the lowest number, committed last
+        second.execute(write, (tea["id"], [11]))
+        assert await look() == []
+        second.commit()
+        assert await look() == []  # a lower one is under way
+        third.execute(write, (tea["id"], [12]))
+        second.execute(write, (tea["id"], [13]))
+        second.commit()
+        first.execute(write, (tea["id"], [14]))
+        first.commit()
+        assert await look() == [10, 11, 14]  # up to the oldest that is still under way
+        third.rollback()
+        assert await look() == [13]
+    finally:
+        for connection in connections:
+            connection.close()
+    again, _ = await walk(api, begin)
+    assert sorted(change["version"] for change in again) == sorted(change["version"] for change in seen)
+    assert len({change["id"] for change in seen}) == len(seen)
+
+
+async def test_many_writers_at_once_and_a_reader_in_between_lose_nothing(api: Replica) -> None:
+    begin = at = (await page(api))["next"]
+    seen: list[dict[str, Any]] = []
+    writing = True
+
+    async def follow() -> None:
+        nonlocal at
+        while True:
+            over = not writing
+            new, at = await walk(api, at, limit=3)
+            seen.extend(new)
+            if over and not new:
+                return
+
+    async def write(user: int) -> None:
+        (one,) = await api.add(f"Alice likes tea {user}", user_id=f"u{user}")
+        for number in range(5):
+            await api.client.put(f"/memories/{one['id']}", json={"text": f"Alice likes tea {user} {number}"})
+
+    reader = asyncio.create_task(follow())
+    await asyncio.gather(*(write(user) for user in range(12)))
+    writing = False
+    await reader
+    assert len(seen) == len({(change["memory_id"], change["version"]) for change in seen}) == 12 * 6
+    for memory_id in {change["memory_id"] for change in seen}:
+        assert [c["version"] for c in seen if c["memory_id"] == memory_id] == [1, 2, 3, 4, 5, 6]
+    assert len((await walk(api, begin))[0]) == 12 * 6
+
+
+async def test_a_position_that_has_been_passed_is_gone_and_one_that_has_seen_all_is_not(api: Replica, dsn: Dsn) -> None:
+    begin = (await page(api))["next"]
+    for text in ("old one", "old two", "new"):
+        await api.add(text, user_id="u")
+    (first, second, _), end = await walk(api, begin)
+    with psycopg.connect(dsn.superuser) as conn:
+        conn.execute("UPDATE outbox SET occurred_at = now() - interval '8 days' WHERE memory_id IN "
+                     "(SELECT id FROM memory_versions WHERE text LIKE 'old%')")  # fmt: skip
+    await retention.sweep(api.service.database)
+    for gone in (begin, first["id"]):
+        for headers in ({}, SSE):
+            answer = await api.client.get("/changes", params={"since": gone}, headers=headers)
+            assert answer.status_code == 410
+            assert answer.json()["type"].endswith("/gone")
+            assert "begin anew" in answer.json()["detail"]
+    for kept, new in ((second["id"], 1), (end, 0), ("earliest", 1)):
+        assert len((await walk(api, kept))[0]) == new
+    other = "1-" + "f" * 24 + end[end.index("-", 2) :]
+    assert (await api.client.get("/changes", params={"since": other})).status_code == 410
+    for wrong in ("5", "yesterday", "1-aa-2-1-0"):
+        answer = await api.client.get("/changes", params={"since": wrong})
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "since")
+
+
+async def test_changes_from_a_backup_that_was_read_as_sql_are_shown_too(api: Replica, dsn: Dsn) -> None:
+    await api.add("Alice likes tea", user_id="u")
+    with psycopg.connect(dsn.superuser) as conn:
+        conn.execute("UPDATE outbox SET xid = '99999999999'")
+    assert (await walk(api, "earliest"))[0] == []
+    await retention.sweep(api.service.database)
+    assert what((await walk(api, "earliest"))[0]) == [("added", 1)]
+
+
+async def test_a_key_sees_what_it_may_see(api: Replica, keyed: MakeKey) -> None:
+    await api.add("Alice likes tea", user_id="u")
+    await api.add("Bob likes tea", user_id="v")
+    async with keyed(user_id="u", rights=["read"]) as bound, keyed(projects=["other"]) as stranger:
+        mine = (await bound.get("/changes", params={"since": "earliest"})).json()["results"]
+        assert [change["user_id"] for change in mine] == ["u"]
+        assert (await bound.get("/changes", params={"user_id": "v"})).status_code == 403
+        assert (await stranger.get("/changes", params={"since": "earliest"})).json()["results"] == []
+    async with keyed(rights=["write"]) as writer:
+        assert (await writer.get("/changes")).status_code == 403
+
+
+@dataclass
+class Heard:
+    """What came over a stream."""
+
+    events: list[dict[str, Any]] = field(default_factory=list)
+    last_id: str = ""
+    comments: int = 0
+    ended: bool = False
+
+
+@asynccontextmanager
+async def listening(client: httpx.AsyncClient, **request: Any) -> AsyncIterator[Heard]:
+    """Read a stream as EventSource does, in the background."""
+    heard = Heard()
+    headers = SSE | request.pop("headers", {})
+
+    async def read() -> None:
+        async with client.stream("GET", "/changes", headers=headers, timeout=None, **request) as answer:
+            assert answer.status_code == 200, await answer.aread()
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            data = event = ""
+            async for line in answer.aiter_lines():
+                name, _, value = line.partition(": ")
+                if line.startswith(":"):
+                    heard.comments += 1
+                elif name == "id":
+                    heard.last_id = value
+                elif name == "event":
+                    event = value
+                elif name == "data":
+                    data = value
+                elif not line and data:
+                    heard.events.append(json.loads(data))
+                    assert heard.events[-1]["event"] == event
+                    data = event = ""
+        heard.ended = True
+
+    task = asyncio.create_task(read())
+    try:
+        await until("the stream has begun", lambda: heard.comments or task.done())
+        if task.done():
+            await task
+        yield heard
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+async def served(dsn: Dsn) -> AsyncIterator[Any]:
+    """Starts an API on a port of its own with these settings, and yields a client of it and the server."""
+
+    @asynccontextmanager
+    async def start(**settings: Any) -> AsyncIterator[Any]:
+        async def make_embedder(_: Settings) -> WordEmbedder:
+            return WordEmbedder()
+
+        values = {"DATABASE_URL": dsn.app, "DATABASE_OWNER_URL": dsn.owner, "MEMSYS_ADMIN_KEY": ADMIN_KEY, **settings}
+        application = app.create(Settings(**values), Makers(embedder=make_embedder, graph=lambda _: None))
+        headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
+        async with serving(application) as (url, server), httpx.AsyncClient(base_url=url, headers=headers) as client:
+            yield client, server, application.state.runtime.service
+
+    return start
+
+
+async def add(client: httpx.AsyncClient, text: str, **fields: Any) -> str:
+    answer = await client.post("/memories", json={"text": text, **fields})
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["results"][0]["id"])
+
+
+async def test_a_stream_tells_at_once_and_goes_on_where_it_was_broken_off(served: Any) -> None:
+    async with served() as (client, _, _service):
+        async with listening(client) as heard:
+            await add(client, "Alice likes tea", user_id="u")
+            await until("it was told", lambda: len(heard.events) == 1)
+        last = heard.last_id
+        assert last == heard.events[0]["id"]
+        await add(client, "Alice likes coffee", user_id="u")
+        async with listening(client, headers={"Last-Event-ID": last}) as again:
+            await until("what came meanwhile was told", lambda: len(again.events) == 1)
+            await add(client, "Alice likes milk", user_id="u")
+            await until("and what comes now", lambda: len(again.events) == 2)
+        async with listening(client, params={"since": "earliest", "include": "memory"}) as whole:
+            await until("everything was told", lambda: len(whole.events) == 3)
+            assert whole.events[0]["memory"] == "Alice likes tea"
+
+
+async def test_a_change_made_through_another_replica_is_told_too(served: Any) -> None:
+    async with served() as (one, _, _s), served() as (two, _, _t), listening(one) as heard:
+        await add(two, "Alice likes tea")
+        await until("it was told", lambda: len(heard.events) == 1)
+
+
+async def test_silence_is_broken_by_signs_of_life_that_carry_the_position(served: Any) -> None:
+    async with (
+        served(CHANGES_HEARTBEAT_SECONDS=0.05) as (client, _, _service),
+        listening(client, params={"user_id": "nobody"}) as heard,
+    ):
+        await until("it has a position", lambda: heard.last_id)
+        begun = heard.last_id
+        await add(client, "Alice likes tea", user_id="u")
+        await until("several signs of life came", lambda: heard.comments > 3 and heard.last_id != begun)
+        assert heard.events == []
+
+
+async def test_streams_share_a_few_connections_and_their_number_is_limited(served: Any) -> None:
+    async with served(CHANGES_MAX_STREAMS=10, DATABASE_POOL_SIZE=2) as (client, _, _service):
+        async with all_at_once(*(listening(client) for _ in range(10))) as all_heard:
+            refused = await client.get("/changes", headers=SSE)
+            assert refused.status_code == 503
+            assert refused.json()["type"].endswith("/too-many-streams")
+            assert refused.headers["Retry-After"]
+            assert (await client.get("/changes")).status_code == 200  # pages are no streams
+            await add(client, "Alice likes tea")
+            await until("all were told", lambda: all(len(heard.events) == 1 for heard in all_heard))
+            assert "memsys_change_streams 10.0" in (await client.get("/metrics")).text
+
+        async def room() -> bool:
+            return "memsys_change_streams 0.0" in (await client.get("/metrics")).text
+
+        await until("there is room again", room)
+
+
+async def test_a_stopping_server_ends_its_streams_at_once(served: Any) -> None:
+    async with served() as (client, server, _service), listening(client) as heard:
+        begun = asyncio.get_running_loop().time()
+        server.should_exit = True
+        await until("the stream has ended", lambda: heard.ended, 10)
+        assert asyncio.get_running_loop().time() - begun < 5  # far below the time that answers are given to finish
+
+
+async def test_a_revoked_key_s_stream_ends(served: Any) -> None:
+    async with served(CHANGES_HEARTBEAT_SECONDS=0.05) as (client, _, _service):
+        key = (await client.post("/keys", json={"name": "k", "projects": ["default"]})).json()
+        async with listening(client, headers={"Authorization": f"Bearer {key['key']}"}) as heard:
+            assert (await client.delete(f"/keys/{key['id']}")).status_code == 200
+            await until("the stream has ended", lambda: heard.ended)
+
+
+async def test_a_stream_outlives_an_outage_of_the_database(served: Any, dsn: Dsn) -> None:
+    async with served(CHANGES_HEARTBEAT_SECONDS=0.1) as (client, _, service), listening(client) as heard:
+        dsn.server.execute(f"ALTER DATABASE {dsn.name} ALLOW_CONNECTIONS false")
+        dsn.server.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{dsn.name}'")
+        seen = heard.comments
+        await until("it says that it waits", lambda: heard.comments > seen + 2)
+        dsn.server.execute(f"ALTER DATABASE {dsn.name} ALLOW_CONNECTIONS true")
+        await until("the database answers", lambda: answers(service.database), 20)
+        await add(client, "Alice likes tea")
+        await until("it was told", lambda: len(heard.events) == 1)
+
+
+async def answers(database: Database) -> bool:
+    try:
+        await database.ping()
+    except Exception:
+        return False
+    return True
+
+
+@asynccontextmanager
+async def all_at_once(*contexts: Any) -> AsyncIterator[list[Any]]:
+    """All of these contexts at once."""
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(context) for context in contexts]
