@@ -24,6 +24,7 @@ from memsys.models import (
     Memory,
     NewKey,
     Page,
+    Policy,
     SearchResults,
     SyncReport,
 )
@@ -232,7 +233,10 @@ class AsyncClient:
         rights: Sequence[str] = ("read", "write"),
         user_id: str | None = None,
         agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
         expires_at: datetime | None = None,
+        requests_per_minute: int | None = None,
     ) -> NewKey:
         """Make a key; needs an admin key. Its secret is in the answer and nowhere else. Never retried."""
         return await self._send(
@@ -241,11 +245,52 @@ class AsyncClient:
                 projects=projects,
                 default_project=default_project,
                 rights=rights,
-                user_id=user_id,
-                agent_id=agent_id,
+                scope=Scope(user_id, agent_id, app_id, run_id),
                 expires_at=expires_at,
+                requests_per_minute=requests_per_minute,
             )
         )
+
+    async def declare_key(
+        self,
+        key_id: str,
+        name: str,
+        *,
+        projects: Sequence[str],
+        default_project: str | None = None,
+        rights: Sequence[str] = ("read", "write"),
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        app_id: str | None = None,
+        run_id: str | None = None,
+        expires_at: datetime | None = None,
+        requests_per_minute: int | None = None,
+        secrets: Mapping[str, datetime | None] | None = None,
+        subject: str | None = None,
+    ) -> Key:
+        """Have a key be exactly this, under an id of your own; needs the server's admin key. May be repeated.
+
+        ``secrets`` are SHA-256 hashes, each with the time until which it is accepted (``None``: without end); the key
+        is then ``msk_<id>_<secret>``. ``subject`` is a Kubernetes ServiceAccount whose tokens stand for the key.
+        """
+        return await self._send(
+            operations.declare_key(
+                key_id,
+                name,
+                projects=projects,
+                default_project=default_project,
+                rights=rights,
+                scope=Scope(user_id, agent_id, app_id, run_id),
+                expires_at=expires_at,
+                requests_per_minute=requests_per_minute,
+                secrets=secrets,
+                subject=subject,
+            )
+        )
+
+    async def rotate_key(self, key_id: str, *, overlap_seconds: int | None = None) -> NewKey:
+        """Give a key a new secret; the one before is accepted for the overlap. Needs an admin key. Never retried."""
+        return await self._send(operations.rotate_key(key_id, overlap_seconds=overlap_seconds))
 
     async def keys(self) -> Sequence[Key]:
         """All keys, without their secrets; needs an admin key."""
@@ -254,6 +299,26 @@ class AsyncClient:
     async def delete_key(self, key_id: str) -> None:
         """Revoke a key; needs an admin key."""
         return await self._send(operations.delete_key(key_id))
+
+    async def policy(self) -> Policy:
+        """The project's policy, and what holds with the server's defaults."""
+        return await self._send(operations.policy())
+
+    async def set_policy(
+        self,
+        *,
+        quarantine: str | None = None,
+        llm_tokens_per_day: int | None = None,
+        requests_per_minute: int | None = None,
+    ) -> Policy:
+        """Set the project's policy as a whole; what is left out is the server's default. Needs an admin key."""
+        return await self._send(
+            operations.set_policy(
+                quarantine=quarantine,
+                llm_tokens_per_day=llm_tokens_per_day,
+                requests_per_minute=requests_per_minute,
+            )
+        )
 
     async def sync_graph(self, memory_id: uuid.UUID | str | None = None) -> SyncReport:
         """Bring the graph up to date now, for one memory or all that is due."""

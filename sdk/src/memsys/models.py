@@ -103,15 +103,39 @@ class Key(Wire):
     default_project: str | None = None
     user_id: str | None = None
     agent_id: str | None = None
+    app_id: str | None = None
+    run_id: str | None = None
     rights: tuple[str, ...] = ()
     created_at: datetime | None = None
     expires_at: datetime | None = None
+    requests_per_minute: int | None = None
+    subject: str | None = None
+    """The Kubernetes ServiceAccount whose tokens stand for the key."""
 
 
 class NewKey(Key):
     """A key just made. ``key`` is the secret: it is shown once and cannot be read again."""
 
     key: str = Field(repr=False)
+
+
+class Limits(Wire):
+    """How a project's writes are treated, and its limits. ``None``: the server's default, or no limit."""
+
+    quarantine: str | None = None
+    llm_tokens_per_day: int | None = None
+    requests_per_minute: int | None = None
+
+
+class Policy(Wire):
+    """A project's policy: what it sets itself, and what holds with the server's defaults."""
+
+    project: str
+    policy: Limits
+    in_force: Limits
+    llm_tokens_today: int = 0
+    updated_at: datetime | None = None
+    updated_by: str | None = None
 
 
 class GraphStatus(Wire):

@@ -25,6 +25,7 @@ from memsys.models import (
     Memory,
     NewKey,
     Page,
+    Policy,
     SearchResults,
     SyncReport,
 )
@@ -97,6 +98,10 @@ def _query(**fields: Any) -> dict[str, str]:
 
 def _memory_path(memory_id: uuid.UUID | str) -> str:
     return f"/memories/{quote(str(memory_id), safe='')}"
+
+
+def _key_path(key_id: str) -> str:
+    return f"/keys/{quote(key_id, safe='')}"
 
 
 def add(
@@ -219,9 +224,9 @@ def create_key(
     projects: Sequence[str],
     default_project: str | None = None,
     rights: Sequence[str] = ("read", "write"),
-    user_id: str | None = None,
-    agent_id: str | None = None,
+    scope: Scope,
     expires_at: datetime | None = None,
+    requests_per_minute: int | None = None,
 ) -> Call[NewKey]:
     """Not repeatable: a second attempt would make a second key."""
     body = _json(
@@ -229,11 +234,44 @@ def create_key(
         projects=list(projects),
         default_project=default_project,
         rights=list(rights),
-        user_id=user_id,
-        agent_id=agent_id,
         expires_at=expires_at,
+        requests_per_minute=requests_per_minute,
+        **scope.given(),
     )
     return Call("POST", "/keys", NewKey, body=body)
+
+
+def declare_key(
+    key_id: str,
+    name: str,
+    *,
+    projects: Sequence[str],
+    default_project: str | None = None,
+    rights: Sequence[str] = ("read", "write"),
+    scope: Scope,
+    expires_at: datetime | None = None,
+    requests_per_minute: int | None = None,
+    secrets: Mapping[str, datetime | None] | None = None,
+    subject: str | None = None,
+) -> Call[Key]:
+    """``secrets``: until when (``None``: no end) each is accepted, by its hash. Says what is to be, so repeatable."""
+    body = _json(
+        name=name,
+        projects=list(projects),
+        default_project=default_project,
+        rights=list(rights),
+        expires_at=expires_at,
+        requests_per_minute=requests_per_minute,
+        secrets=[{"sha256": sha256, "expires_at": end} for sha256, end in (secrets or {}).items()],
+        subject=subject,
+        **scope.given(),
+    )
+    return Call("PUT", _key_path(key_id), Key, body=body, repeatable=True)
+
+
+def rotate_key(key_id: str, *, overlap_seconds: int | None = None) -> Call[NewKey]:
+    """Not repeatable: a second attempt would replace the secret of the first."""
+    return Call("POST", f"{_key_path(key_id)}/rotate", NewKey, body=_json(overlap_seconds=overlap_seconds))
 
 
 def list_keys() -> Call[list[Key]]:
@@ -241,7 +279,21 @@ def list_keys() -> Call[list[Key]]:
 
 
 def delete_key(key_id: str) -> Call[None]:
-    return Call("DELETE", f"/keys/{quote(key_id, safe='')}", None, repeatable=True, gone_is_done=True)
+    return Call("DELETE", _key_path(key_id), None, repeatable=True, gone_is_done=True)
+
+
+def policy() -> Call[Policy]:
+    return Call("GET", "/policy", Policy, repeatable=True)
+
+
+def set_policy(
+    *,
+    quarantine: str | None = None,
+    llm_tokens_per_day: int | None = None,
+    requests_per_minute: int | None = None,
+) -> Call[Policy]:
+    body = _json(quarantine=quarantine, llm_tokens_per_day=llm_tokens_per_day, requests_per_minute=requests_per_minute)
+    return Call("PUT", "/policy", Policy, body=body, repeatable=True)
 
 
 def sync_graph(memory_id: uuid.UUID | str | None = None) -> Call[SyncReport]:

@@ -189,4 +189,4 @@ def test_both_clients_offer_the_same():
         return {name: inspect.signature(function) for name, function in functions if not name.startswith("_")}
 
     assert methods(memsys.Client) == methods(memsys.AsyncClient)
-    assert len(methods(memsys.Client)) == 18
+    assert len(methods(memsys.Client)) == 22

@@ -61,7 +61,7 @@ def ok() -> httpx.Response:
 
 
 def unsafe() -> Call[object]:
-    return operations.create_key("k", projects=["p"])  # type: ignore[return-value]
+    return operations.create_key("k", projects=["p"], scope=operations.Scope())  # type: ignore[return-value]
 
 
 def test_a_good_answer_is_read_and_nothing_more_happens():
