@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -33,6 +34,18 @@ CHANGES: dict[tuple[str, str], Ask] = {
     ("post", "/keys/{key_id}/rotate"): lambda made: (f"/keys/{made['key_id']}/rotate", {}),
     ("delete", "/keys/{key_id}"): lambda made: (f"/keys/{made['key_id']}", None),
     ("put", "/policy"): lambda made: ("/policy", {"quarantine": "flag"}),
+    ("post", "/erasures"): lambda made: ("/erasures", {"user_id": "u"}),
+    ("post", "/erasures/replay"): lambda made: (
+        "/erasures/replay",
+        {
+            "project": "default",
+            "id": str(uuid4()),
+            "scope": {"user_id": "u"},
+            "requested_by": "admin",
+            "requested_at": "2026-01-01T00:00:00Z",
+            "recorded_before": "2026-01-01T00:00:00Z",
+        },
+    ),
     ("post", "/graph/sync"): lambda made: ("/graph/sync", None),
     ("post", "/webhooks"): lambda made: ("/webhooks", HOOK),
     ("patch", "/webhooks/{webhook_id}"): lambda made: (f"/webhooks/{made['hook_id']}", {"description": "another"}),
@@ -68,7 +81,10 @@ async def test_every_route_that_changes_something_leaves_a_line(graphed: Replica
         hook = await graphed.client.post("/webhooks", json=HOOK)
         target, body = ask(made | {"key_id": key.json()["id"], "hook_id": hook.json()["id"]})
         request_id = uuid4().hex
-        answer = await graphed.client.request(method, target, json=body, headers={"X-Request-ID": request_id})
+        kind = "x-ndjson" if target == "/erasures/replay" else "json"
+        headers = {"X-Request-ID": request_id, "Content-Type": f"application/{kind}"}
+        content = None if body is None else json.dumps(body)
+        answer = await graphed.client.request(method, target, content=content, headers=headers)
         assert answer.is_success, (method, path, answer.text)
         lines = [line for line in await _trail(graphed, limit=20) if line["request_id"] == request_id]
         assert len(lines) == 1, (method, path, lines)

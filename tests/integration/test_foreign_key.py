@@ -29,7 +29,13 @@ from .support.parts import MemorySink
 
 MARK = "zanzibar"
 VICTIM = "victim"
-ABSENT = {"memory_id": str(uuid4()), "key_id": "aaaaaaaaaaaa", "webhook_id": str(uuid4()), "name": "nobody-at-all"}
+ABSENT = {
+    "memory_id": str(uuid4()),
+    "key_id": "aaaaaaaaaaaa",
+    "webhook_id": str(uuid4()),
+    "erasure_id": str(uuid4()),
+    "name": "nobody-at-all",
+}
 
 # What OpenAPI does not say about a path's parameter: which of the victim's things it may name.
 SAME_AS = {"entity_id": "name", "job_id": "name", "org_id": "name", "project_id": "name"}
@@ -46,6 +52,11 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "POST /keys/{key_id}/rotate": {"json": {"overlap_seconds": 0}},
     "PUT /policy": {"json": {"quarantine": "off"}},
     "GET /audit": {"params": {"target": "{memory_id}"}},
+    "POST /erasures": {"json": {"user_id": "v"}},
+    "POST /erasures/replay": {
+        "content": '{"project": "{own}", "id": "5ac1d1b5-5e3c-4a86-a9a2-0a6ef6d32a3a", "scope": {"user_id": "v"}, '
+        '"requested_by": "k", "requested_at": "2026-01-01T00:00:00Z", "recorded_before": "2026-01-01T00:00:00Z"}'
+    },
     "POST /graph/sync": {"params": {"memory_id": "{memory_id}"}},
     "POST /webhooks": {"json": {"url": "http://127.0.0.1:1/mine", "active": False}},
     "PATCH /webhooks/{webhook_id}": {"json": {"active": False}},
@@ -156,10 +167,12 @@ async def world(fleet: Fleet, dsn: Dsn) -> AsyncIterator[World]:
         key = (await api.client.post("/keys", json=grant)).json()
         hook = {"url": f"http://127.0.0.1:1/{MARK}", "user_id": f"{MARK}-user", "active": False}
         webhook = (await api.client.post("/webhooks", json=hook, headers={"X-Memsys-Project": VICTIM})).json()
+        erasure = await api.client.post("/erasures", json={"user_id": "v"}, headers={"X-Memsys-Project": VICTIM})
         made.real = {
             "memory_id": await made.enrich(),
             "key_id": key["id"],
             "webhook_id": webhook["id"],
+            "erasure_id": erasure.json()["id"],
             "name": f"{MARK}-user",
         }
         yield made

@@ -19,6 +19,7 @@ from memsys_api.problems import FieldError, ProblemError, render
 from memsys_api.routes import (
     audit,
     changes,
+    erasures,
     export,
     graph,
     keys,
@@ -66,6 +67,7 @@ def create(settings: Settings, makers: Makers | None = None) -> FastAPI:
         policy,
         audit,
         export,
+        erasures,
         graph,
         changes,
         webhooks,

@@ -62,7 +62,7 @@ class Written:
 
 
 class Overtaken(Exception):
-    """Messages that waited for the model were edited or deleted while it was asked; ask again without them."""
+    """What the model was asked about or shown was edited, deleted or erased meanwhile; ask again without it."""
 
 
 class Inferring:
@@ -119,12 +119,15 @@ class Inferring:
         """Write the decisions in the caller's transaction.
 
         ``replaced`` are the messages themselves, stored while the model was away: they are buried, linked to what
-        came of them. Raises :class:`Overtaken` when one of them has changed meanwhile.
+        came of them. Raises :class:`Overtaken` when one of them has changed meanwhile, and when one that the model was
+        shown is erased: what it says might quote it.
         """
         await facts.alone(conn, scope)
         supersedes = {n: d for n, d in enumerate(decided.found.decisions) if isinstance(d, Supersede)}
         # All at once and in one order, so that no two transactions wait for each other.
-        await versions.lock(conn, scope, [*(d.target for d in supersedes.values()), *replaced])
+        concerned = {*decided.shown, *replaced}
+        if await versions.lock(conn, scope, list(concerned)) < len(concerned):
+            raise Overtaken
         if replaced and len(await facts.waiting(conn, scope.project, replaced)) < len(replaced):
             raise Overtaken
         also = {"backfill_of": [str(memory_id) for memory_id in replaced]} if replaced else {}

@@ -42,6 +42,9 @@ class MeasuredEmbedder:
         metrics.EMBED_TEXTS.inc(len(texts))
         return vectors
 
+    def forget(self) -> None:
+        self._inner.forget()
+
     async def close(self) -> None:
         await self._inner.close()
 

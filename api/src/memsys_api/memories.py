@@ -17,7 +17,7 @@ from memsys_api.access.budgets import OverBudget
 from memsys_api.drafts import Draft, finished, thread_of
 from memsys_api.inference import InferenceError, InferenceRejected
 from memsys_api.inference.trivia import holds_no_fact
-from memsys_api.inferring import Conversation, Inferring, Written, to_json
+from memsys_api.inferring import Conversation, Inferring, Overtaken, Written, to_json
 from memsys_api.model import Memory, Outcome, Scope
 from memsys_api.ports import Embedder
 from memsys_api.problems import IDEMPOTENCY_CONFLICT, NOT_FOUND, FieldError, ProblemError
@@ -69,7 +69,15 @@ class Memories:
                 earlier = await idempotency.recall(conn, scope.project, idempotency_key)
             if earlier is not None:
                 return _replay(earlier, request_hash)
-        write = await self._prepare(scope, request, actor)
+        while True:
+            write = await self._prepare(scope, request, actor)
+            try:
+                return await self._write(scope, write, request_hash, idempotency_key)
+            except Overtaken:  # what the model was shown is erased
+                continue
+
+    async def _write(self, scope: Scope, write: Write, request_hash: str, idempotency_key: str | None) -> list[Outcome]:
+        """The one transaction of an add."""
         async with self._database.transaction(scope.project) as conn:
             if idempotency_key is not None and not await idempotency.claim(
                 conn, scope.project, idempotency_key, request_hash

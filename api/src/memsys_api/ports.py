@@ -30,6 +30,10 @@ class Embedder(Protocol):
         """
         ...
 
+    def forget(self) -> None:
+        """Drop whatever is kept of texts that were embedded."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -65,6 +69,10 @@ class Sink(Protocol):
         already newer). Raises :class:`SinkUnavailable` when the sink did not answer; then nothing is known to
         be applied and the whole batch is due again.
         """
+        ...
+
+    async def holding(self, project: str, ids: Sequence[UUID]) -> int:
+        """How many of these memories it still holds more of than a tombstone. Raises :class:`SinkUnavailable`."""
         ...
 
     async def available(self) -> bool: ...

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from memsys_api import embedding, inference, metrics, retrieval
+from memsys_api import embedding, erasing, inference, metrics, retrieval
 from memsys_api.access import token_review
 from memsys_api.access.budgets import Budgets
 from memsys_api.access.guard import Guard
@@ -74,6 +74,7 @@ class Service:
     backfill: Backfill | None
     webhooks: Webhooks | None
     feed: Feed
+    eraser: erasing.Eraser
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ class Runtime:
             await service.feed.stop()
             if service.webhooks:
                 await service.webhooks.dispatcher.stop()
+            await service.eraser.stop()
             if service.graph:
                 await service.graph.dispatcher.stop()
                 await service.graph.sink.close()
@@ -183,10 +185,12 @@ class Runtime:
         await database.open()
         try:
             await database.ping(seconds=5)
+            service = self._serve(generation, embedder, baseline, database, sink)
+            await service.eraser.catch_up()
         except BaseException:
             await database.close()
             raise
-        service = self._serve(generation, embedder, baseline, database, sink)
+        service.eraser.start()
         if service.graph:
             service.graph.dispatcher.start()
             self._chores.append(asyncio.create_task(service.graph.rebuilder.keep(), name="rebuild"))
@@ -272,6 +276,7 @@ class Runtime:
             backfill=backfill,
             webhooks=webhooks,
             feed=feed,
+            eraser=erasing.create(settings, database, generation, embedder, [sink] if sink else [], wake),
         )
 
 

@@ -38,6 +38,9 @@ class WordEmbedder:
             row /= np.linalg.norm(row) or 1
         return vectors
 
+    def forget(self) -> None:
+        pass
+
     async def close(self) -> None:
         pass
 
@@ -81,6 +84,10 @@ class MemorySink:
                 self.held[record.project, record.id] = record
                 self.applied.append((record.id, record.version))
         return errors
+
+    async def holding(self, project: str, ids: Sequence[UUID]) -> int:
+        self._present()
+        return len({memory_id for memory_id in ids if (held := self.held.get((project, memory_id))) and held.memory})
 
     async def available(self) -> bool:
         return not self.away

@@ -48,6 +48,9 @@ class BuiltinEmbedder:
             return np.empty((0, self.dimensions), np.float32)
         return await self._lanes.encode(texts)
 
+    def forget(self) -> None:
+        """Nothing is kept."""
+
     async def close(self) -> None:
         await self._lanes.close()
 

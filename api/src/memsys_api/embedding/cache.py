@@ -36,6 +36,11 @@ class CachedEmbedder:
                 self._remember(key, vector)
         return np.stack([found[key] for key in keys]) if keys else np.empty((0, self.dimensions), np.float32)
 
+    def forget(self) -> None:
+        """Drop all vectors; one embedding under way may still bring its own."""
+        self._vectors.clear()
+        self._inner.forget()
+
     async def close(self) -> None:
         await self._inner.close()
 

@@ -63,6 +63,9 @@ class ProviderEmbedder:
         parts = [list(texts[start : start + REQUEST_TEXTS]) for start in range(0, len(texts), REQUEST_TEXTS)]
         return np.concatenate(await asyncio.gather(*map(self._call, parts)))
 
+    def forget(self) -> None:
+        """Nothing is kept."""
+
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 

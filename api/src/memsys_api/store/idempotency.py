@@ -21,9 +21,11 @@ class Remembered:
 
 
 async def recall(conn: Connection, project: str, key: str) -> Remembered | None:
-    """The request that used this key before, if any."""
+    """The request that used this key before, if any; of one whose memories were erased nothing but that."""
     cursor = await conn.execute(
-        "SELECT request_hash, memory_ids, outcomes FROM idempotency WHERE project = %s AND key = %s", (project, key)
+        """SELECT request_hash, memory_ids, outcomes FROM idempotency
+           WHERE project = %s AND key IN (%s, 'erased:' || encode(sha256(convert_to(%s, 'UTF8')), 'hex'))""",
+        (project, key, key),
     )
     row = await cursor.fetchone()
     if row is None:

@@ -90,11 +90,12 @@ async def heads(conn: Connection, scope: Scope, ids: Sequence[UUID]) -> dict[UUI
     return {row[0]: Head(read(row), row[MEMORY_WIDTH]) for row in await cursor.fetchall()}
 
 
-async def lock(conn: Connection, scope: Scope, ids: Sequence[UUID]) -> None:
-    """Hold these memories until the transaction ends, whatever becomes of them meanwhile."""
+async def lock(conn: Connection, scope: Scope, ids: Sequence[UUID]) -> int:
+    """Hold these memories until the transaction ends; how many of them there are: an erased one is gone."""
     where = scope_condition(scope, "m")
     which = sql.SQL("{} AND m.id = ANY(%(ids)s)").format(where.clause)
-    await conn.execute(_lock(which), {**where.parameters, "ids": list(ids)})
+    cursor = await conn.execute(_lock(which), {**where.parameters, "ids": list(ids)})
+    return len(await cursor.fetchall())
 
 
 def _lock(which: sql.Composable) -> sql.Composed:

@@ -144,3 +144,11 @@ WITH e LIMIT $limit
 DELETE e
 RETURN count(e) AS found
 """
+
+# What is left of memories beyond their tombstones: their nodes, or relations that they have stated.
+HOLDING: LiteralString = """
+UNWIND $ids AS id
+WITH id WHERE EXISTS { (:Memory {project: $project, id: id}) }
+   OR EXISTS { ()-[:RELATES {project: $project, memory_id: id}]->() }
+RETURN count(id) AS held
+"""

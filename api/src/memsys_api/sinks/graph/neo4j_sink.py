@@ -99,6 +99,12 @@ class Neo4jSink:
             removed += some
         return removed
 
+    async def holding(self, project: str, ids: Sequence[UUID]) -> int:
+        """See the port: counts nodes and relationships as they are."""
+        async with self._answering("count", READ_SECONDS):
+            rows = await self._read(cypher.HOLDING, project=project, ids=[str(memory_id) for memory_id in ids])
+        return int(rows[0]["held"])
+
     async def available(self) -> bool:
         """Whether the server answers with these credentials.
 

@@ -1,0 +1,122 @@
+"""What physically remains after an erasure, where, and until when at the latest. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from memsys_api.store.vacuum import Vacuumed, WriteAheadLog
+
+CACHE = timedelta(seconds=2)
+"""Within this every replica drops its cache of embeddings, see :mod:`memsys_api.erasing.worker`."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How long copies are kept outside the reach of this server, as far as its settings say."""
+
+    backups: timedelta | None
+    graph_logs: timedelta
+
+
+@dataclass(frozen=True)
+class Remainder:
+    """Something that no query reaches any more, and the event that removes it."""
+
+    where: str
+    what: str
+    event: str
+    until: datetime | None
+    """At the latest; ``None``: no setting of this server tells."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "where": self.where,
+            "what": self.what,
+            "event": self.event,
+            "until": self.until.isoformat() if self.until else None,
+        }
+
+
+def remainders(
+    *, mark: datetime, finished: datetime, vacuumed: Vacuumed, wal: WriteAheadLog, kept: Kept, sinks: Sequence[str]
+) -> list[Remainder]:
+    """What remains of what was removed by ``mark``, in the order of the stores."""
+    found = [_rows(vacuumed)]
+    found.append(
+        Remainder(
+            "PostgreSQL's write-ahead log",
+            "the removed rows as they were once written",
+            "the second checkpoint, after which segments are reused; a replication slot or wal_keep_size holds them "
+            "for longer",
+            finished + 2 * wal.checkpoint,
+        )
+    )
+    found.append(
+        Remainder(
+            "backups and archived logs of PostgreSQL" if wal.archived else "backups of PostgreSQL",
+            "the rows as they were when a backup was made; a restore is followed by a replay of the erasure ledger",
+            "their expiry"
+            if kept.backups is not None
+            else "their expiry, which MEMSYS_BACKUP_RETENTION_DAYS does not tell this server",
+            None if kept.backups is None else finished + kept.backups,
+        )
+    )
+    if "graph" in sinks:
+        found.append(
+            Remainder(
+                "the graph's transaction logs",
+                "the removed nodes and relationships as they were once written",
+                "the rotation of the logs",
+                finished + kept.graph_logs,
+            )
+        )
+        found.append(
+            Remainder(
+                "the graph's store files",
+                "bytes of removed nodes and relationships in free records",
+                "their reuse, or a copy of the store by neo4j-admin database copy",
+                None,
+            )
+        )
+    found += [
+        Remainder(f"the store behind the sink {name}", "what it keeps of removed records", "its own compaction", None)
+        for name in sinks
+        if name != "graph"
+    ]
+    found.append(
+        Remainder(
+            "the embedding cache of each replica",
+            "vectors under digests of texts, no text",
+            "the replica's next look at the database; of one that is cut off from it, its return or its end",
+            mark + CACHE,
+        )
+    )
+    found.append(Remainder("logs, metrics and the audit trail", "ids and counts, no text", "their own retention", None))
+    return found
+
+
+def _rows(vacuumed: Vacuumed) -> Remainder:
+    where = "PostgreSQL's tables"
+    if vacuumed.refused:
+        return Remainder(
+            where,
+            f"removed rows of {', '.join(vacuumed.refused)}, which this server's role may not vacuum",
+            "the next autovacuum of these tables",
+            None,
+        )
+    if vacuumed.kept:
+        return Remainder(
+            where,
+            f"{vacuumed.kept} removed rows that a transaction older than the vacuum may still read",
+            "the first vacuum after that transaction's end",
+            None,
+        )
+    return Remainder(
+        where,
+        "bytes of removed rows in the free space of pages; the rows themselves are vacuumed",
+        "their overwriting, or VACUUM FULL",
+        None,
+    )

@@ -1,0 +1,228 @@
+"""The requests to forget, across projects: who asked for what, how far it is, and the receipt."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from memsys_api.model import Scope
+from memsys_api.store import audit
+from memsys_api.store.database import Connection, Database
+from memsys_api.store.erasure import Target
+
+Step = Literal["note", "postgres", "sinks", "verify", "vacuum"]
+FIRST: Step = "note"
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """One request to forget."""
+
+    project: str
+    id: UUID
+    scope: dict[str, Any]
+    recorded_before: datetime
+    """What was recorded later is new and stays."""
+    state: Literal["running", "done"]
+    step: Step
+    waits_for: str | None
+    removed: dict[str, dict[str, int]]
+    receipt: dict[str, Any] | None
+    requested_by: str
+    requested_at: datetime
+    mark: datetime | None
+    """When it was verified that nothing of it is left."""
+    finished_at: datetime | None
+
+    @property
+    def target(self) -> Target:
+        """What is to be forgotten."""
+        ids = {name: value for name, value in self.scope.items() if name.endswith("_id")}
+        memory_ids = self.scope.get("memory_ids")
+        return Target(
+            Scope(self.project, **ids),
+            self.recorded_before,
+            None if memory_ids is None else [UUID(memory_id) for memory_id in memory_ids],
+        )
+
+
+_COLUMNS = (
+    "project, id, scope, recorded_before, state, step, waits_for, removed, receipt, requested_by, requested_at, mark, "
+    "finished_at"
+)
+
+
+async def request(
+    database: Database,
+    project: str,
+    erasure: UUID,
+    scope: Mapping[str, Any],
+    actor: str,
+    *,
+    requested_at: datetime | None = None,
+    recorded_before: datetime | None = None,
+) -> Erasure:
+    """Have what is recorded by now forgotten, or (the same id) once more, as after a restore."""
+    async with database.transaction(project) as conn:
+        cursor = await conn.execute(
+            f"""INSERT INTO erasures (project, id, scope, recorded_before, step, requested_by, requested_at)
+                VALUES (%s, %s, %s, coalesce(%s, now()), %s, %s, coalesce(%s, now()))
+                ON CONFLICT (project, id) DO UPDATE
+                SET state = 'running', step = excluded.step, due_at = now(), waits_for = NULL
+                RETURNING {_COLUMNS}""",  # noqa: S608
+            (project, erasure, Jsonb(dict(scope)), recorded_before, FIRST, actor, requested_at),
+        )
+        row = await cursor.fetchone()
+        await audit.record(conn, project, "erasure.requested", erasure)
+    assert row is not None
+    return Erasure(*row)
+
+
+async def claim(database: Database, lease: UUID, duration: timedelta) -> Erasure | None:
+    """Take the erasure that is due for longest, if any."""
+    async with database.system() as conn:
+        cursor = await conn.execute(
+            f"""UPDATE erasures e SET lease = %(lease)s, leased_until = now() + %(duration)s
+                FROM (SELECT project AS p, id AS i FROM erasures
+                      WHERE state = 'running' AND due_at <= now() AND (leased_until IS NULL OR leased_until < now())
+                      ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED) due
+                WHERE e.project = due.p AND e.id = due.i RETURNING {_COLUMNS}""",  # noqa: S608
+            {"lease": lease, "duration": duration},
+        )
+        row = await cursor.fetchone()
+    return None if row is None else Erasure(*row)
+
+
+async def extend(database: Database, erasure: Erasure, lease: UUID, duration: timedelta) -> bool:
+    """Hold a claim for longer; ``False``: somebody else has it."""
+    async with database.system() as conn:
+        cursor = await conn.execute(
+            """UPDATE erasures SET leased_until = now() + %s
+               WHERE project = %s AND id = %s AND lease = %s AND state = 'running' RETURNING true""",
+            (duration, erasure.project, erasure.id, lease),
+        )
+        return await cursor.fetchone() is not None
+
+
+async def advance(
+    conn: Connection,
+    erasure: Erasure,
+    lease: UUID,
+    step: Step,
+    *,
+    removed: tuple[str, Mapping[str, int]] | None = None,
+    verified: Mapping[str, Any] | None = None,
+) -> bool:
+    """Note in the caller's transaction how far it is; ``False``: somebody else has it, undo the transaction.
+
+    ``verified`` is what was counted when nothing was left.
+    """
+    cursor = await conn.execute(
+        "SELECT removed FROM erasures WHERE project = %s AND id = %s FOR UPDATE", erasure_key(erasure)
+    )
+    row = await cursor.fetchone()
+    counts: dict[str, dict[str, int]] = row[0] if row else {}
+    if removed is not None:
+        store, more = removed
+        before = counts.get(store, {})
+        counts[store] = {name: before.get(name, 0) + more.get(name, 0) for name in before | dict(more)}
+    cursor = await conn.execute(
+        """UPDATE erasures SET step = %(step)s, removed = %(removed)s, waits_for = NULL,
+                  mark = CASE WHEN %(verified)s::jsonb IS NULL THEN mark ELSE clock_timestamp() END,
+                  receipt = coalesce(jsonb_build_object('verified', %(verified)s::jsonb), receipt)
+           WHERE project = %(project)s AND id = %(id)s AND lease = %(lease)s RETURNING true""",
+        {
+            "step": step,
+            "removed": Jsonb(counts),
+            "verified": None if verified is None else Jsonb(dict(verified)),
+            "project": erasure.project,
+            "id": erasure.id,
+            "lease": lease,
+        },
+    )
+    return await cursor.fetchone() is not None
+
+
+async def put_off(database: Database, erasure: Erasure, lease: UUID, wait: timedelta, waits_for: str | None) -> None:
+    """Give a claim back, due again after a while, saying what it waits for."""
+    async with database.system() as conn:
+        await conn.execute(
+            """UPDATE erasures SET lease = NULL, leased_until = NULL, due_at = now() + %s, waits_for = %s
+               WHERE project = %s AND id = %s AND lease = %s""",
+            (wait, waits_for, *erasure_key(erasure), lease),
+        )
+
+
+async def finish(conn: Connection, erasure: Erasure, lease: UUID, receipt: Mapping[str, Any]) -> bool:
+    """Close an erasure with its receipt, in the caller's transaction; ``False``: somebody else has it."""
+    cursor = await conn.execute(
+        """UPDATE erasures SET state = 'done', receipt = %s, finished_at = now(), waits_for = NULL,
+                  lease = NULL, leased_until = NULL
+           WHERE project = %s AND id = %s AND lease = %s RETURNING true""",
+        (Jsonb(dict(receipt)), *erasure_key(erasure), lease),
+    )
+    if await cursor.fetchone() is None:
+        return False
+    await conn.execute("DELETE FROM erased WHERE project = %s AND erasure_id = %s", erasure_key(erasure))
+    await audit.record(conn, erasure.project, "erasure.finished", erasure.id, removed=erasure.removed)
+    return True
+
+
+async def get(database: Database, project: str, erasure: UUID) -> Erasure | None:
+    async with database.system() as conn:
+        cursor = await conn.execute(
+            f"SELECT {_COLUMNS} FROM erasures WHERE project = %s AND id = %s",  # noqa: S608
+            (project, erasure),
+        )
+        row = await cursor.fetchone()
+    return None if row is None else Erasure(*row)
+
+
+async def page(database: Database, project: str, *, limit: int, before: int | None) -> tuple[list[Erasure], int | None]:
+    """A project's erasures, newest first, and the position to go on from."""
+    async with database.system() as conn:
+        cursor = await conn.execute(
+            f"""SELECT {_COLUMNS}, seq FROM erasures
+                WHERE project = %(project)s AND (%(before)s::bigint IS NULL OR seq < %(before)s)
+                ORDER BY seq DESC LIMIT %(limit)s""",  # noqa: S608
+            {"project": project, "before": before, "limit": limit + 1},
+        )
+        rows = await cursor.fetchall()
+    found = [Erasure(*row[:-1]) for row in rows[:limit]]
+    return found, rows[limit - 1][-1] if len(rows) > limit else None
+
+
+async def ledger(database: Database, projects: Sequence[str] | None) -> AsyncIterator[Erasure]:
+    """All erasures, oldest first, in pages: of these projects, or (``None``) of all."""
+    after = 0
+    while True:
+        async with database.system() as conn:
+            cursor = await conn.execute(
+                f"""SELECT {_COLUMNS}, seq FROM erasures
+                    WHERE seq > %(after)s AND (%(projects)s::text[] IS NULL OR project = ANY(%(projects)s))
+                    ORDER BY seq LIMIT 500""",  # noqa: S608
+                {"after": after, "projects": None if projects is None else list(projects)},
+            )
+            rows = await cursor.fetchall()
+        for row in rows:
+            yield Erasure(*row[:-1])
+        if len(rows) < 500:
+            return
+        after = rows[-1][-1]
+
+
+async def last_verified(database: Database) -> datetime | None:
+    """When anything was last found to be forgotten: what a replica remembers from before must go."""
+    async with database.system() as conn:
+        cursor = await conn.execute("SELECT max(mark) FROM erasures")
+        row = await cursor.fetchone()
+    return row[0] if row else None
+
+
+def erasure_key(erasure: Erasure) -> tuple[str, UUID]:
+    return erasure.project, erasure.id
