@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from memsys import Delegation
 from memsys_api.store import audit
 
 from .conftest import ADMIN_KEY, Dsn, MakeKey, Replica
@@ -107,6 +109,20 @@ async def test_a_line_says_who_did_what_to_which(api: Replica, keyed: MakeKey) -
     assert (deleted["action"], deleted["target"]) == ("memory.deleted", ids[0])
     assert deleted["actor"] == was_added["actor"] == created["target"]
     assert deleted["actor_name"] == "agent seven"
+
+
+async def test_a_line_says_on_whose_behalf_a_key_was_used(api: Replica, keyed: MakeKey) -> None:
+    async with keyed(name="mcp-server") as client:
+        key = client.headers["authorization"].removeprefix("Bearer ")
+        scope = Delegation("ann", ("*",), ("write",)).sign(key, time.time())
+        written = await client.post("/memories", json={"text": "x"}, headers={"X-Memsys-Scope": scope})
+        assert written.status_code == 200, written.text
+        assert (await client.get("/memories", headers={"X-Memsys-Scope": scope})).status_code == 403
+        assert (await client.get("/memories", headers={"X-Memsys-Scope": scope[:-4]})).status_code == 401
+    added, created = await _trail(api)
+    assert added["actor"] == f"{created['target']} for ann"
+    assert added["actor_name"] == "mcp-server"
+    assert await _trail(api, actor=created["target"]) == await _trail(api, actor=added["actor"]) == [added]
 
 
 async def test_it_is_filtered_and_paged(api: Replica, keyed: MakeKey) -> None:

@@ -9,6 +9,7 @@ import time
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from joserfc import jwk, jwt
 from joserfc.jwk import RSAKey
@@ -26,6 +27,7 @@ class Issuer:
     keys: list[RSAKey] = field(default_factory=list)
     fetched: list[str] = field(default_factory=list)
     away: bool = False
+    codes: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.rotate()
@@ -49,6 +51,8 @@ class Issuer:
             routes=[
                 Route("/.well-known/openid-configuration", self._metadata),
                 Route("/jwks", self._jwks),
+                Route("/register", self._register, methods=["POST"]),
+                Route("/token", self._token, methods=["POST"]),
             ]
         )
 
@@ -58,7 +62,37 @@ class Issuer:
 
     async def _metadata(self, request: Request) -> Response:
         self.fetched.append("metadata")
-        return JSONResponse({"issuer": self.url, "jwks_uri": f"{self.url}/jwks"}, 503 if self.away else 200)
+        places = {f"{name}_endpoint": f"{self.url}/{name}" for name in ("authorization", "token")}
+        document = {
+            "issuer": self.url,
+            "jwks_uri": f"{self.url}/jwks",
+            "registration_endpoint": f"{self.url}/register",
+            "response_types_supported": ["code"],
+            "code_challenge_methods_supported": ["S256"],
+            **places,
+        }
+        return JSONResponse(document, 503 if self.away else 200)
+
+    def authorize(self, url: str) -> dict[str, str]:
+        """What the person at the browser does: agree. The parameters that lead back to the client."""
+        asked = dict(parse_qsl(urlsplit(url).query))
+        code = f"code-{len(self.codes)}"
+        self.codes[code] = asked
+        return {"code": code, "state": asked["state"], "iss": self.url}
+
+    async def _register(self, request: Request) -> Response:
+        return JSONResponse({**await request.json(), "client_id": "a-client"}, 201)
+
+    async def _token(self, request: Request) -> Response:
+        """Exchange a code: for whoever began (PKCE), for the resource and the scopes that were asked for."""
+        form = await request.form()
+        asked = self.codes.pop(str(form["code"]))
+        challenge = _encoded(hashlib.sha256(str(form["code_verifier"]).encode()).digest())
+        if challenge != asked["code_challenge"] or form["resource"] != asked["resource"]:
+            return JSONResponse({"error": "invalid_grant"}, 400)
+        token = self.token(asked["resource"], asked.get("scope", ""))
+        answer = {"access_token": token, "token_type": "Bearer", "expires_in": 300, "scope": asked.get("scope", "")}
+        return JSONResponse(answer, headers={"Cache-Control": "no-store"})
 
     async def _jwks(self, request: Request) -> Response:
         self.fetched.append("jwks")

@@ -10,7 +10,8 @@ SYSTEM = "system"
 """The server itself: what it does by itself, in nobody's request."""
 
 actor: ContextVar[str] = ContextVar("actor", default=SYSTEM)
-"""A key's public id, ``admin`` for the key of the settings, or :data:`SYSTEM`."""
+"""A key's public id, followed by ``for <subject>`` where it is used on somebody's behalf; ``admin`` for the key of the
+settings; or :data:`SYSTEM`."""
 
 
 @contextmanager

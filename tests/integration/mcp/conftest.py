@@ -11,6 +11,7 @@ from typing import Protocol
 import pytest
 
 import memsys
+from tests.support.issuer import Issuer
 
 from ..support.postgres import create_database, server
 from .clients import Target
@@ -83,6 +84,15 @@ def scripted() -> Iterator[tuple[ScriptedApi, str]]:
     api = ScriptedApi()
     with served(api.app()) as url:
         yield api, url
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    """An authorization server."""
+    found = Issuer()
+    with served(found.app()) as url:
+        found.url = url
+        yield found
 
 
 class StartMcp(Protocol):

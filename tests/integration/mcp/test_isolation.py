@@ -1,4 +1,4 @@
-"""A hostile model, and careless clients: nothing reaches past the key, and no project is ever guessed."""
+"""Careless clients and foreign connections: nothing reaches past the key, and no project is ever guessed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .clients import CLIENTS, Session, Target, http, stdio
 from .conftest import StartMcp
 from .processes import Process
 
-SECRET = "The vault code of the victim is 4711."
+SECRET = "The vault code of the victim is xyloquartz."
 
 
 @pytest.fixture
@@ -38,50 +38,6 @@ def intruder(victim: tuple[Target, str], admin: memsys.Client) -> Target:
     return replace(victim[0], key=admin.create_key("intruder", projects=[own]).key, project=own)
 
 
-async def test_no_tool_resource_or_prompt_gives_away_a_memory_of_another_project(
-    victim: tuple[Target, str], intruder: Target
-):
-    target, identity = victim
-    async with CLIENTS["fastmcp-http"](intruder) as session:
-        answers = [
-            await session.call("search_memories", query=SECRET, limit=100),
-            await session.call("search_memories", query=SECRET, user_id="victim", app_id="a", run_id="r"),
-            await session.call("list_memories", limit=100),
-            await session.call("list_memories", user_id="victim"),
-        ]
-        refused = [
-            await session.call("update_memory", memory_id=identity, text="mine now"),
-            await session.call("delete_memory", memory_id=identity),
-        ]
-        for argument in ("project", "project_id", "x-memsys-project", "headers", "key", "scope", "org_id"):
-            for tool, arguments in (
-                ("search_memories", {"query": SECRET}),
-                ("list_memories", {}),
-                ("add_memory", {"text": "x"}),
-                ("update_memory", {"memory_id": identity, "text": "x"}),
-                ("delete_memory", {"memory_id": identity}),
-            ):
-                refused.append(await session.call(tool, **arguments, **{argument: target.project}))
-        for value in (f"../{target.project}", f"{target.project}\r\nX-Memsys-Project: {target.project}", "%", "*"):
-            answers.append(await session.call("list_memories", user_id=value))
-            answers.append(await session.call("search_memories", query="vault code", run_id=value))
-        assert all(answer.is_error for answer in refused), [a.text for a in refused if not a.is_error]
-        assert all("4711" not in answer.text + str(answer.data) for answer in answers + refused)
-
-        for uri in (
-            f"memory://{identity}",
-            f"memory://{identity}/history",
-            f"memory://{target.project}/{identity}",
-            f"memory://..%2F{identity}",
-            f"memory://{identity}?project={target.project}",
-        ):
-            with pytest.raises(Exception) as caught:
-                await session.read(uri)
-            assert "4711" not in str(caught.value)
-        assert "4711" not in await session.prompt("recall_project")
-        assert "4711" not in await session.prompt("recall_project", topic="the vault code of the victim")
-
-
 @pytest.mark.parametrize("transport", ["http", "sse"])
 async def test_a_connection_that_names_another_project_is_refused_by_the_key(
     victim: tuple[Target, str], intruder: Target, transport: str
@@ -92,7 +48,7 @@ async def test_a_connection_that_names_another_project_is_refused_by_the_key(
         answer = await Session(client).call("list_memories")
     assert answer.is_error
     assert "The key does not allow this" in answer.text
-    assert "4711" not in answer.text
+    assert "xyloquartz" not in answer.text
 
 
 @pytest.mark.parametrize("name", [".hidden", "UPPER", "a%2F..%2Fb", "a b", "-", "x" * 101, "a%00b", "ä"])

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import fastmcp
 import httpx
+import httpx2
 import pytest
 from fastmcp.client.transports import SSETransport, StreamableHttpTransport
+from mcp.client.auth import AuthorizationCodeResult, OAuthClientProvider
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.auth import OAuthClientMetadata
+from pydantic import AnyUrl
 
+import mcp
 import memsys
 from tests.support.issuer import Issuer, signed_with_the_public_key
 
 from .clients import Session
 from .conftest import StartMcp
-from .processes import Process, free_port, served
+from .processes import Process, free_port, python_module
 
 ACCEPT = {"Accept": "application/json, text/event-stream"}
 SECRET = "The harbour master keeps the spare key in the bell."
@@ -57,14 +63,6 @@ def _pairs(headers: Any) -> list[tuple[str, str]]:
 
 def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
-
-
-@pytest.fixture
-def issuer() -> Iterator[Issuer]:
-    found = Issuer()
-    with served(found.app()) as url:
-        found.url = url
-        yield found
 
 
 @pytest.fixture
@@ -249,3 +247,58 @@ def test_anybody_may_call_only_where_the_setting_says_so_in_words(
     assert not post(project).json()["result"].get("isError")
     assert post("elsewhere").json()["result"]["isError"]
     assert post(project, Authorization="Bearer msk_wrong").status_code == 401, "bad credentials are not no credentials"
+
+
+class Memory:
+    """Where a client keeps what it got: here, in memory."""
+
+    def __init__(self) -> None:
+        self.tokens: Any = None
+        self.client: Any = None
+
+    async def get_tokens(self) -> Any:
+        return self.tokens
+
+    async def set_tokens(self, tokens: Any) -> None:
+        self.tokens = tokens
+
+    async def get_client_info(self) -> Any:
+        return self.client
+
+    async def set_client_info(self, client_info: Any) -> None:
+        self.client = client_info
+
+
+async def test_the_official_client_finds_its_way_from_the_refusal_to_a_token_and_in(
+    issuer: Issuer, real_api: Process, admin: memsys.Client, tmp_path: Path
+) -> None:
+    project, port = f"shop-{uuid.uuid4().hex[:8]}", free_port()
+    url = f"http://127.0.0.1:{port}/p/{project}/mcp"
+    settings = {
+        "MEMSYS_MCP_AUTH": "keys+oauth",
+        "MEMSYS_MCP_API_KEY": admin.create_key("mcp-server", projects=[project]).key,
+        "MEMSYS_MCP_PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "MEMSYS_MCP_OAUTH_ISSUER": issuer.url,
+    }
+    back: dict[str, str] = {}
+
+    async def browse(address: str) -> None:
+        back.update(issuer.authorize(address))
+
+    async def return_from_browser() -> AuthorizationCodeResult:
+        return AuthorizationCodeResult(**back)
+
+    storage = Memory()
+    provider = OAuthClientProvider(
+        url,
+        OAuthClientMetadata(client_name="a client", redirect_uris=[AnyUrl("http://127.0.0.1:9/back")]),
+        storage,
+        browse,
+        return_from_browser,
+    )
+    with python_module("memsys_mcp", tmp_path / "log", "/readyz", port, MEMSYS_API_URL=real_api.url, **settings):
+        connection = httpx2.AsyncClient(auth=provider, timeout=30)
+        async with mcp.Client(streamable_http_client(url, http_client=connection)) as client:
+            stored = await Session(client).call("add_memory", text="The shop opens at nine.")
+    assert stored.data["results"][0]["project"] == project, stored.text
+    assert storage.tokens.scope.split() == [f"memsys:project:{project}:{right}" for right in ("read", "write")]

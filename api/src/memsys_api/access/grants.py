@@ -35,6 +35,13 @@ class Caller:
     run_id: str | None = None
     expires_at: datetime | None = None
     requests_per_minute: int | None = None
+    subject: str | None = None
+    """On whose behalf the key's holder calls, by a signed scope."""
+
+    @property
+    def actor(self) -> str:
+        """Who the audit trail names: the key, and for whom it was used."""
+        return self.key_id if self.subject is None else f"{self.key_id} for {self.subject}"
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,7 @@ def narrow(caller: Caller, scope: SignedScope) -> Caller:
     return replace(
         caller,
         name=f"{caller.name} (on behalf of {scope.sub})",
+        subject=scope.sub,
         projects=projects,
         default_project=default,
         rights=caller.rights.intersection(scope.rights),

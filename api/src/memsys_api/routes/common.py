@@ -79,7 +79,7 @@ def _allowed(right: Right, *, whole: bool = False) -> Callable[..., Awaitable[Ac
         access = enter(await serving.guard.caller(request), project, right)
         if whole:
             access.whole()
-        acting.actor.set(access.caller.key_id)  # for this request's task alone
+        acting.actor.set(access.caller.actor)  # for this request's task alone
         await _limited(request, serving, access)
         return access
 

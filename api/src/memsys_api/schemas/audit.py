@@ -15,7 +15,11 @@ _Word = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(stora
 class AuditQuery(Body):
     """Which acts to list."""
 
-    actor: _Word | None = Field(None, description="A key's id, `admin`, or `system` for what the server did itself.")
+    actor: _Word | None = Field(
+        None,
+        description="A key's id, alone or as `<id> for <subject>` where it was used on somebody's behalf; `admin`; or "
+        "`system` for what the server did itself.",
+    )
     action: _Word | None = Field(None, description="An action such as `memory.deleted`, or a kind such as `memory`.")
     target: _Word | None = Field(None, description="The id of what was acted on, such as a memory's or a key's.")
     since: Moment | None = Field(None, description="Not before this moment.")

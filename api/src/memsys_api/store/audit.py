@@ -105,9 +105,9 @@ async def page(
     async with database.transaction(project) as conn:
         cursor = await conn.execute(
             """SELECT a.id, a.at, a.actor, k.name, a.action, a.target, a.request_id, a.detail
-               FROM audit a LEFT JOIN keys k ON k.id = a.actor
+               FROM audit a LEFT JOIN keys k ON k.id = split_part(a.actor, ' ', 1)
                WHERE a.project = %(project)s AND (%(before)s::bigint IS NULL OR a.id < %(before)s)
-                 AND (%(actor)s::text IS NULL OR a.actor = %(actor)s)
+                 AND (%(actor)s::text IS NULL OR a.actor = %(actor)s OR starts_with(a.actor, %(actor)s || ' for '))
                  AND (%(action)s::text IS NULL OR a.action = %(action)s OR starts_with(a.action, %(action)s || '.'))
                  AND (%(target)s::text IS NULL OR a.target = %(target)s
                       OR (a.target IS NULL AND a.detail -> 'memory_ids' ? %(target)s))
