@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import socket
 import sys
-from contextlib import suppress
 
 import uvicorn
 
 from memsys_api import app, logs, settings, telemetry
-from memsys_api.runtime import Runtime
+from memsys_api.server import Server
 
 _NEVER_STARTED = 3  # as uvicorn's own command says it
-
-
-class Server(uvicorn.Server):
-    """Tells streams to end before it waits for all answers to be given."""
-
-    def __init__(self, config: uvicorn.Config, runtime: Runtime) -> None:
-        super().__init__(config)
-        self._runtime = runtime
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._runtime.end_streams()
-        await super().shutdown(sockets)
 
 
 def main() -> None:
@@ -46,9 +32,8 @@ def main() -> None:
         server_header=False,
         timeout_graceful_shutdown=loaded.shutdown_seconds,
     )
-    server = Server(config, application.state.runtime)
-    with suppress(KeyboardInterrupt):
-        server.run()
+    server = Server(config, application.state.runtime, loaded.leave_seconds)
+    server.run()
     telemetry.shutdown()
     if not server.started:
         sys.exit(_NEVER_STARTED)

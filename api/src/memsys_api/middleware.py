@@ -59,6 +59,8 @@ class Envelope:
                 answer = MutableHeaders(scope=message)
                 answer["X-Request-ID"] = request_id
                 answer.update(scope.get(ANSWER_HEADERS, {}))
+                if self._runtime.leaving:
+                    answer["Connection"] = "close"
             await send(message)
 
         async def in_time(message: Message) -> None:

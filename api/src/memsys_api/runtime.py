@@ -99,13 +99,15 @@ class Runtime:
         self._inferrer: Inferrer | None = None
         self.service: Service | None = None
         self.waiting_for = "the start"
+        self.leaving = False
 
     def start(self) -> None:
         """Begin to connect, migrate and load, in the background."""
         self._starting = asyncio.create_task(self._start(), name="start")
 
-    def end_streams(self) -> None:
-        """Have answers end that would otherwise go on for ever: the server waits for all answers before it stops."""
+    def leave(self) -> None:
+        """Ask clients to go elsewhere, and end the answers that would otherwise go on for ever."""
+        self.leaving = True
         if self.service:
             self.service.feed.close()
 

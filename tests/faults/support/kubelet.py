@@ -25,7 +25,7 @@ class Kubelet:
 
     def __init__(self, name: str, server: Server) -> None:
         self.name, self.server = name, server
-        self.starts = 0
+        self._held = False
         self.answering = asyncio.Event()
         """Set from when a start was through until the server is killed or found ended."""
 
@@ -34,9 +34,20 @@ class Kubelet:
         self.answering.clear()
         await asyncio.to_thread(self.server.kill)
 
+    @asynccontextmanager
+    async def away(self) -> AsyncIterator[None]:
+        """Keep the server ended for the length of the block; it answers again when the block is left."""
+        self._held = True
+        await self.kill()
+        try:
+            yield
+        finally:
+            self._held = False
+        await self.answering.wait()
+
     async def _look_after(self) -> None:
         while True:
-            if not self.server.running:
+            if not self.server.running and not self._held:
                 self.answering.clear()
                 try:
                     await asyncio.to_thread(self.server.start)
@@ -44,7 +55,6 @@ class Kubelet:
                     await asyncio.to_thread(self.server.kill)
                     await asyncio.sleep(_BACK_OFF_SECONDS)
                     continue
-                self.starts += 1
                 self.answering.set()
             await asyncio.sleep(_LOOK_SECONDS)
 

@@ -72,10 +72,11 @@ class Replica:
             self.process.kill()
             self.process.wait()
 
-    def terminate(self) -> None:
-        """Ask it to end, as Kubernetes does first."""
+    def terminate(self, seconds: float = 30) -> int:
+        """Ask it to end, as Kubernetes does first, and wait for that; its exit code."""
         assert self.process is not None
         self.process.terminate()
+        return self.process.wait(seconds)
 
     def pause(self) -> None:
         assert self.process is not None

@@ -34,7 +34,7 @@ class Rig:
     network: Network
     disk: Disk
     postgres: postgres.Server
-    neo4j: Neo4jServer
+    neo4j: Neo4jServer | None
     replicas: list[Replica]
     nodes: dict[str, Node]
     kubelets: dict[str, Kubelet]
@@ -69,8 +69,10 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(model: Path, logs: Path, *, replicas: int = 2, **settings: str) -> AsyncIterator[Rig]:
-    """Start all of it; end and remove all of it afterwards."""
+async def rig(
+    model: Path, logs: Path, *, replicas: int = 2, with_graph: bool = True, **settings: str
+) -> AsyncIterator[Rig]:
+    """Start all of it, or all but Neo4j; end and remove all of it afterwards."""
     async with AsyncExitStack() as stack:
         net = stack.enter_context(network())
         nodes = {name: net.node() for name in ("postgres", "neo4j", *(f"api-{n}" for n in range(replicas)))}
@@ -80,19 +82,17 @@ async def rig(model: Path, logs: Path, *, replicas: int = 2, **settings: str) ->
             postgres.server(space.folder, address=at.address, enter=at.enter, settings=_POSTGRES)
         )
         postgres.create_database(database, DATABASE)
-        graph = stack.enter_context(_neo4j(nodes["neo4j"]))
+        graph = stack.enter_context(_neo4j(nodes["neo4j"])) if with_graph else None
         common = {
             "DATABASE_URL": database.url("memsys_app", DATABASE),
             "DATABASE_OWNER_URL": database.url("memsys_owner", DATABASE),
-            "GRAPH_STORE": "neo4j",
-            "NEO4J_URI": graph.uri,
-            "NEO4J_PASSWORD": graph.password,
             "MEMSYS_ADMIN_KEY": ADMIN_KEY,
             "MEMSYS_MODEL_DIR": str(model),
+            **({"GRAPH_STORE": "neo4j", "NEO4J_URI": graph.uri, "NEO4J_PASSWORD": graph.password} if graph else {}),
             **settings,
         }
         apis = [Replica(name, node, common, logs / f"{name}.log") for name, node in nodes.items() if "api" in name]
-        servers = {"postgres": database, "neo4j": graph, **{api.name: api for api in apis}}
+        servers = {"postgres": database, **({"neo4j": graph} if graph else {}), **{api.name: api for api in apis}}
         kubelets = {name: Kubelet(name, server) for name, server in servers.items()}
         for kubelet in kubelets.values():
             await stack.enter_async_context(kubelet.looking())

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from memsys_api.__main__ import Server
+from memsys_api.server import Server
 
 from .postgres import free_port
 from .waiting import until
@@ -20,7 +20,7 @@ async def serving(application: FastAPI) -> AsyncIterator[tuple[str, Server]]:
     """Where it listens once it is ready, and the server, which may be told to stop."""
     port = free_port()
     config = uvicorn.Config(application, host="127.0.0.1", port=port, log_config=None, timeout_graceful_shutdown=20)
-    server = Server(config, application.state.runtime)
+    server = Server(config, application.state.runtime, leave_seconds=0)
     task = asyncio.create_task(server._serve())
     try:
         runtime = application.state.runtime

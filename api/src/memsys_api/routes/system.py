@@ -24,6 +24,8 @@ async def alive() -> Response:
 @router.get("/readyz", response_model=schemas.Health, responses=may_answer(problems.NOT_READY))
 async def ready(request: Request) -> Response:
     """Requests are served; otherwise 503 says what is waited for."""
+    if request.app.state.runtime.leaving:
+        raise ProblemError(problems.NOT_READY, "leaving: this replica was told to stop", retry_after=1)
     try:
         await service(request).database.ping()
     except DatabaseUnavailable as error:

@@ -32,6 +32,13 @@ class ServerSettings(BaseSettings):
         validation_alias="MEMSYS_MAX_BODY_BYTES",
         description="Largest request body; more is answered 413.",
     )
+    leave_seconds: float = Field(
+        3,
+        ge=0,
+        le=60,
+        validation_alias="MEMSYS_LEAVE_SECONDS",
+        description="How long a server told to stop goes on serving while it asks its clients to connect elsewhere.",
+    )
     shutdown_seconds: int = Field(
         25,
         ge=0,
