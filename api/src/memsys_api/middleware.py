@@ -89,10 +89,7 @@ class Envelope:
             metrics.REQUESTS.labels(route, method, str(status)).inc()
             metrics.REQUEST_SECONDS.labels(route, method).observe(seconds)
             if route not in ALWAYS_SERVED:
-                telemetry.describe(
-                    f"{method} {route}",
-                    **{"http.request.method": method, "http.route": route, "http.response.status_code": status},
-                )
+                telemetry.describe(f"{method} {route}", failed=status >= 500, **_attributes(method, route, status))
                 log.info(
                     "request",
                     extra={"route": route, "method": method, "status": status, "ms": round(seconds * 1000, 2)},
@@ -148,3 +145,8 @@ class Envelope:
     ) -> None:
         answer = render(ProblemError(kind, detail, retry_after=retry_after), scope["path"])
         await answer(scope, receive, send)
+
+
+def _attributes(method: str, route: str, status: int) -> dict[str, str | int]:
+    """What a span says of a request, by the semantic conventions for HTTP."""
+    return {"http.request.method": method, "http.route": route, "http.response.status_code": status}

@@ -69,12 +69,14 @@ def work(name: str, **attributes: Attribute) -> AbstractContextManager[None]:
     return _OFF if _tracer is None else _span(_tracer, name, None, SpanKind.INTERNAL, attributes)
 
 
-def describe(name: str, **attributes: Attribute) -> None:
-    """Name the current span, now that it is known what it is about."""
+def describe(name: str, *, failed: bool = False, **attributes: Attribute) -> None:
+    """Name the current span, now that it is known what it is about and whether it was served."""
     if _tracer is not None:
         current = trace.get_current_span()
         current.update_name(name)
         current.set_attributes(attributes)
+        if failed:
+            current.set_status(trace.StatusCode.ERROR)
 
 
 @contextmanager

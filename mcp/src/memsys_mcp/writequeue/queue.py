@@ -109,13 +109,13 @@ class WriteQueue:
         wait = FIRST_WAIT_SECONDS
         while True:
             self._wake.clear()
+            away = True
             try:
                 away = not await self._drain()
-            except Exception:
+                await self._count()
+            except Exception:  # a full disk, say: it may pass
                 logger.exception("the write queue failed")
-                away = True
             wait = min(2 * wait, LONGEST_WAIT_SECONDS) if away else FIRST_WAIT_SECONDS
-            await self._count()
             if not away:
                 await self._wake.wait()
             await asyncio.sleep(wait)
