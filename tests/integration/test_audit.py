@@ -49,6 +49,8 @@ CHANGES: dict[tuple[str, str], Ask] = {
         },
     ),
     ("post", "/graph/sync"): lambda made: ("/graph/sync", None),
+    ("post", "/memories/batch"): lambda made: ("/memories/batch", {"requests": [{"text": TEXT}]}),
+    ("post", "/inferences/sync"): lambda made: ("/inferences/sync", None),
     ("post", "/webhooks"): lambda made: ("/webhooks", HOOK),
     ("patch", "/webhooks/{webhook_id}"): lambda made: (f"/webhooks/{made['hook_id']}", {"description": "another"}),
     ("delete", "/webhooks/{webhook_id}"): lambda made: (f"/webhooks/{made['hook_id']}", None),

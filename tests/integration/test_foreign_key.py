@@ -34,6 +34,7 @@ ABSENT = {
     "key_id": "aaaaaaaaaaaa",
     "webhook_id": str(uuid4()),
     "erasure_id": str(uuid4()),
+    "event_id": str(uuid4()),
     "name": "nobody-at-all",
 }
 
@@ -43,6 +44,7 @@ FIXED = {"kind": "user"}
 # Queries and bodies that a route needs, or that name something of the victim's. {…} is filled in.
 REQUESTS: dict[str, dict[str, Any]] = {
     "POST /memories": {"json": {"text": "mine"}},
+    "POST /memories/batch": {"json": {"requests": [{"text": "mine"}]}},
     "GET /memories": {"params": {"user_id": "{name}"}},
     "DELETE /memories": {"params": {"user_id": "{name}"}},
     "PUT /memories/{memory_id}": {"json": {"text": "mine"}},
@@ -166,6 +168,8 @@ async def world(fleet: Fleet, dsn: Dsn) -> AsyncIterator[World]:
         grant = {"name": MARK, "projects": [VICTIM], "user_id": f"{MARK}-user"}
         key = (await api.client.post("/keys", json=grant)).json()
         hook = {"url": f"http://127.0.0.1:1/{MARK}", "user_id": f"{MARK}-user", "active": False}
+        add = {"text": MARK, "user_id": f"{MARK}-user", "infer": False, "wait": False}
+        event = (await api.client.post("/memories", json=add, headers={"X-Memsys-Project": VICTIM})).json()
         webhook = (await api.client.post("/webhooks", json=hook, headers={"X-Memsys-Project": VICTIM})).json()
         erasure = await api.client.post("/erasures", json={"user_id": "v"}, headers={"X-Memsys-Project": VICTIM})
         made.real = {
@@ -173,6 +177,7 @@ async def world(fleet: Fleet, dsn: Dsn) -> AsyncIterator[World]:
             "key_id": key["id"],
             "webhook_id": webhook["id"],
             "erasure_id": erasure.json()["id"],
+            "event_id": event["id"],
             "name": f"{MARK}-user",
         }
         yield made

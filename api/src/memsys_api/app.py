@@ -27,6 +27,7 @@ from memsys_api.routes import (
     memories,
     policy,
     search,
+    submissions,
     system,
     webhooks,
 )
@@ -63,6 +64,7 @@ def create(settings: Settings, makers: Makers | None = None) -> FastAPI:
     for module in (
         memories,
         search,
+        submissions,
         keys,
         policy,
         audit,

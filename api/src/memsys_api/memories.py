@@ -102,7 +102,7 @@ class Memories:
         if self._inferring is None or not request.infer:
             new = await self._verbatim(request, turns, observed_at, {"key": actor, "verbatim": True})
             return partial(self._insert, scope=scope, new=new)
-        conversation = _conversation(request, turns, observed_at, actor)
+        conversation = conversation_of(request, turns, observed_at, actor)
         try:
             decided = await self._inferring.decide(scope, conversation)
         except InferenceError as error:
@@ -119,11 +119,7 @@ class Memories:
         if isinstance(error, OverBudget):
             said = "over-budget"
         log.warning("stored without inference", extra={"reason": str(error), "inference": said})
-        turns = [
-            turn
-            for place, turn in enumerate(request.turns())
-            if not holds_no_fact([inference.Message(turn.role, turn.content)], answers_something=place > 0)
-        ]
+        turns = saying_something(request)
         provenance = {"key": conversation.actor, "verbatim": True, "inference": state}
         if hopeless:
             provenance["inference_error"] = str(error)
@@ -181,23 +177,39 @@ class Memories:
         self, request: AddRequest, turns: Sequence[Message], event_time: datetime, provenance: dict[str, Any]
     ) -> list[NewVersion]:
         """One first version for each message, as it was said."""
-        expires_at = request.expiry()
-        drafts = [
-            Draft(
-                text=turn.content,
-                event_time=event_time,
-                role=turn.role,
-                speaker=_speaker(turn),
-                metadata=_metadata(request, turn),
-                provenance=provenance,
-                expires_at=expires_at,
-            )
-            for turn in turns
-        ]
-        return await finished(self._embedder, drafts)
+        return await finished(self._embedder, drafts_of(request, turns, event_time, provenance))
 
 
-def _conversation(request: AddRequest, turns: Sequence[Message], observed_at: datetime, actor: str) -> Conversation:
+def saying_something(request: AddRequest) -> list[Message]:
+    """The messages that are worth keeping until the language model has read them: all but small talk."""
+    return [
+        turn
+        for place, turn in enumerate(request.turns())
+        if not holds_no_fact([inference.Message(turn.role, turn.content)], answers_something=place > 0)
+    ]
+
+
+def drafts_of(
+    request: AddRequest, turns: Sequence[Message], event_time: datetime, provenance: dict[str, Any]
+) -> list[Draft]:
+    """One memory for each message, as it was said."""
+    expires_at = request.expiry()
+    return [
+        Draft(
+            text=turn.content,
+            event_time=event_time,
+            role=turn.role,
+            speaker=_speaker(turn),
+            metadata=_metadata(request, turn),
+            provenance=provenance,
+            expires_at=expires_at,
+        )
+        for turn in turns
+    ]
+
+
+def conversation_of(request: AddRequest, turns: Sequence[Message], observed_at: datetime, actor: str) -> Conversation:
+    """What the language model is asked about."""
     return Conversation(
         turns=[inference.Message(turn.role, turn.content, _speaker(turn)) for turn in turns],
         observed_at=observed_at,
@@ -220,16 +232,20 @@ def _metadata(request: AddRequest, turn: Message) -> dict[str, Any]:
     return noted | request.metadata if isinstance(request.messages, list) else dict(request.metadata)
 
 
-def _request_hash(scope: Scope, request: AddRequest) -> str:
-    content = [
+def request_content(scope: Scope, request: AddRequest) -> list[Any]:
+    """All by which an add is told from another under the same Idempotency-Key."""
+    return [
         scope.project,
         scope.user_id,
         scope.agent_id,
         scope.app_id,
         scope.run_id,
-        request.model_dump(mode="json"),
+        request.model_dump(mode="json", exclude={"wait"}),
     ]
-    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _request_hash(scope: Scope, request: AddRequest) -> str:
+    return hashlib.sha256(orjson.dumps(request_content(scope, request), option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _replay(earlier: idempotency.Remembered, request_hash: str) -> list[Outcome]:

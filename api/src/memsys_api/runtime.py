@@ -34,6 +34,7 @@ from memsys_api.sinks.webhooks import Webhooks
 from memsys_api.sinks.webhooks.sender import Resolver, resolve
 from memsys_api.store import audit, generations, migrate, retention, vector_index
 from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
+from memsys_api.submitting import Submitting
 from memsys_api.transfer.exporting import Exporting
 from memsys_api.transfer.importing import Importing
 
@@ -66,6 +67,7 @@ class Service:
     policies: Policies
     rates: RateLimits
     memories: Memories
+    submitting: Submitting
     changing: Changing
     exporting: Exporting
     importing: Importing
@@ -245,6 +247,7 @@ class Runtime:
                 wake,
                 timeout_seconds=settings.llm_timeout_seconds,
                 retry_base=settings.llm_retry_base_seconds,
+                workers=max(2, settings.llm_concurrency // 2),  # adds that are waited for have the other half
             )
         return Service(
             settings=settings,
@@ -260,6 +263,7 @@ class Runtime:
             policies=policies,
             rates=RateLimits(database),
             memories=Memories(database, generation, embedder, sinks, wake, inferring),
+            submitting=Submitting(database, generation, embedder, sinks, wake, backfill.wake if backfill else None),
             changing=Changing(database, generation, embedder, sinks, wake),
             exporting=Exporting(database),
             importing=Importing(database, generation, embedder, sinks, wake),

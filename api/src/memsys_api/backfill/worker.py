@@ -21,13 +21,12 @@ from memsys_api.inferring import Decided, Inferring, Overtaken, from_json
 from memsys_api.model import Scope
 from memsys_api.ports import EmbedderError
 from memsys_api.sinks.attempts import wait_after
-from memsys_api.store import deliveries, facts, inferences
+from memsys_api.store import add_events, deliveries, facts, inferences
 from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
 from memsys_api.store.inferences import Claim
 
 log = logging.getLogger(__name__)
 
-_WORKERS = 2
 _POLL_SECONDS = 1.0
 _STOP_SECONDS = 5.0
 _AWAY = timedelta(seconds=5)
@@ -50,6 +49,7 @@ class Backfill:
         *,
         timeout_seconds: float,
         retry_base: float = 1.0,
+        workers: int = 2,
     ) -> None:
         self._database = database
         self._inferrer = inferrer
@@ -58,21 +58,28 @@ class Backfill:
         self._wake_sinks = wake_sinks
         self._lease = timedelta(seconds=timeout_seconds) + _LEASE_MARGIN  # longer than an inference can take
         self._retry_base = retry_base
+        self._workers = workers
         self._stopping = asyncio.Event()
+        self._due = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     def state(self) -> State:
         """How the language model is, without asking it."""
         return self._inferrer.state()
 
+    def wake(self) -> None:
+        """Something is due."""
+        self._due.set()
+
     def start(self) -> None:
         """Begin to work in the background."""
         self._tasks = [asyncio.create_task(self._watch(), name="backfill-watch")]
-        self._tasks += [asyncio.create_task(self._work(), name=f"backfill-{n}") for n in range(_WORKERS)]
+        self._tasks += [asyncio.create_task(self._work(), name=f"backfill-{n}") for n in range(self._workers)]
 
     async def stop(self) -> None:
         """Stop after the request at hand, or without it when it takes long: it is claimed again when its lease ends."""
         self._stopping.set()
+        self._due.set()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=_STOP_SECONDS)
             for task in late:
@@ -113,7 +120,8 @@ class Backfill:
             stored = await inferences.read(conn, claim)
             waiting = await facts.waiting(conn, claim.project, stored[0]) if stored else []
             if stored is None or not waiting:
-                await inferences.finish(conn, claim)
+                if await inferences.finish(conn, claim):
+                    await add_events.finish(conn, claim.project, claim.id, [])
                 return
         turns = [Message(message.role or "user", message.text, message.speaker) for message in waiting]
         scope, conversation = from_json(stored[1], turns)
@@ -133,6 +141,7 @@ class Backfill:
                 return False
             written = await self._inferring.carry_out(conn, scope, decided, replaced)
             await deliveries.enqueue(conn, claim.project, self._sinks, written.changed)
+            await add_events.finish(conn, claim.project, claim.id, written.outcomes)
         return True
 
     async def _put_off(
@@ -151,9 +160,13 @@ class Backfill:
     async def _work(self) -> None:
         while not self._stopping.is_set():
             try:
-                left_alone = self._inferrer.state().retry_after
-                if left_alone or not await self.step():
-                    await self._rest(min(left_alone or _POLL_SECONDS, _POLL_SECONDS))
+                self._due.clear()  # before looking, so that what comes meanwhile is not missed
+                if left_alone := self._inferrer.state().retry_after:
+                    await self._rest(min(left_alone, _POLL_SECONDS))
+                elif not await self.step() and not self._stopping.is_set():
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(_POLL_SECONDS):
+                            await self._due.wait()
             except (DatabaseUnavailable, StatementTimeout):
                 await self._rest(_POLL_SECONDS)
             except Exception:

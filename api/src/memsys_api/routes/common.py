@@ -21,6 +21,7 @@ from memsys_api.model import Memory, Outcome
 from memsys_api.problems import RATE_LIMITED, ProblemError, invalid
 from memsys_api.runtime import Runtime, Service
 from memsys_api.schemas import Metadata
+from memsys_api.store.add_events import AddEvent
 
 
 class Json(Response):
@@ -176,6 +177,18 @@ def read_filters(text: str | None) -> dict[str, Any] | None:
         return _METADATA.validate_python(raw)
     except ValidationError as error:
         raise invalid("filters", error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+
+
+def event_out(event: AddEvent, project: str) -> dict[str, Any]:
+    """An add to follow on the wire, as schemas.submissions.AddEventOut."""
+    return {
+        "id": event.id,
+        "status": event.state,
+        "results": [outcome_out(outcome, project) for outcome in event.outcomes],
+        "error": event.error,
+        "created_at": event.created_at,
+        "finished_at": event.finished_at,
+    }
 
 
 def write_cursor(position: int | None) -> str | None:

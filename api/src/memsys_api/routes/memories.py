@@ -15,6 +15,7 @@ from memsys_api.routes.common import (
     Reader,
     Serving,
     Writer,
+    event_out,
     may_answer,
     memory_out,
     outcome_out,
@@ -23,6 +24,7 @@ from memsys_api.routes.common import (
     write_cursor,
 )
 from memsys_api.schemas.fields import Moment
+from memsys_api.schemas.submissions import AddEventOut
 from memsys_api.store.filters import conditions
 
 router = APIRouter(tags=["memories"])
@@ -57,12 +59,36 @@ class HistoryQuery(schemas.Body):
     limit: int = Field(schemas.MAX_RESULTS, ge=1, le=schemas.MAX_RESULTS, description="How many at most.")
 
 
-@router.post("/memories", response_model=schemas.AddResults, responses=may_answer(problems.IDEMPOTENCY_CONFLICT))
+@router.post(
+    "/memories",
+    response_model=schemas.AddResults,
+    responses={
+        202: {
+            "model": AddEventOut,
+            "description": "Stored as it was said; what it means is found out later",
+            "headers": {"Location": {"schema": {"type": "string"}, "description": "Where to follow it."}},
+        },
+        **may_answer(problems.IDEMPOTENCY_CONFLICT),
+    },
+)
 async def add(
-    serving: Serving, access: Writer, request: schemas.AddRequest, idempotency_key: IdempotencyKey = None
+    serving: Serving,
+    access: Writer,
+    request: schemas.AddRequest,
+    idempotency_key: IdempotencyKey = None,
+    prefer: Annotated[
+        str | None, Header(max_length=1000, description="`respond-async` is the same as `wait: false` (RFC 7240).")
+    ] = None,
 ) -> Response:
     """Remember messages. All of them or, on any error, none."""
     scope = access.scope(request.user_id, request.agent_id, request.app_id, request.run_id)
+    preferred = any(part.strip().lower() == "respond-async" for part in (prefer or "").split(","))
+    if preferred or not request.wait:
+        (event,) = await serving.submitting.submit(
+            scope.project, [(scope, request)], actor=access.caller.key_id, idempotency_key=idempotency_key
+        )
+        headers = {"Location": f"/events/{event.id}"} | ({"Preference-Applied": "respond-async"} if preferred else {})
+        return Json(event_out(event, scope.project), status_code=202, headers=headers)
     outcomes = await serving.memories.add(scope, request, actor=access.caller.key_id, idempotency_key=idempotency_key)
     return Json({"results": [outcome_out(o, scope.project) for o in outcomes]})
 

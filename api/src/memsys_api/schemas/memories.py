@@ -63,6 +63,12 @@ class AddRequest(Scoped, Expiring):
     timestamp: Moment | None = Field(
         None, description="When it happened, with an offset; by default the time of the request."
     )
+    wait: bool = Field(
+        True,
+        description="With `false`, as with the header `Prefer: respond-async`, the answer is 202 as soon as the "
+        "messages are stored as they were said, with an event to follow at `/events/{event_id}`; what the language "
+        "model finds takes their place later.",
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> AddRequest:

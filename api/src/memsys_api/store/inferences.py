@@ -126,6 +126,32 @@ async def hasten(database: Database, project: str) -> None:
         )
 
 
+async def requeue(conn: Connection, project: str) -> int:
+    """Make a project's requests due now, with all their attempts, the parked ones too; says how many.
+
+    The messages of parked ones wait again, but for those that were edited or deleted since.
+    """
+    cursor = await conn.execute(
+        """WITH due AS (
+               UPDATE inferences SET state = 'pending', attempts = 0, due_at = now(), error = NULL
+               WHERE project = %(project)s AND (state = 'parked' OR due_at > now())
+                 AND (leased_until IS NULL OR leased_until < now())
+               RETURNING id
+           ), again AS (
+               UPDATE memory_versions m
+               SET provenance = m.provenance - 'inference_error' || '{"inference": "pending"}'
+               FROM due JOIN inference_requests r ON r.project = %(project)s AND r.id = due.id
+               WHERE m.project = %(project)s AND m.id = ANY (r.memory_ids) AND m.recorded_to IS NULL
+                 AND m.state = 'active' AND m.provenance ->> 'inference' = 'failed'
+           )
+           SELECT count(*) FROM due""",
+        {"project": project},
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 async def status(database: Database, project: str | None = None) -> QueueStatus:
     """How much waits, how much is parked, and for how long the oldest of both has; ``None``: of all projects."""
     async with database.system() as conn:

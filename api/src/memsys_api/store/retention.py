@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from memsys_api.metrics import EXPIRED
 from memsys_api.model import Scope
-from memsys_api.store import changes, deliveries, rates, versions, webhook_deliveries
+from memsys_api.store import add_events, changes, deliveries, rates, versions, webhook_deliveries
 from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
 from memsys_api.store.generations import Generation
 from memsys_api.store.records import projects
@@ -62,6 +62,7 @@ async def sweep(database: Database) -> int:
                 "DELETE FROM idempotency WHERE project = %s AND created_at < now() - %s", (project, IDEMPOTENCY)
             )
             removed += await changes.forget(conn, project, OUTBOX)
+            removed += await add_events.forget(conn, project, OUTBOX)
         removed += keys.rowcount
     return removed + await rates.sweep(database)
 
