@@ -115,10 +115,10 @@ class Gate:
     async def _missing(self, visit: Visit, principal: Principal) -> str | None:
         """The right that the request needs and the token does not grant, as far as the request alone tells."""
         granted = self._granted(visit, principal.grants)
-        if granted is None or not granted:
-            return None if granted is None else "read"
-        if granted >= set(RIGHTS):
+        if granted is None or granted >= set(RIGHTS):
             return None
+        if not granted:
+            return "read"
         needed = right_needed(await visit.body())
         return needed if needed is not None and needed not in granted else None
 
