@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from memsys_api import problems
+from memsys_api.access.grants import PROJECT_HEADER, PROJECT_NAME
+from memsys_api.filters import SCOPE_FIELDS
 from memsys_api.schemas import Problem
+
+PROJECT_PATTERN = f"^{PROJECT_NAME.pattern}$"
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 _EVERYWHERE = (
@@ -47,10 +52,13 @@ def _complete(schema: dict[str, Any]) -> dict[str, Any]:
         "bearer": {"type": "http", "scheme": "bearer"},
         "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     }
+    for component in schemas.values():
+        _constrain(component.get("properties", {}))
     schema["security"] = [{"bearer": []}, {"apiKey": []}]
     for path, operations in schema["paths"].items():
         for operation in operations.values():
             responses = operation["responses"]
+            _parameters(path, operation)
             responses.pop("422", None)
             if path in OPEN_PATHS:
                 operation["security"] = []
@@ -61,3 +69,41 @@ def _complete(schema: dict[str, Any]) -> dict[str, Any]:
                     reference = {"schema": {"$ref": "#/components/schemas/Problem"}}
                     response["content"] = {problems.media_type(path): reference}
     return schema
+
+
+_IN_PATH = re.compile(r"\{(\w+)\}")
+_TEXTS = ("text", "data", "query", "prompt", "includes", "excludes", "custom_instructions", "content")
+
+
+def _constrain(properties: dict[str, Any]) -> None:
+    """Say of a body's fields what their types alone do not."""
+    for name, described in properties.items():
+        for one in described.get("anyOf", [described]):
+            if one.get("type") == "string" and (name in _TEXTS or name in SCOPE_FIELDS):
+                one.setdefault("pattern", r"^[^\x00]*[^\s\x00][^\x00]*$")  # not blank, no NUL
+            elif name in ("projects", "default_project"):
+                one.get("items", one)["pattern"] = PROJECT_PATTERN
+
+
+def _parameters(path: str, operation: dict[str, Any]) -> None:
+    """The parameters in a path that the route itself has no use for, and what others must look like."""
+    parameters = operation.setdefault("parameters", [])
+    named = {one["name"] for one in parameters if one["in"] == "path"}
+    parameters += [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        for name in _IN_PATH.findall(path)
+        if name not in named
+    ]
+    for one in parameters:
+        strings = [s for s in one["schema"].get("anyOf", [one["schema"]]) if s.get("type") == "string"]
+        if one["name"] == "filters":
+            del one["schema"]
+            one["content"] = {"application/json": {"schema": {"type": "object", "minProperties": 1}}}
+            continue
+        for described in strings:
+            if one["name"] == PROJECT_HEADER:
+                described["pattern"] = PROJECT_PATTERN
+            elif one["name"] == "cursor":
+                described["pattern"] = "^c[0-9a-f]{1,15}$"
+            elif one["name"] in SCOPE_FIELDS or one["in"] == "path":
+                described.setdefault("pattern", r"^[^\x00]*[^\s\x00][^\x00]*$")

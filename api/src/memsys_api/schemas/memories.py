@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from memsys_api.schemas.fields import MAX_MESSAGES, Body, Metadata, Moment, Scoped, ScopeId, Seconds, Text, storable
 
@@ -26,8 +26,16 @@ Turns = Annotated[
 ]
 
 
+_TWICE: dict[str, Any] = {
+    "properties": {"expires_at": {"type": "string"}, "ttl_seconds": {"type": "integer"}},
+    "required": ["expires_at", "ttl_seconds"],
+}
+
+
 class Expiring(Body):
     """When a memory is to be forgotten, as a moment or counted from the request."""
+
+    model_config = ConfigDict(json_schema_extra={"not": _TWICE})
 
     expires_at: Moment | None = Field(None, description="When it is to be forgotten.")
     ttl_seconds: Seconds | None = Field(None, description="The same, in seconds from now.")
