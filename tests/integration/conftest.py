@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 
 from memsys_api import app
 from memsys_api.runtime import Makers, Service
@@ -19,7 +22,8 @@ from memsys_api.sinks.webhooks.sender import Resolver, resolve
 from memsys_api.store import generations, migrate
 
 from .support.parts import MemorySink, WordEmbedder
-from .support.postgres import Server, create_database, server
+from .support.postgres import Server, create_database, free_port
+from .support.postgres import server as postgres_server
 from .support.waiting import until
 
 ADMIN_KEY = "an-admin-key-for-tests"
@@ -39,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
     """The one server of the session."""
-    with server() as running:
+    with postgres_server() as running:
         yield running
 
 
@@ -211,3 +215,48 @@ def keyed(api: Replica) -> MakeKey:
             yield client
 
     return make
+
+
+@pytest.fixture
+def host(dsn: Dsn) -> Iterator[str]:
+    """Where a ready API listens, in a thread: some of mem0's calls block."""
+
+    async def make_embedder(_: Settings) -> WordEmbedder:
+        return WordEmbedder()
+
+    settings = Settings.model_validate(
+        {"DATABASE_URL": dsn.app, "DATABASE_OWNER_URL": dsn.owner, "MEMSYS_ADMIN_KEY": ADMIN_KEY}
+    )
+    application = app.create(settings, Makers(embedder=make_embedder, graph=lambda _: None))
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(application, host="127.0.0.1", port=port, log_config=None))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _until_ready(address)
+        yield address
+    finally:
+        server.should_exit = True
+        thread.join(30)
+    assert not thread.is_alive(), "the server did not stop"
+
+
+def _until_ready(address: str) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            answer = httpx.get(f"{address}/readyz")
+            if answer.status_code == 200:
+                return
+            missing = answer.text
+        except httpx.ConnectError as error:
+            missing = str(error)
+        assert time.monotonic() < deadline, f"the API is not ready: {missing}"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def key() -> str:
+    """A key that may do anything."""
+    return ADMIN_KEY

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self, TypeVar
 
@@ -19,6 +19,7 @@ from memsys.models import (
     AddResults,
     GraphStatus,
     HistoryEntry,
+    ImportReport,
     Info,
     Key,
     Memory,
@@ -32,6 +33,8 @@ from memsys.operations import Call, Content, Scope
 from memsys.retry import RetryPolicy
 
 T = TypeVar("T")
+Chunks = AsyncIterator[bytes]
+Lines = AsyncIterable[bytes] | bytes
 
 
 class AsyncClient:
@@ -331,6 +334,39 @@ class AsyncClient:
     async def info(self) -> Info:
         """What the service runs on. The cheapest call that checks a key."""
         return await self._send(operations.info())
+
+    async def export(self, *, heads: bool = False) -> Chunks:
+        """The project with all its history as JSON Lines, in pieces; with ``heads`` only what can be read now.
+
+        Raises :class:`~memsys.errors.Unreachable` where it breaks off; a whole one has a last line that says so.
+        """
+        call = operations.export(heads=heads)
+        arguments = wire.request_arguments(call, self._options)
+        limit = wire.stream_timeout(self._connect_timeout)
+        try:
+            async with self._http.stream(**arguments, timeout=limit) as answer:
+                if not answer.is_success:
+                    await answer.aread()
+                    raise wire.refusal(answer)
+                async for chunk in answer.aiter_bytes():
+                    yield chunk
+        except httpx.TransportError as error:
+            raise wire.broken(call, error) from error
+
+    async def import_lines(self, lines: Lines) -> ImportReport:
+        """Write the lines of an export, in whatever pieces they come; needs an admin key of the project.
+
+        Never retried by itself. What is there already stays as it is, so it may be called again with the same lines.
+        """
+        call = operations.import_lines()
+        arguments = wire.request_arguments(call, self._options) | {"content": lines}
+        try:
+            answer = await self._http.request(**arguments, timeout=wire.stream_timeout(self._connect_timeout))
+        except httpx.TransportError as error:
+            raise wire.broken(call, error) from error
+        if not answer.is_success:
+            raise wire.refusal(answer)
+        return call.read(answer.content)
 
     async def alive(self) -> None:
         """Return if the service runs, whatever it may be waiting for."""

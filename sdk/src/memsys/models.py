@@ -94,6 +94,24 @@ class HistoryEntry(Wire):
     created_at: datetime | None = None
 
 
+class RefusedLine(Wire):
+    """A line of an import that was not taken, and why."""
+
+    line: int
+    field: str | None = None
+    message: str
+
+
+class ImportReport(Wire):
+    """What an import did, in versions. ``complete``: the file had its last line and everything before it."""
+
+    imported: int
+    unchanged: int
+    failed: int
+    complete: bool
+    errors: tuple[RefusedLine, ...] = ()
+
+
 class Key(Wire):
     """A key without its secret."""
 

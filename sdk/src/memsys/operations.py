@@ -20,6 +20,7 @@ from memsys.models import (
     AddResults,
     GraphStatus,
     HistoryEntry,
+    ImportReport,
     Info,
     Key,
     Memory,
@@ -307,6 +308,16 @@ def graph_status() -> Call[GraphStatus]:
 
 def info() -> Call[Info]:
     return Call("GET", "/info", Info, repeatable=True)
+
+
+def export(*, heads: bool = False) -> Call[None]:
+    """The whole project as JSON Lines; read as a stream."""
+    return Call("GET", "/export", None, query={"heads": "true"} if heads else {})
+
+
+def import_lines() -> Call[ImportReport]:
+    """JSON Lines into the project; sent as a stream, so not repeated by itself, but harmless to repeat."""
+    return Call("POST", "/import", ImportReport, headers={"Content-Type": "application/x-ndjson"})
 
 
 def alive() -> Call[None]:

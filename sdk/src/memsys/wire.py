@@ -10,9 +10,12 @@ import httpx
 
 from memsys import delegation
 from memsys._version import __version__
+from memsys.errors import ProblemError, Unreachable, problem
 from memsys.exchange import Options
 from memsys.operations import Call
+from memsys.retry import parse_retry_after
 
+_SILENT_SECONDS = 300.0
 USER_AGENT = f"memsys-python/{__version__}"
 
 
@@ -63,6 +66,26 @@ def signed(arguments: dict[str, Any], options: Options, now: float) -> dict[str,
         raise ValueError("a delegation narrows a key; give the key too")
     scope = {delegation.HEADER: options.delegation.sign(options.key, now)}
     return {**arguments, "headers": {**arguments["headers"], **scope}}
+
+
+def stream_timeout(connect: float) -> httpx.Timeout:
+    """A time-out for a stream: as long as it likes, but never silent for minutes."""
+    return httpx.Timeout(_SILENT_SECONDS, connect=connect)
+
+
+def refusal(answer: httpx.Response) -> ProblemError:
+    """What an answer that is no success stands for; its body has been read."""
+    return problem(
+        answer.status_code,
+        answer.content,
+        request_id=answer.headers.get("X-Request-ID"),
+        retry_after=parse_retry_after(answer.headers.get("Retry-After")),
+    )
+
+
+def broken(call: Call[Any], error: httpx.TransportError) -> Unreachable:
+    """A stream that did not reach its end."""
+    return Unreachable(f"{call.method} {call.path}: {str(error) or type(error).__name__}")
 
 
 def attempt_timeout(seconds: float, connect: float) -> httpx.Timeout:

@@ -189,4 +189,28 @@ def test_both_clients_offer_the_same():
         return {name: inspect.signature(function) for name, function in functions if not name.startswith("_")}
 
     assert methods(memsys.Client) == methods(memsys.AsyncClient)
-    assert len(methods(memsys.Client)) == 22
+    assert len(methods(memsys.Client)) == 24
+
+
+async def test_an_export_arrives_in_pieces_and_a_refusal_as_its_exception(script: Script):
+    script.answers = [(200, {"format": "memsys-export"}, {})]
+    with memsys.Client(script.url, key="k") as client:
+        assert json.loads(b"".join(client.export(heads=True))) == {"format": "memsys-export"}
+    assert script.asked[0][:2] == ("GET", "/export?heads=true")
+    script.answers = [(403, {"detail": "no"}, {})]
+    async with memsys.AsyncClient(script.url, key="k") as other:
+        with pytest.raises(memsys.Forbidden, match="no"):
+            [chunk async for chunk in other.export()]
+
+
+async def test_an_import_sends_lines_and_reads_the_report(script: Script):
+    report = {"imported": 1, "unchanged": 2, "failed": 1, "complete": True, "errors": [{"line": 3, "message": "x"}]}
+    script.answers = [(200, report, {})]
+    with memsys.Client(script.url, key="k") as client:
+        assert client.import_lines(b"{}\n").errors[0].line == 3
+    async with memsys.AsyncClient(script.url, key="k") as other:
+        assert (await other.import_lines(b"{}\n")).unchanged == 2
+    assert [(asked[0], asked[1], asked[3]) for asked in script.asked] == [("POST", "/import", b"{}\n")] * 2
+    assert {asked[2]["content-type"] for asked in script.asked} == {"application/x-ndjson"}
+    with pytest.raises(memsys.Unreachable, match="POST /import"), memsys.Client("http://127.0.0.1:9") as away:
+        away.import_lines(b"{}")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 MAX_TEXT = 32_000
 MAX_MESSAGES = 500
@@ -57,11 +58,19 @@ def _reckonable(value: datetime) -> datetime:
     return value.astimezone(UTC)
 
 
+_DATED = re.compile(r"\d{4}-\d{2}-\d{2}")
 _EARLIEST, _LATEST = datetime(1, 1, 3, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
 MAX_TTL_SECONDS = 100 * 365 * 24 * 3600
 
-Moment = Annotated[AwareDatetime, AfterValidator(_reckonable)]
-Seconds = Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS)]
+
+def _written(value: object) -> object:
+    if not isinstance(value, datetime) and not (isinstance(value, str) and _DATED.match(value)):
+        raise ValueError("must be a time with an offset, written as in RFC 3339")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_reckonable)]
+Seconds = Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS, strict=True)]
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(storable), AfterValidator(_no_blank)]
 ScopeId = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(storable), AfterValidator(_no_blank)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_storable_tree)]

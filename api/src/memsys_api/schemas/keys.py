@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, StrictInt
 
 from memsys_api.schemas.fields import Body, Moment, ScopeId, storable
 
@@ -24,7 +24,7 @@ class NewKeyRequest(Body):
     run_id: ScopeId | None = Field(None, description="Grants this conversation's memories only.")
     rights: list[Literal["read", "write", "admin"]] = Field(default=["read", "write"], min_length=1)
     expires_at: Moment | None = Field(None, description="By default when the key that makes it expires.")
-    requests_per_minute: int | None = Field(
+    requests_per_minute: StrictInt | None = Field(
         None,
         ge=1,
         le=1_000_000,

@@ -21,7 +21,8 @@ class Message(Body):
 
 # Told apart by what was sent, so that an error names the field inside the one that was meant.
 Turns = Annotated[
-    Annotated[list[Message], Tag("<turns>")] | Annotated[Text, Tag("<text>")],
+    Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES), Tag("<turns>")]
+    | Annotated[Text, Tag("<text>")],
     Discriminator(lambda value: "<text>" if isinstance(value, str) else "<turns>"),
 ]
 
@@ -61,6 +62,7 @@ class AddRequest(Scoped, Expiring):
     metadata: Metadata = Field(default_factory=dict, description="Anything to keep with each memory, and filter by.")
     infer: bool = Field(
         True,
+        strict=True,
         description="Have a language model pick out what is worth keeping: new facts are added, what they contradict "
         "is superseded, what is known already is answered `NONE`. With `false`, or where the server has no model, "
         "every message is stored verbatim, never merged and never dropped.",
@@ -82,8 +84,6 @@ class AddRequest(Scoped, Expiring):
     def _one_source(self) -> AddRequest:
         if (self.messages is None) == (self.text is None):
             raise ValueError("give exactly one of messages and text")
-        if isinstance(self.messages, list) and not 1 <= len(self.messages) <= MAX_MESSAGES:
-            raise ValueError(f"messages must hold 1 to {MAX_MESSAGES} messages")
         return self
 
     def turns(self) -> list[Message]:
@@ -103,7 +103,11 @@ class UpdateRequest(Expiring):
     metadata: Metadata | None = Field(None, description="Replaces the metadata as a whole.")
     timestamp: Moment | None = Field(None, description="When it happened, with an offset.")
     version: int | None = Field(
-        None, ge=1, le=2**31 - 1, description="The version this change is made to; another is answered 409."
+        None,
+        ge=1,
+        le=2**31 - 1,
+        strict=True,
+        description="The version this change is made to; another is answered 409.",
     )
 
     @model_validator(mode="after")

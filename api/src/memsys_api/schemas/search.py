@@ -20,9 +20,9 @@ class SearchRequest(Scoped):
         "metadata field, equal to a value or compared by eq, ne, gt, gte, lt, lte, in, nin, contains, icontains; "
         "`*` is any value; AND, OR and NOT take lists of filters.",
     )
-    top_k: int = Field(10, ge=1, le=MAX_RESULTS, description="How many results at most.")
-    threshold: float | None = Field(None, ge=0, le=1, description="Leave out results that score less.")
-    explain: bool = Field(False, description="Whether to say what each score is made of.")
+    top_k: int = Field(10, strict=True, ge=1, le=MAX_RESULTS, description="How many results at most.")
+    threshold: float | None = Field(None, strict=True, ge=0, le=1, description="Leave out results that score less.")
+    explain: bool = Field(False, strict=True, description="Whether to say what each score is made of.")
     as_of: Moment | None = Field(None, description="Search what was known at this moment.")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, StrictBool, StrictInt, model_validator
 
 from memsys_api.schemas.fields import Body, Scoped, storable
 from memsys_api.sinks.webhooks import signing
@@ -62,7 +62,7 @@ class NewWebhookRequest(Scoped):
     include: Include = Field(default_factory=list)
     secret: Secret | None = Field(None, description="To sign with; by default one is made.")
     description: Description = ""
-    active: bool = True
+    active: StrictBool = True
 
 
 class WebhookChange(Body):
@@ -73,7 +73,9 @@ class WebhookChange(Body):
     include: Include | None = None
     secret: Secret | None = Field(None, description="Signs everything from now on.")
     description: Description | None = None
-    active: bool | None = Field(None, description="With false, nothing is sent; with true, what was held back is.")
+    active: StrictBool | None = Field(
+        None, description="With false, nothing is sent; with true, what was held back is."
+    )
 
     @model_validator(mode="after")
     def _something(self) -> WebhookChange:
@@ -138,7 +140,7 @@ class Deliveries(BaseModel):
 class ReplayRequest(Body):
     """What to deliver anew: one event, everything since a time, or (with neither) what is parked."""
 
-    event_id: int | None = Field(None, ge=1, lt=2**63)
+    event_id: StrictInt | None = Field(None, ge=1, lt=2**63)
     since: AwareDatetime | None = Field(None, description="Events of the last seven days can be delivered anew.")
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool, StrictInt
 
 from memsys_api import filters
 from memsys_api.problems import NOT_SUPPORTED, FieldError, ProblemError, invalid
@@ -22,8 +22,8 @@ class Mem0Add(Scoped):
     messages: Turns
     filters: Metadata | None = Field(None, description="The ids, as the clients also give them.")
     metadata: Metadata | None = None
-    infer: bool | None = None
-    timestamp: int | None = Field(None, description="When it happened, in Unix seconds.")
+    infer: StrictBool | None = None
+    timestamp: int | None = Field(None, strict=True, description="When it happened, in Unix seconds.")
     expiration_date: date | None = Field(None, description="The last day, in UTC, on which it is remembered.")
     custom_categories: Any = None
     custom_instructions: Text | None = Field(None, description="Instructions to the language model.")
@@ -36,7 +36,7 @@ class Mem0Update(Body):
 
     text: Text | None = None
     metadata: Metadata | None = None
-    timestamp: Annotated[float, Field(allow_inf_nan=False)] | str | None = Field(
+    timestamp: Annotated[float, Field(allow_inf_nan=False, strict=True)] | str | None = Field(
         None, description="When it happened: Unix seconds or ISO 8601."
     )
     expiration_date: date | None = Field(None, description="The last day, in UTC, on which it is remembered.")
@@ -74,14 +74,14 @@ class Mem0Search(Body):
     query: Text
     filters: Metadata | None = Field(None, description="As the filters of `/search`; the ids stand here.")
     metadata: Metadata | None = Field(None, description="Fields that a memory's metadata must equal.")
-    top_k: int | None = Field(None, ge=1, le=MAX_RESULTS)
-    threshold: float | None = Field(None, ge=0, le=1)
+    top_k: int | None = Field(None, strict=True, ge=1, le=MAX_RESULTS)
+    threshold: float | None = Field(None, strict=True, ge=0, le=1)
     fields: list[str] | None = Field(None, description="Which fields of a result to answer; `id` always is.")
-    reference_date: str | int | None = Field(None, description="What the query's 'today' is.")
-    show_expired: bool | None = None
-    latest_only: bool | None = None
-    keyword_search: bool | None = None
-    rerank: bool | None = None
+    reference_date: str | StrictInt | None = Field(None, description="What the query's 'today' is.")
+    show_expired: StrictBool | None = None
+    latest_only: StrictBool | None = None
+    keyword_search: StrictBool | None = None
+    rerank: StrictBool | None = None
     categories: Any = None
     output_format: Literal["v1.1"] | None = None
     source: str | None = Field(None, max_length=200, description="Which surface asks; not looked at.")
@@ -93,8 +93,8 @@ class Mem0GetAll(Body):
     filters: Metadata | None = None
     start_date: str | None = Field(None, description="Created at or after this time; a date is the whole day.")
     end_date: str | None = Field(None, description="Created at or before this time; a date is the whole day.")
-    show_expired: bool | None = None
-    latest_only: bool | None = None
+    show_expired: StrictBool | None = None
+    latest_only: StrictBool | None = None
     categories: Any = None
 
 
