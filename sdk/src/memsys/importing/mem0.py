@@ -1,0 +1,142 @@
+"""Memories that mem0 keeps: behind its server, in its pgvector table, in its SQLite history."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from memsys.importing.lines import MAX_TEXT, SCOPE_IDS, Item, Skipped, identifier, memory, moment
+
+_PAGE = 500
+# What mem0 puts beside the caller's own metadata.
+_OWN = frozenset({"data", "hash", "created_at", "updated_at", "text_lemmatized", "linked_memory_ids", *SCOPE_IDS})
+
+
+def server(
+    url: str, key: str | None, scope: Mapping[str, str], *, transport: httpx.BaseTransport | None = None
+) -> Iterator[Item]:
+    """The memories of one scope of a running server, page by page (``GET /memories``).
+
+    Raises :class:`httpx.HTTPError`.
+    """
+    headers = {"X-API-Key": key, "Authorization": f"Token {key}"} if key else {}
+    with httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=60, transport=transport) as http:
+        following: str | None = "/memories"
+        query: dict[str, str] = dict(scope)
+        while following:
+            answer = http.get(following, params=query)
+            answer.raise_for_status()
+            document = answer.json()
+            results = document.get("results", []) if isinstance(document, dict) else document
+            for one in results:
+                yield _served(one)
+            cursor = document.get("next_cursor") if isinstance(document, dict) else None
+            following = "/memories" if cursor else document.get("next") if isinstance(document, dict) else None
+            query = {**scope, "cursor": cursor} if cursor else {}
+
+
+def _served(one: Mapping[str, Any]) -> Item:
+    created, updated = moment(one.get("created_at")), moment(one.get("updated_at"))
+    return memory(
+        "mem0-server",
+        str(one.get("id")),
+        one.get("memory"),
+        scope=one,
+        defaults={},
+        metadata=one.get("metadata") or {},
+        event_time=created,
+        created_at=created,
+        recorded_from=updated or created,
+    )
+
+
+def table(url: str, name: str, defaults: Mapping[str, str]) -> Iterator[Item]:
+    """The rows of a collection of mem0's pgvector store, read through a cursor.
+
+    Raises :class:`ImportError` without psycopg, and its errors.
+    """
+    import psycopg
+    from psycopg import sql
+
+    with psycopg.connect(url) as conn, conn.cursor(name="memories") as cursor:
+        cursor.itersize = _PAGE
+        cursor.execute(
+            sql.SQL("SELECT id::text, payload FROM {} ORDER BY payload ->> 'created_at', id").format(
+                sql.Identifier(*name.split("."))
+            )
+        )
+        for row_id, payload in cursor:
+            created, updated = moment(payload.get("created_at")), moment(payload.get("updated_at"))
+            yield memory(
+                "mem0-pgvector",
+                row_id,
+                payload.get("data"),
+                scope=payload,
+                defaults=defaults,
+                metadata={field: value for field, value in payload.items() if field not in _OWN},
+                speaker=payload.get("actor_id"),
+                role=payload.get("role"),
+                event_time=created,
+                created_at=created,
+                recorded_from=updated or created,
+            )
+
+
+def history(path: Path, defaults: Mapping[str, str]) -> Iterator[Item]:
+    """Every change in mem0's SQLite history, as versions. It knows no users: ``defaults`` say whose they are.
+
+    Raises :class:`sqlite3.Error`.
+    """
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as conn:
+        rows = conn.execute(
+            """SELECT memory_id, old_memory, new_memory, event, created_at, updated_at, actor_id, role FROM history
+               ORDER BY memory_id, coalesce(updated_at, created_at), rowid"""
+        )
+        before: dict[str, Any] | None = None
+        for row in rows:
+            change = _changed(row, before, defaults)
+            yield change
+            if isinstance(change, dict):
+                before = change
+    conn.close()
+
+
+def _changed(row: tuple[Any, ...], before: dict[str, Any] | None, defaults: Mapping[str, str]) -> Item:
+    memory_id, _, new, event, created, updated, actor, role = row
+    name = identifier("mem0-history", str(memory_id))
+    known = before if before is not None and before["id"] == name else None
+    deleted = event == "DELETE"
+    if known is None and deleted:
+        return Skipped(str(memory_id), "was deleted, and what it said is not in the history")
+    if known is not None and known["state"] == "deleted":
+        return Skipped(str(memory_id), "was changed after it was deleted")
+    if not deleted and (not isinstance(new, str) or not new.strip() or len(new) > MAX_TEXT):
+        return Skipped(str(memory_id), f"has a version without a text of 1 to {MAX_TEXT} characters")
+    first = moment(created) or moment(updated)
+    recorded = moment(updated) or first
+    if recorded is None:
+        return Skipped(str(memory_id), "has a change without a time")
+    if known is not None:
+        recorded = max(recorded, _just_after(known["recorded_from"]))
+    return {
+        "id": name,
+        "version": known["version"] + 1 if known else 1,
+        "state": "deleted" if deleted else "active",
+        "memory": "" if deleted else new,
+        **defaults,
+        **({"speaker": actor} if actor else {}),
+        **({"role": role} if role else {}),
+        "provenance": {"imported_from": "mem0-history", "id": str(memory_id)},
+        "event_time": known["event_time"] if known else first,
+        "created_at": known["created_at"] if known else first,
+        "recorded_from": recorded,
+    }
+
+
+def _just_after(recorded: str) -> str:
+    return (datetime.fromisoformat(recorded) + timedelta(microseconds=1)).isoformat()
