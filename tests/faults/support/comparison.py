@@ -104,7 +104,9 @@ def _in_graph(server: Neo4jServer) -> dict[str, Rows]:
         "entity": "MATCH (e:Entity) RETURN e.project, e.key",
     }
     found: dict[str, Rows] = {}
-    with neo4j.GraphDatabase.driver(server.uri, auth=(server.user, server.password)) as driver:
+    quiet = neo4j.NotificationMinimumSeverity.OFF
+    auth = (server.user, server.password)
+    with neo4j.GraphDatabase.driver(server.uri, auth=auth, notifications_min_severity=quiet) as driver:
         for what, question in questions.items():
             rows = [tuple(row.values()) for row in driver.execute_query(question).records]  # type: ignore[arg-type]
             found[what] = set(rows)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
 import httpx
 
-from .rig import Rig
-
 _RETRY_SECONDS = 0.2
-_TIMEOUT_SECONDS = 15
+TIMEOUT_SECONDS = 15.0
 
 
 class GivenUp(Exception):
@@ -22,8 +21,8 @@ class GivenUp(Exception):
 class Front:
     """Sends each request to the next replica, and again to the one after it when there is no answer."""
 
-    def __init__(self, rig: Rig) -> None:
-        self._clients = [rig.client(replica, _TIMEOUT_SECONDS) for replica in rig.replicas]
+    def __init__(self, clients: Sequence[httpx.AsyncClient]) -> None:
+        self._clients = clients
         self._turns = count()
         self.answers: Counter[str] = Counter()
         self.violations: list[str] = []

@@ -1,0 +1,101 @@
+"""A relay between the API and a server that knows each message and can stop the world before any one of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+from .dialects import Dialect, Direction
+
+
+@dataclass
+class Trap:
+    """Springs before the first message of a label; with ``after_commit`` only once a write is durable.
+
+    ``spring`` does the harm. The message is not forwarded, nor anything that comes after it on its connection.
+    """
+
+    label: str
+    after_commit: bool
+    spring: Callable[[], None]
+    sprung: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass
+class Listener:
+    """What all taps of an API have in common: the trap that is set, and what was said."""
+
+    trap: Trap | None = None
+    heard: list[tuple[str, bool]] = field(default_factory=list)
+    """Every label, and whether a write was durable by then."""
+    committed: bool = False
+
+    def begin(self, trap: Trap | None = None) -> None:
+        """Forget what was heard, and set a trap."""
+        self.trap, self.heard, self.committed = trap, [], False
+
+    def springs(self, label: str) -> bool:
+        """Hear a message; whether it is the one not to be forwarded."""
+        self.heard.append((label, self.committed))
+        trap = self.trap
+        if trap is None or trap.label != label or trap.sprung.is_set() or (trap.after_commit and not self.committed):
+            return False
+        trap.sprung.set()
+        trap.spring()
+        return True
+
+
+class _Cut(Exception):
+    """The connection ends here."""
+
+
+@asynccontextmanager
+async def tap(address: str, port: int, dialect: Callable[[], Dialect], listener: Listener) -> AsyncIterator[int]:
+    """Relay a server on a port of 127.0.0.1, which is returned."""
+    open_ones: set[asyncio.StreamWriter] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_ones.add(writer)
+        try:
+            there, back = await asyncio.open_connection(address, port)
+        except OSError:
+            writer.close()
+            return
+        open_ones.add(back)
+        spoken = dialect()
+        ways: tuple[tuple[Direction, asyncio.StreamReader, asyncio.StreamWriter], ...] = (
+            (">", reader, back),
+            ("<", there, writer),
+        )
+        pumps = [asyncio.create_task(_pump(spoken, way, source, sink, listener)) for way, source, sink in ways]
+        await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        for pump in pumps:
+            pump.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
+        for end in (writer, back):
+            end.close()
+            open_ones.discard(end)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for end in open_ones:
+            end.close()
+
+
+async def _pump(
+    spoken: Dialect, way: Direction, source: asyncio.StreamReader, sink: asyncio.StreamWriter, listener: Listener
+) -> None:
+    with suppress(OSError, _Cut):
+        while data := await source.read(65536):
+            for message in spoken.read(way, data):
+                if listener.springs(message.label):
+                    raise _Cut
+                if message.ends_commit:
+                    listener.committed = True
+                sink.write(message.raw)
+            await sink.drain()
