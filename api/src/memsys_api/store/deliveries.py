@@ -111,29 +111,18 @@ async def settle(
             }
             await conn.execute(_APPLIED, values)
             await conn.execute(_OVERTAKEN, values)
-        for failure in failed:
-            await conn.execute(
-                """
-                UPDATE deliveries
-                SET lease = NULL, leased_until = NULL,
-                    state = CASE WHEN version <> %(version)s THEN state
-                                 WHEN %(wait)s::interval IS NULL THEN 'parked' ELSE 'pending' END,
-                    due_at = CASE WHEN version <> %(version)s THEN due_at
-                                  ELSE now() + coalesce(%(wait)s::interval, '0') END,
-                    cause = %(cause)s, error = %(error)s
-                WHERE sink = %(sink)s AND project = %(project)s AND memory_id = %(id)s AND lease = %(lease)s
-                """,
-                {
-                    "sink": sink,
-                    "lease": lease,
-                    "project": failure.claim.project,
-                    "id": failure.claim.memory_id,
-                    "version": failure.claim.version,
-                    "wait": failure.wait,
-                    "cause": failure.cause,
-                    "error": failure.error,
-                },
-            )
+        if failed:  # one statement: an outage makes every delivery fail, again and again
+            values = {
+                "sink": sink,
+                "lease": lease,
+                "projects": [failure.claim.project for failure in failed],
+                "ids": [failure.claim.memory_id for failure in failed],
+                "versions": [failure.claim.version for failure in failed],
+                "waits": [failure.wait for failure in failed],
+                "causes": [failure.cause for failure in failed],
+                "errors": [failure.error for failure in failed],
+            }
+            await conn.execute(_FAILED, values)
 
 
 _DONE = """unnest(%(projects)s::text[], %(ids)s::uuid[], %(versions)s::int[], %(revisions)s::int[])
@@ -142,6 +131,17 @@ _DONE = """unnest(%(projects)s::text[], %(ids)s::uuid[], %(versions)s::int[], %(
 _APPLIED = f"""DELETE FROM deliveries d USING {_DONE}
            AND d.version <= done.version AND d.revision = done.revision"""  # noqa: S608  # own constants
 _OVERTAKEN = f"UPDATE deliveries d SET lease = NULL, leased_until = NULL FROM {_DONE}"  # noqa: S608
+
+_FAILED = """UPDATE deliveries d
+           SET lease = NULL, leased_until = NULL, cause = failed.cause, error = failed.error,
+               state = CASE WHEN d.version <> failed.version THEN d.state
+                            WHEN failed.wait IS NULL THEN 'parked' ELSE 'pending' END,
+               due_at = CASE WHEN d.version <> failed.version THEN d.due_at
+                             ELSE now() + coalesce(failed.wait, '0') END
+           FROM unnest(%(projects)s::text[], %(ids)s::uuid[], %(versions)s::int[], %(waits)s::interval[],
+                       %(causes)s::text[], %(errors)s::text[])
+                AS failed(project, id, version, wait, cause, error)
+           WHERE d.sink = %(sink)s AND d.project = failed.project AND d.memory_id = failed.id AND d.lease = %(lease)s"""
 
 
 async def requeue_away(database: Database, sink: str) -> int:
