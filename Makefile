@@ -109,6 +109,10 @@ test-faults: $(VENV_STAMP) $(MODEL) ## servers killed, stopped, cut off and out 
 soak: $(VENV_STAMP) $(MODEL) ## 10 minutes of load and faults; MEMSYS_FAULTS_SEED repeats a run
 	@MEMSYS_FAULTS_SECONDS=600 $(PYTEST) tests/faults/test_load_and_faults.py -s $(TESTS)
 
+.PHONY: test-full
+test-full: test soak ## every tier, and what takes hours: every crash point, long outages; as root
+	@$(PYTEST) tests/full -s $(TESTS)
+
 .PHONY: test-e2e
 test-e2e: $(VENV_STAMP) build ## a real cluster of its own (memsys-test), from `make up` to uninstall
 	@$(PYTEST) tests/e2e -o timeout_func_only=true --timeout 600 $(TESTS)

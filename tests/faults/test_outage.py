@@ -17,10 +17,6 @@ DRAIN_SECONDS = 120.0
 async def test_what_was_parked_is_delivered_when_the_graph_is_back(model: Path, tmp_path: Path) -> None:
     async with rig(model, tmp_path, replicas=1) as running:
         seen = await outage(running, 1000, GIVE_UP_SECONDS, DRAIN_SECONDS)
-        print(
-            f"\n  {seen.memories} memories parked, all delivered {seen.drained_seconds:.1f} s after the graph's return"
-        )
-        for name, searches in (("before", seen.before), ("away", seen.away), ("draining", seen.draining)):
-            print(f"  {len(searches.seconds)} searches {name}: p50 {searches.percentile(50):.1f} ms")
+        print(f"\n{seen}")
         assert seen.away.failures + seen.draining.failures == []
         assert apart(running.superuser, running.neo4j) == []

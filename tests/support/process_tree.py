@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,8 +23,27 @@ def tree(root: int) -> list[int]:
     return found
 
 
-def signal_tree(root: int, number: signal.Signals) -> None:
-    """Send a signal to all of them at what is nearly one moment: none can start another meanwhile."""
+_GONE_SECONDS = 10.0
+
+
+def kill_tree(root: int) -> None:
+    """End all of them, and wait until none is left: what one holds, none can take before."""
+    deadline = time.monotonic() + _GONE_SECONDS
+    for pid in signal_tree(root, signal.SIGKILL):
+        while _lives(pid):
+            assert time.monotonic() < deadline, f"process {pid} outlives SIGKILL by {_GONE_SECONDS:g} s"
+            time.sleep(0.002)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def signal_tree(root: int, number: signal.Signals) -> list[int]:
+    """Send a signal to all of them at what is nearly one moment: none can start another meanwhile. Who they were."""
     frozen: list[int] = []
     while set(now := tree(root)) - set(frozen):
         for pid in now:
@@ -35,3 +55,4 @@ def signal_tree(root: int, number: signal.Signals) -> None:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
                 os.kill(pid, signal.SIGCONT)
+    return frozen

@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from .comparison import apart
-from .operator_steps import Killed, looks
+from .operator_steps import Killed, Status, looks
 from .rig import DATABASE
 from .sweep import Sweep
 
@@ -15,12 +15,16 @@ LOOKS = 2
 _MOST_STEPS = 200
 
 
-async def swept(running: Sweep, target: str, every: int = 1) -> list[str]:
-    """Lose ``target`` at every ``every``-th step of every operation; what was wrong afterwards, a line each."""
+async def swept(running: Sweep, target: str, every: int = 1, only: str = "") -> list[str]:
+    """Lose ``target`` at every ``every``-th step of every operation, or of those whose label begins with ``only``.
+
+    What was wrong afterwards, a line each.
+    """
     wrong = []
     for number, operation in enumerate(running.operations):
         steps = await running.steps(operation)
         assert len(steps) > 100, f"only {len(steps)} steps were heard of {operation}"
+        steps = [step for step in steps if step.label.startswith(only)]
         # Each operation begins elsewhere, so that a part of the steps is not the same part for all; with the last step.
         chosen = {*steps[number % every :: every], steps[-1]}
         begun = time.monotonic()
@@ -34,14 +38,15 @@ async def swept(running: Sweep, target: str, every: int = 1) -> list[str]:
 
 async def operator_killed_at_each_step(running: Sweep) -> list[str]:
     """Kill the operator at each step of two looks that find and mend a graph changed by hand; the next one ends it."""
-    wrong = []
+    wrong: list[str] = []
+    status = Status()
     database = running.database.url("postgres", DATABASE)
     for dies_at in range(_MOST_STEPS):
         await running.forge()
         try:
-            await looks(running.url, LOOKS, dies_at)
+            await looks(running.url, status, LOOKS, dies_at)
         except Killed:
-            await looks(running.url, LOOKS)
+            await looks(running.url, status, LOOKS)
         else:
             print(f"  the operator killed at each of {dies_at} steps")
             return wrong

@@ -1,15 +1,19 @@
 """The operator's sync step, ended at one of its steps.
 
-What it knows it keeps in memory alone, and all it does to a system are requests: to be killed is to end before one of
-them or before its answer. A new process then begins without a last report.
+All it does to a system are requests: to be killed is to end before one of them or before its answer. A new process then
+knows what the last look that came to its end wrote into the status.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+from typing import Any
+
 import httpx
 
 from memsys_operator.api_client import MemoryAPI
-from memsys_operator.sync import SyncReport
+from memsys_operator.sync import restored, written
 
 from .rig import ADMIN_KEY
 
@@ -39,12 +43,20 @@ class _Mortal(httpx.AsyncHTTPTransport):
             self._left -= 1
 
 
-async def looks(url: str, number: int, dies_at: int | None = None) -> SyncReport | None:
-    """A process of the operator that looks so many times, the first time without knowing anything."""
+class Status:
+    """What outlives the operator's process."""
+
+    def __init__(self) -> None:
+        self.sync: Mapping[str, Any] = {}
+
+
+async def looks(url: str, status: Status, number: int, dies_at: int | None = None) -> None:
+    """A process of the operator that looks so many times, and ends at this step of them if one is given."""
     api, report = MemoryAPI(_Mortal(dies_at)), None
     try:
         for _ in range(number):
-            report = await api.check_graph(url, ADMIN_KEY, report)
+            walk = report.walk if report else restored(status.sync)
+            report = await api.check_graph(url, ADMIN_KEY, report, walk, now=int(time.time()), interval=0)
+            status.sync = written(report.walk)
     finally:
         await api.aclose()
-    return report

@@ -45,6 +45,20 @@ class Outage:
     away: Searches
     draining: Searches
 
+    def __str__(self) -> str:
+        lines = [
+            f"{self.memories} memories written while the graph was away for {self.away_seconds:.0f} s; "
+            f"all delivered {self.drained_seconds:.1f} s after its return"
+        ]
+        for when, searches in (("before", self.before), ("away", self.away), ("catching up", self.draining)):
+            p50, p95 = searches.percentile(50), searches.percentile(95)
+            times = p50 / self.before.percentile(50)
+            lines.append(
+                f"{when}: {len(searches.seconds)} searches, {len(searches.failures)} failed, "
+                f"p50 {p50:.1f} ms ({times:.2f} x), p95 {p95:.1f} ms"
+            )
+        return "\n".join(lines)
+
 
 async def outage(rig: Rig, memories: int, seconds: float, drain_seconds: float) -> Outage:
     """Write so many memories while the graph is away for at least so long, and until all are parked.

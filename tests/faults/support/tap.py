@@ -55,6 +55,12 @@ class _Cut(Exception):
 async def tap(address: str, port: int, dialect: Callable[[], Dialect], listener: Listener) -> AsyncIterator[int]:
     """Relay a server on a port of 127.0.0.1, which is returned."""
     open_ones: set[asyncio.StreamWriter] = set()
+    serving: set[asyncio.Task[None]] = set()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(serve(reader, writer))
+        serving.add(task)
+        task.add_done_callback(serving.discard)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         open_ones.add(writer)
@@ -78,13 +84,14 @@ async def tap(address: str, port: int, dialect: Callable[[], Dialect], listener:
             end.close()
             open_ones.discard(end)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
         for end in open_ones:
             end.close()
+        await asyncio.gather(*serving)
 
 
 async def _pump(

