@@ -51,7 +51,8 @@ def admin(cluster_name: str) -> Kubectl:
     kubectl.make_namespace(OPERATOR_NAMESPACE)
     shown = ["--show-only=templates/crds.yaml", "--show-only=templates/rbac.yaml"]
     kubectl.within(OPERATOR_NAMESPACE)("apply", "--server-side", "-f", "-", stdin=render("memsys-operator", *shown))
-    kubectl("wait", "--for=condition=established", "crd/memorysystems.memsys.dev", "--timeout=30s")
+    for plural in ("memorysystems", "memorykeys"):
+        kubectl("wait", "--for=condition=established", f"crd/{plural}.memsys.dev", "--timeout=30s")
     for name, grows in (("fixed", False), ("growing", True)):
         kubectl.apply(
             {

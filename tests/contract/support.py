@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import signal
@@ -57,6 +58,7 @@ KINDS = {
     "event": ("/apis/events.k8s.io/v1", "events"),
     "httproute": ("/apis/gateway.networking.k8s.io/v1", "httproutes"),
     "ingress": ("/apis/networking.k8s.io/v1", "ingresses"),
+    "memkey": ("/apis/memsys.dev/v1alpha1", "memorykeys"),
     "memsys": ("/apis/memsys.dev/v1alpha1", "memorysystems"),
     "networkpolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
     "pod": ("/api/v1", "pods"),
@@ -237,11 +239,13 @@ def manifest(name: str, spec: dict[str, Any], annotations: dict[str, str] | None
 
 @dataclass
 class ScriptedAPI:
-    """Plays the graph endpoints of a memory API: answers what it is told and keeps what it was asked."""
+    """Plays the graph and key endpoints of a memory API: answers what it is told and keeps what it was asked."""
 
     answer: dict[str, Any] = field(default_factory=dict)
     synced: threading.Event = field(default_factory=threading.Event)
     keys: set[str] = field(default_factory=set)
+    #: What was declared of each API key that is not revoked, by id.
+    declared: dict[str, dict[str, Any]] = field(default_factory=dict)
     #: What the answer becomes when a sync is driven.
     after_sync: dict[str, Any] | None = None
     #: Memories of project ``p`` that the graph holds otherwise than PostgreSQL, until each is applied again.
@@ -257,6 +261,23 @@ class ScriptedAPI:
         self.stubborn = False
         self.synced.clear()
         self.keys.clear()
+        self.declared.clear()
+
+    def accepts(self, key: str) -> bool:
+        """Whether a key would open the API."""
+        _, declared, secret = key.split("_")
+        secrets = self.declared.get(declared, {}).get("secrets", ())
+        return hashlib.sha256(secret.encode()).hexdigest() in [s["sha256"] for s in secrets]
+
+    def listed(self) -> list[dict[str, Any]]:
+        return [
+            {
+                **key,
+                "id": declared,
+                "secrets": [{"fingerprint": s["sha256"][:12], "expires_at": s["expires_at"]} for s in key["secrets"]],
+            }
+            for declared, key in list(self.declared.items())
+        ]
 
     def drift(self) -> dict[str, Any]:
         samples = [{"project": "p", "memory_id": one, "kind": "stale"} for one in sorted(self.wrong)]
@@ -281,9 +302,22 @@ class ScriptedAPI:
                 script.synced.set()
                 self._answer()
 
+            def do_PUT(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                script.declared[self.path.rpartition("/")[2]] = json.loads(body)
+                self._answer()
+
+            def do_DELETE(self) -> None:
+                script.declared.pop(self.path.rpartition("/")[2], None)
+                self._answer()
+
             def _answer(self) -> None:
                 script.keys.add(self.headers.get("Authorization", ""))
-                answer = script.drift() if self.path.startswith("/graph/drift") else script.answer
+                answer: Any = script.answer
+                if self.path.startswith("/graph/drift"):
+                    answer = script.drift()
+                elif self.path.startswith("/keys"):
+                    answer = script.listed()
                 body = json.dumps(answer).encode()
                 self.send_response(200)
                 self.send_header("Content-Type", "application/json")

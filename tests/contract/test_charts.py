@@ -42,8 +42,9 @@ def test_an_unknown_value_is_refused(chart: str) -> None:
 
 
 def test_the_resource_definition_is_upgraded_and_kept() -> None:
-    (definition,) = [d for d in documents(render("memsys-operator")) if d["kind"] == "CustomResourceDefinition"]
-    assert definition["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    definitions = [d for d in documents(render("memsys-operator")) if d["kind"] == "CustomResourceDefinition"]
+    assert len(definitions) == 2
+    assert all(d["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep" for d in definitions)
     without = documents(render("memsys-operator", "--set=crds.install=false"))
     assert "CustomResourceDefinition" not in {d["kind"] for d in without}
 

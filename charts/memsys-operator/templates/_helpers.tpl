@@ -27,7 +27,10 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
   resources: [memorysystems]
   verbs: [get, list, watch, patch]
 - apiGroups: [memsys.dev]
-  resources: [memorysystems/status]
+  resources: [memorykeys]
+  verbs: [get, list, watch]
+- apiGroups: [memsys.dev]
+  resources: [memorysystems/status, memorykeys/status]
   verbs: [patch]
 # Owner references that block a foreground deletion ask for this right.
 - apiGroups: [memsys.dev]

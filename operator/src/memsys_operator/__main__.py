@@ -15,6 +15,7 @@ from memsys_operator import main as handlers
 from memsys_operator.api_client import MemoryAPI
 from memsys_operator.cluster import Cluster
 from memsys_operator.controller import Controller
+from memsys_operator.keys.api import KeysAPI
 from memsys_operator.reconcile import Reconciler
 from memsys_operator.settings import Settings
 
@@ -23,8 +24,8 @@ logger = logging.getLogger("memsys_operator")
 
 async def serve(settings: Settings) -> None:
     """Run the operator until SIGTERM or SIGINT; an error in the resync loop ends it too."""
-    async with Cluster.connect() as cluster, aclosing(MemoryAPI()) as api:
-        controller = Controller(cluster, Reconciler(cluster, settings), api, settings)
+    async with Cluster.connect() as cluster, aclosing(MemoryAPI()) as api, aclosing(KeysAPI()) as keys:
+        controller = Controller(cluster, Reconciler(cluster, settings, keys), api, settings)
         async with (
             health.serve(settings.health_port, controller.stuck, controller.trouble),
             asyncio.TaskGroup() as group,

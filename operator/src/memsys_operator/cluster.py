@@ -33,10 +33,11 @@ KINDS: dict[str, tuple[str, str]] = {
     "HTTPRoute": ("/apis/gateway.networking.k8s.io/v1", "httproutes"),
     "PodDisruptionBudget": ("/apis/policy/v1", "poddisruptionbudgets"),
     names.KIND: (f"/apis/{names.API_VERSION}", names.PLURAL),
+    names.KEY_KIND: (f"/apis/{names.API_VERSION}", names.KEY_PLURAL),
 }
 #: What belongs to a system, in no order. Their plurals are also what is watched. HTTPRoute is left out: it cannot be
 #: watched in a cluster that does not serve it; the resync sees what happens to one.
-CHILD_KINDS = tuple(kind for kind in KINDS if kind not in (names.KIND, "HTTPRoute"))
+CHILD_KINDS = tuple(kind for kind in KINDS if kind not in (names.KIND, names.KEY_KIND, "HTTPRoute"))
 
 _TIMEOUT_SECONDS = 30.0
 _CONFLICT, _NOT_FOUND = 409, 404
@@ -108,6 +109,18 @@ class Cluster:
         references = dict(zip(wanted, found[len(unseen) :], strict=True))
         return Observed(objects, pods, references, http_routes=routes is not None)
 
+    async def memory_keys(self, ref: Ref) -> list[Manifest]:
+        """The MemoryKeys beside a system that name it, those aside that are being deleted."""
+        answer = await self._request("GET", _path(names.KEY_KIND, ref.namespace))
+        return [
+            item
+            for item in answer["items"]
+            if item["spec"]["systemRef"]["name"] == ref.name and not item["metadata"].get("deletionTimestamp")
+        ]
+
+    async def secret(self, namespace: str, name: str) -> Manifest | None:
+        return await self._get("Secret", namespace, name)
+
     async def gateway(self, namespace: str, name: str) -> Manifest | None:
         """A Gateway; None when there is none of that name, or no Gateway API."""
         return await self._get_path(f"/apis/gateway.networking.k8s.io/v1/namespaces/{namespace}/gateways/{name}")
@@ -164,16 +177,28 @@ class Cluster:
         await self._request("PATCH", _path(kind, namespace, name), body=action.manifest, query=query, kind=kind)
 
     async def write_status(self, ref: Ref, status: Manifest) -> None:
-        """Replace what this operator says in ``status``; there is no other writer."""
+        """Replace what this operator says in a system's ``status``; there is no other writer."""
+        await self._write_status(names.KIND, ref, status)
+
+    async def write_key_status(self, ref: Ref, status: Manifest) -> None:
+        """The same for a MemoryKey. One that has gone meanwhile needs none."""
+        try:
+            await self._write_status(names.KEY_KIND, ref, status)
+        except ClusterError as error:
+            if error.status != _NOT_FOUND:
+                raise
+
+    async def _write_status(self, kind: str, ref: Ref, status: Manifest) -> None:
         body = {
             "apiVersion": names.API_VERSION,
-            "kind": names.KIND,
+            "kind": kind,
             "metadata": {"name": ref.name, "namespace": ref.namespace},
             "status": status,
         }
-        path = _path(names.KIND, ref.namespace, ref.name) + "/status"
         query = {"fieldManager": names.FIELD_MANAGER, "force": "true"}
-        await self._request("PATCH", path, body=body, query=query, kind=names.KIND)
+        await self._request(
+            "PATCH", f"{_path(kind, ref.namespace, ref.name)}/status", body=body, query=query, kind=kind
+        )
 
     async def drop_annotation(self, ref: Ref, annotation: str) -> None:
         body = {"metadata": {"annotations": {annotation: None}}}

@@ -15,6 +15,7 @@ from memsys_operator import names, problems
 from memsys_operator.errors import Broken, OperatorError, Rejected
 from memsys_operator.observed import Manifest, Observed
 from memsys_operator.resources import expose
+from memsys_operator.resources.addresses import addresses
 from memsys_operator.spec import System
 from memsys_operator.sync import GRACE_SECONDS, SyncReport, Walk, restored, written
 
@@ -257,20 +258,9 @@ def _dated(
 
 
 def _facts(system: System, seen: Observed, found: Findings, before: Mapping[str, Any]) -> dict[str, Any]:
-    spec, embedding = system.spec, system.embedding
-
-    def host(service: str) -> str:
-        return f"{service}.{system.namespace}.svc"
-
-    endpoints = {
-        "api": f"http://{host(names.component(system.name, names.API))}:{spec.api.port}",
-        "mcp": f"http://{host(names.component(system.name, names.MCP))}:{spec.mcp.port}/mcp",
-        "postgres": f"{host(names.postgres_service(system.name))}:{spec.postgres.port}",
-    }
-    if system.graph_enabled:
-        endpoints["neo4j"] = f"bolt://{host(names.component(system.name, names.NEO4J))}:{spec.graph.ports.bolt}"
+    embedding = system.embedding
     facts: dict[str, Any] = {
-        "endpoints": endpoints | expose.urls(system, seen),
+        "endpoints": addresses(system) | expose.urls(system, seen),
         "embedding": {
             "provider": embedding.provider,
             "model": embedding.model,

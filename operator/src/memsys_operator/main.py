@@ -41,6 +41,11 @@ async def wake_for_system(namespace: str | None, name: str | None, memo: kopf.Me
     memo.controller.wake(Ref(str(namespace), str(name)))
 
 
+@kopf.on.event(names.GROUP, names.VERSION, names.KEY_PLURAL)
+async def wake_for_key(namespace: str | None, spec: kopf.Spec, memo: kopf.Memo, **_: Any) -> None:
+    memo.controller.wake(Ref(str(namespace), spec["systemRef"]["name"]))
+
+
 async def wake_for_child(namespace: str | None, labels: kopf.Labels, memo: kopf.Memo, **_: Any) -> None:
     memo.controller.wake(Ref(str(namespace), labels[names.SYSTEM_LABEL]))
 

@@ -7,6 +7,8 @@ VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 KIND = "MemorySystem"
 PLURAL = "memorysystems"
+KEY_KIND = "MemoryKey"
+KEY_PLURAL = "memorykeys"
 FIELD_MANAGER = "memsys-operator"
 
 SYSTEM_LABEL = f"{GROUP}/system"
@@ -21,6 +23,16 @@ CHECKSUM_ANNOTATION = f"{GROUP}/config-checksum"
 EMBEDDER_ANNOTATION = f"{GROUP}/embedder"
 #: On a MemorySystem, value ``postgres``: permission to make new credentials for a volume whose Secret is lost.
 RESET_ANNOTATION = f"{GROUP}/reset-credentials"
+
+#: On the Secret of a MemoryKey: which one.
+KEY_LABEL = f"{GROUP}/key"
+#: On a MemoryKey: each new value asks once for a new secret.
+ROTATE_ANNOTATION = f"{GROUP}/rotate"
+#: On the Secret of a MemoryKey: when its secret was made, which rotation it answers, and the hashes before it with the
+#: moments until which they are accepted.
+ISSUED_ANNOTATION = f"{GROUP}/issued-at"
+ANSWERS_ANNOTATION = f"{GROUP}/answers-rotation"
+PREVIOUS_ANNOTATION = f"{GROUP}/previous"
 
 POSTGRES = "postgres"
 NEO4J = "neo4j"

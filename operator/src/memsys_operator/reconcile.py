@@ -14,9 +14,12 @@ from memsys_operator.cluster import Cluster, ClusterError
 from memsys_operator.conditions import Findings
 from memsys_operator.credentials import Generators
 from memsys_operator.errors import OperatorError, Rejected
+from memsys_operator.keys.api import Endpoint, KeysAPI
+from memsys_operator.keys.steward import Steward
 from memsys_operator.observed import Manifest, Observed, secret_values
 from memsys_operator.plan import Create, Delete, plan
 from memsys_operator.resources import api, expose, storage
+from memsys_operator.resources.addresses import addresses
 from memsys_operator.settings import Settings
 from memsys_operator.spec import Ref, System, parse
 from memsys_operator.sync import SyncReport, Walk, restored
@@ -58,8 +61,9 @@ class Outcome:
 class Reconciler:
     """Holds nothing between passes: all it knows of a system is in the cluster."""
 
-    def __init__(self, cluster: Cluster, settings: Settings, make: Generators = RANDOM) -> None:
+    def __init__(self, cluster: Cluster, settings: Settings, keys: KeysAPI, make: Generators = RANDOM) -> None:
         self._cluster = cluster
+        self._keys = Steward(cluster, keys, make.password)
         self._settings = settings
         self._make = make
 
@@ -70,6 +74,7 @@ class Reconciler:
         """
         obj = await self._cluster.system(ref)
         if obj is None or obj["metadata"].get("deletionTimestamp"):
+            await self._keys.run(ref, None, f"there is no MemorySystem {ref.name} in namespace {ref.namespace}", {})
             return Outcome(gone=True)
         try:
             system = parse(obj)
@@ -89,8 +94,14 @@ class Reconciler:
         await self._report(obj, system, observed, dataclasses.replace(findings, sync=sync))
         if refused is not None:
             raise refused
+        endpoint = self._endpoint(system, observed)
+        if not system.spec.paused:
+            why = f"waits for the API of MemorySystem {ref.name} to be ready"
+            await self._keys.run(
+                ref, endpoint, why, {part: url for part, url in addresses(system).items() if part in ("api", "mcp")}
+            )
         walk = restored((obj.get("status") or {}).get("sync") or {})
-        return Outcome(again=findings.changes > 0, graph=self._graph_target(system, observed), walk=walk)
+        return Outcome(again=findings.changes > 0, graph=_graph_target(system, endpoint), walk=walk)
 
     async def _act(self, system: System, observed: Observed) -> tuple[Findings, ClusterError | None]:
         waiting = startup.holds(system, observed)
@@ -138,19 +149,25 @@ class Reconciler:
                 # The status has been written and says the same; an Event is not worth another pass.
                 logger.warning("%s: the event %s could not be recorded: %s", ref, notice.reason, error)
 
-    def _graph_target(self, system: System, observed: Observed) -> GraphTarget | None:
+    def _endpoint(self, system: System, observed: Observed) -> Endpoint | None:
+        """Where to ask the system's API; None while it serves nothing."""
         workload = observed.objects.get(startup.workload(system, names.API))
         secret = observed.get("Secret", names.admin_key_secret(system.name))
-        if not system.graph_enabled or not conditions.serving(workload) or secret is None:
+        if not conditions.serving(workload) or secret is None:
             return None
         url = self._settings.api_url_template.format(
             service=names.component(system.name, names.API),
             namespace=system.namespace,
             port=system.spec.api.port,
         )
-        sync = system.spec.sync
-        key = secret_values(secret).get("key", "")
-        return GraphTarget(url, key, sync.interval_seconds, sync.drift_interval_seconds)
+        return Endpoint(url, secret_values(secret).get("key", ""))
+
+
+def _graph_target(system: System, endpoint: Endpoint | None) -> GraphTarget | None:
+    if not system.graph_enabled or endpoint is None:
+        return None
+    sync = system.spec.sync
+    return GraphTarget(endpoint.url, endpoint.admin_key, sync.interval_seconds, sync.drift_interval_seconds)
 
 
 def _log(ref: Ref, action: object) -> None:

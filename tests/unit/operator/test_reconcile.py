@@ -7,10 +7,12 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
+import httpx
 import pytest
 
 from memsys_operator import names
 from memsys_operator.cluster import ClusterError
+from memsys_operator.keys.api import KeysAPI
 from memsys_operator.observed import Key, Manifest, Observed, key_of
 from memsys_operator.plan import Action, Delete
 from memsys_operator.reconcile import Reconciler
@@ -59,6 +61,9 @@ class Memory:
         assert self.obj is not None
         self.obj["status"] = copy.deepcopy(status)
 
+    async def memory_keys(self, ref: Ref) -> list[Manifest]:
+        return []
+
     async def drop_annotation(self, ref: Ref, annotation: str) -> None:
         assert self.obj is not None
         del self.obj["metadata"]["annotations"][annotation]
@@ -85,8 +90,13 @@ class Memory:
         return found
 
 
+def no_keys() -> KeysAPI:
+    """An API that has never made a key."""
+    return KeysAPI(httpx.MockTransport(lambda _: httpx.Response(200, json=[])))
+
+
 def reconciler(cluster: Memory) -> Reconciler:
-    return Reconciler(cluster, SETTINGS, counting())  # type: ignore[arg-type]
+    return Reconciler(cluster, SETTINGS, no_keys(), counting())  # type: ignore[arg-type]
 
 
 async def settle(cluster: Memory, sync: SyncReport | None = SyncReport(available=True)) -> None:  # noqa: B008 - frozen

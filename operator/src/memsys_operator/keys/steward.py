@@ -1,0 +1,142 @@
+"""Brings the MemoryKeys of one system into its API and their Secrets: observe -> settle -> act -> report."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from memsys_operator import names
+from memsys_operator.cluster import Cluster
+from memsys_operator.errors import OperatorError, Rejected, Waiting
+from memsys_operator.keys import issue as issues
+from memsys_operator.keys.api import Endpoint, KeysAPI
+from memsys_operator.keys.issue import Issue
+from memsys_operator.keys.spec import MemoryKey, key_id, parse, prefix
+from memsys_operator.keys.status import status
+from memsys_operator.observed import Manifest
+from memsys_operator.plan import Apply, drift, stamped
+from memsys_operator.spec import Ref
+
+logger = logging.getLogger(__name__)
+
+Listed = Mapping[str, Mapping[str, Any]]
+
+
+class Steward:
+    """Holds nothing between passes: all it knows of a key is in the cluster and in the API."""
+
+    def __init__(self, cluster: Cluster, api: KeysAPI, make: Callable[[], str]) -> None:
+        self._cluster = cluster
+        self._api = api
+        self._make = make
+
+    async def run(self, system: Ref, endpoint: Endpoint | None, why: str, services: Mapping[str, str]) -> None:
+        """Look after every MemoryKey that names the system. ``endpoint`` is None while its API cannot be asked, for
+        the reason ``why``. ``services`` are the addresses to write beside each key.
+
+        Raises what the apiserver refuses, after all keys have been looked at.
+        """
+        objects = await self._cluster.memory_keys(system)
+        listed, away = await self._listed(endpoint, why)
+        failed: OperatorError | None = None
+        for obj in objects:
+            try:
+                await self._look_after(obj, endpoint, listed, away, services)
+            except OperatorError as error:
+                logger.warning("%s/%s: %s", system.namespace, obj["metadata"]["name"], error)
+                failed = error
+        if endpoint is not None and away is None:
+            await self._sweep(system, endpoint, listed, {key_id(obj["metadata"]["uid"]) for obj in objects})
+        if failed is not None:
+            raise failed
+
+    async def _listed(self, endpoint: Endpoint | None, why: str) -> tuple[Listed, OperatorError | None]:
+        if endpoint is None:
+            return {}, Waiting("SystemNotReady", why)
+        try:
+            return await self._api.live(endpoint), None
+        except OperatorError as error:
+            return {}, error
+
+    async def _look_after(
+        self,
+        obj: Manifest,
+        endpoint: Endpoint | None,
+        listed: Listed,
+        away: OperatorError | None,
+        services: Mapping[str, str],
+    ) -> None:
+        now = datetime.now(UTC)
+        key: MemoryKey | None = None
+        issue: Issue | None = None
+        problem: OperatorError | None = away
+        try:
+            key = parse(obj)
+            if endpoint is not None and away is None:
+                issue = await self._settle(key, endpoint, listed.get(key.key_id), services, now)
+        except (Rejected, Waiting) as error:
+            problem = error
+        report = status(obj, key, issue, problem, now.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        before = obj.get("status") or {}
+        if away is not None:  # what was known of the secret still holds
+            report = {**before, **report}
+        if report != before:
+            await self._cluster.write_key_status(Ref(obj["metadata"]["namespace"], obj["metadata"]["name"]), report)
+
+    async def _settle(
+        self,
+        key: MemoryKey,
+        endpoint: Endpoint,
+        listed: Mapping[str, Any] | None,
+        services: Mapping[str, str],
+        now: datetime,
+    ) -> Issue | None:
+        """Declare what differs to the API, then write the Secret; why in this order, :mod:`.issue` says."""
+        if key.subject is not None:
+            await self._declare(key, endpoint, issues.declaration(key, None, now), listed)
+            return None
+        secret = await self._cluster.secret(key.ref.namespace, key.secret_name)
+        if secret is not None and not _ours(key, secret):
+            raise Rejected(
+                f"spec.secretName: Secret {key.secret_name} exists and belongs to something else; "
+                "delete it or choose another name",
+                reason="NameTaken",
+            )
+        issue = issues.settle(key, issues.read(key, secret), now, self._make)
+        await self._declare(key, endpoint, issues.declaration(key, issue, now), listed)
+        wanted = stamped(issues.secret_manifest(key, issue, services))
+        if because := ("missing",) if secret is None else tuple(drift(wanted, secret)):
+            logger.info("%s: write Secret %s: %s", key.ref, key.secret_name, ", ".join(because[:5]))
+            await self._cluster.execute(key.ref.namespace, Apply(wanted, because, new=secret is None))
+        return issue
+
+    async def _declare(
+        self, key: MemoryKey, endpoint: Endpoint, wanted: Mapping[str, Any], listed: Mapping[str, Any] | None
+    ) -> None:
+        if not issues.declared(wanted, listed):
+            logger.info("%s: declare key %s to the API", key.ref, key.key_id)
+            await self._api.declare(endpoint, key.key_id, wanted)
+
+    async def _sweep(self, system: Ref, endpoint: Endpoint, listed: Listed, present: Collection[str]) -> None:
+        """End the keys that MemoryKeys of this namespace declared and that are none any more.
+
+        The API was asked after the resources were read, and nobody else declares: a key of a resource that came
+        meanwhile is not in the list yet.
+        """
+        for declared, key in listed.items():
+            if str(key.get("name", "")).startswith(prefix(system.namespace)) and declared not in present:
+                logger.info("%s: revoke key %s of %s, which is gone", system, declared, key["name"])
+                try:
+                    await self._api.revoke(endpoint, declared)
+                except (Waiting, Rejected) as error:
+                    logger.warning("%s: key %s cannot be revoked now: %s", system, declared, error)
+
+
+def _ours(key: MemoryKey, secret: Manifest) -> bool:
+    owners = secret["metadata"].get("ownerReferences") or ()
+    if any(owner["kind"] == names.KEY_KIND and owner["uid"] == key.uid for owner in owners):
+        return True
+    # Of an earlier MemoryKey of this name, left over because its garbage was not collected yet.
+    return (secret["metadata"].get("labels") or {}).get(names.KEY_LABEL) == key.ref.name

@@ -1,0 +1,111 @@
+"""MemoryKeys against a real apiserver: admission, the Secret's life, and the end of a key."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .support import Kubectl, Operator, Refused, ScriptedAPI, System, eventually, operator_writes
+
+
+def memory_key(**spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "memsys.dev/v1alpha1",
+        "kind": "MemoryKey",
+        "metadata": {"name": "team"},
+        "spec": {"systemRef": {"name": "m"}, "projects": ["team"], **spec},
+    }
+
+
+@pytest.fixture
+def serving(operator: Operator, system: System) -> System:
+    """A system whose API can be asked."""
+    system.apply({"graph": {"provider": "none"}})
+    system.make_all_ready(graph=False)
+    return system
+
+
+def key_in(kubectl: Kubectl, name: str = "team") -> str:
+    secret = kubectl.get("secret", name)
+    return base64.b64decode(secret["data"]["key"]).decode() if secret else ""
+
+
+def ready(kubectl: Kubectl, status: str = "True") -> dict[str, Any]:
+    def look() -> dict[str, Any] | None:
+        found = kubectl.get("memkey", "team")
+        assert found is not None
+        conditions = found.get("status", {}).get("conditions", [])
+        condition = next((c for c in conditions if c["type"] == "Ready"), None)
+        assert condition, f"no condition yet: {found.get('status')}"
+        assert condition["status"] == status, condition
+        return found
+
+    return eventually(f"MemoryKey team: Ready={status}", look) or {}
+
+
+def test_a_key_is_made_rotated_mended_and_ended(serving: System, memory_api: ScriptedAPI) -> None:
+    kubectl = serving.kubectl
+    kubectl.apply(memory_key())
+    found = ready(kubectl)
+    first = key_in(kubectl)
+    assert memory_api.accepts(first)
+    assert first.split("_")[1] == found["status"]["keyId"]
+
+    kubectl("annotate", "memkey", "team", "memsys.dev/rotate=1")
+    eventually("a new secret", lambda: key_in(kubectl) not in ("", first))
+    second = key_in(kubectl)
+    eventually("both keys accepted", lambda: memory_api.accepts(first) and memory_api.accepts(second))
+
+    kubectl("delete", "secret", "team")
+    eventually("the Secret again", lambda: key_in(kubectl) not in ("", second))
+    eventually("the lost keys ended", lambda: not memory_api.accepts(first) and not memory_api.accepts(second))
+    assert memory_api.accepts(key_in(kubectl))
+
+    kubectl("delete", "memkey", "team", "--wait=false")
+    eventually("no key left", lambda: not memory_api.declared)
+    assert kubectl.get("memkey", "team") is None, "nothing holds the resource back"
+
+
+def test_a_quiet_key_causes_no_writes(serving: System, operator: Operator, audit_log: Path) -> None:
+    serving.kubectl.apply(memory_key())
+    ready(serving.kubectl)
+    passes = operator.passes()
+    eventually("a pass that saw the key", lambda: operator.passes() > passes + 1)
+    before = len(operator_writes(audit_log))
+    passes = operator.passes()
+    eventually("three more passes", lambda: operator.passes() >= passes + 3)
+    assert operator_writes(audit_log)[before:] == []
+
+
+def test_a_key_waits_for_its_system_and_says_so(operator: Operator, namespace: Kubectl) -> None:
+    namespace.apply(memory_key())
+    found = ready(namespace, "False")
+    assert "there is no MemorySystem m" in found["status"]["conditions"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"projects": []}, "projects"),
+        ({"projects": ["Team A"]}, "projects"),
+        ({"defaultProject": "other"}, "must be one of projects"),
+        ({"rights": ["root"]}, "rights"),
+        ({"rotation": {"every": "weekly"}}, "rotation.every"),
+        ({"serviceAccount": {"name": "a"}, "secretName": "s"}, "has no Secret"),
+        ({"requestsPerMinute": 0}, "requestsPerMinute"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_the_apiserver_refuses_what_cannot_be_by_name(namespace: Kubectl, spec: dict[str, Any], message: str) -> None:
+    with pytest.raises(Refused, match=message):
+        namespace.apply(memory_key(**spec))
+
+
+def test_a_key_stays_with_its_system_and_its_secret(namespace: Kubectl) -> None:
+    namespace.apply(memory_key(secretName="s"))
+    for change in ({"systemRef": {"name": "other"}, "secretName": "s"}, {"secretName": "t"}):
+        with pytest.raises(Refused, match="cannot be changed"):
+            namespace.apply(memory_key(**change))

@@ -1,0 +1,328 @@
+"""MemoryKeys: which secret is in force, and that no interruption leaves a key that nobody knows or nobody can use."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memsys_operator import names
+from memsys_operator.errors import Rejected, Waiting
+from memsys_operator.keys import issue as issues
+from memsys_operator.keys.api import Endpoint, KeysAPI
+from memsys_operator.keys.issue import Issue, settle
+from memsys_operator.keys.spec import MemoryKey, key_id, parse
+from memsys_operator.keys.steward import Steward
+from memsys_operator.observed import Manifest, secret_values
+from memsys_operator.plan import Apply
+from memsys_operator.spec import Ref
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SYSTEM = Ref("n", "m")
+ENDPOINT = Endpoint("http://api.test", "admin")
+SERVICES = {"api": "http://m-api.n.svc:8000"}
+
+
+def memory_key(name: str = "k", annotations: dict[str, str] | None = None, **spec: Any) -> Manifest:
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KEY_KIND,
+        "metadata": {
+            "name": name,
+            "namespace": "n",
+            "uid": f"uid-of-{name}",
+            "generation": 1,
+            "annotations": annotations or {},
+        },
+        "spec": {"systemRef": {"name": "m"}, "projects": ["p"], **spec},
+    }
+
+
+def typed(**spec: Any) -> MemoryKey:
+    return parse(memory_key(**spec))
+
+
+# -- the secret in force ----------------------------------------------------------------------------------------------
+
+
+@given(
+    every=st.integers(2, 100),
+    overlap=st.integers(0, 200),
+    hours=st.lists(st.tuples(st.integers(0, 60), st.booleans()), max_size=20),
+)
+def test_the_secret_before_is_accepted_for_the_overlap_and_no_longer(
+    every: int, overlap: int, hours: list[tuple[int, bool]]
+) -> None:
+    made = count()
+    rotation = {"every": f"{every}h", "overlap": f"{min(overlap, every - 1)}h"}
+    now, held, asked = NOW, None, 0
+    for passed, on_demand in hours:
+        now += timedelta(hours=passed)
+        asked += on_demand
+        key = parse(memory_key(annotations={names.ROTATE_ANNOTATION: str(asked)}, rotation=rotation))
+        before, held = held, settle(key, held, now, lambda: f"s{next(made)}")
+        accepted = [s["sha256"] for s in issues.declaration(key, held, now)["secrets"]]
+        assert accepted[0] == held.sha256
+        assert len(accepted) <= issues.MOST_SECRETS
+        assert now < held.issued_at + timedelta(hours=every)
+        if before is not None and before.secret != held.secret:
+            assert (before.sha256 in accepted) == (min(overlap, every - 1) > 0)
+        assert all(p.expires_at <= held.issued_at + key.spec.rotation.overlap for p in held.previous)
+        assert settle(key, held, now, lambda: "again") == held, "a request is answered once"
+
+
+def test_a_secret_survives_its_manifest() -> None:
+    key = typed(rotation={"overlap": "2h"})
+    before = Issue("a" * 32, NOW)
+    asked = parse(memory_key(annotations={names.ROTATE_ANNOTATION: "1"}, rotation={"overlap": "2h"}))
+    held = settle(asked, before, NOW, lambda: "b" * 32)
+    assert issues.read(key, issues.secret_manifest(key, held, SERVICES)) == held
+
+
+@pytest.mark.parametrize("value", ["", "msk_other_secret", "garbage", f"msk_{key_id('uid-of-k')}_"])
+def test_an_edited_secret_is_no_key(value: str) -> None:
+    key = typed()
+    manifest = issues.secret_manifest(key, Issue("a" * 32, NOW), SERVICES)
+    manifest["data"]["key"] = base64.b64encode(value.encode()).decode()
+    assert issues.read(key, manifest) is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"rotation": {"every": "1w"}}, "spec.rotation.every"),
+        ({"rotation": {"every": "1h", "overlap": "1h"}}, "overlap must be shorter"),
+        ({"rights": ["root"]}, "spec.rights"),
+        ({"colour": "red"}, "spec.colour"),
+    ],
+)
+def test_what_cannot_be_read_is_rejected_by_name(spec: dict[str, Any], field: str) -> None:
+    with pytest.raises(Rejected, match=field):
+        parse(memory_key(**spec))
+
+
+def test_a_resource_made_anew_is_another_key() -> None:
+    assert key_id("one") != key_id("other")
+    assert len(key_id("one")) == 12
+    assert key_id("one").isalnum()
+
+
+# -- the steward ------------------------------------------------------------------------------------------------------
+
+
+class Died(BaseException):
+    """The process ends here."""
+
+
+class World:
+    """A cluster and an API held in memory; dies before or after the writes that it is told to."""
+
+    def __init__(self, *objects: Manifest) -> None:
+        self.objects = {obj["metadata"]["name"]: obj for obj in objects}
+        self.secrets: dict[str, Manifest] = {}
+        self.keys: dict[str, dict[str, Any]] = {}
+        self.writes: list[str] = []
+        self.dies_at: tuple[int, bool] | None = None
+        self.refuses: httpx.Response | None = None
+        self.away = False
+        made = count()
+        self.steward = Steward(self, KeysAPI(httpx.MockTransport(self._answer)), lambda: f"{next(made):032d}")  # type: ignore[arg-type]
+
+    async def run(self) -> None:
+        await self.steward.run(SYSTEM, ENDPOINT, "", SERVICES)
+
+    def status(self, name: str = "k") -> dict[str, Any]:
+        found: dict[str, Any] = self.objects[name]["status"]
+        return found
+
+    def ready(self, name: str = "k") -> dict[str, Any]:
+        found: dict[str, Any] = next(c for c in self.status(name)["conditions"] if c["type"] == "Ready")
+        return found
+
+    def value(self, name: str = "k") -> str:
+        return secret_values(self.secrets[name])["key"]
+
+    def opens(self, value: str) -> bool:
+        """Whether the API accepts a key."""
+        _, declared, secret = value.split("_")
+        accepted = [s["sha256"] for s in self.keys.get(declared, {}).get("secrets", ())]
+        return hashlib.sha256(secret.encode()).hexdigest() in accepted
+
+    # what the steward sees of the cluster
+
+    async def memory_keys(self, ref: Ref) -> list[Manifest]:
+        return copy.deepcopy([o for o in self.objects.values() if o["spec"]["systemRef"]["name"] == ref.name])
+
+    async def secret(self, namespace: str, name: str) -> Manifest | None:
+        return copy.deepcopy(self.secrets.get(name))
+
+    async def execute(self, namespace: str, action: Apply) -> None:
+        name = action.manifest["metadata"]["name"]
+        self._write(f"Secret {name}", lambda: self.secrets.update({name: action.manifest}))
+
+    async def write_key_status(self, ref: Ref, status: Manifest) -> None:
+        self._write(f"status {ref.name}", lambda: self.objects[ref.name].update(status=copy.deepcopy(status)))
+
+    # the API
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        assert request.headers["Authorization"] == "Bearer admin"
+        if self.away:
+            raise httpx.ConnectError("refused")
+        if request.method == "GET":
+            return httpx.Response(200, json=[self._shown(i, k) for i, k in self.keys.items()])
+        declared = request.url.path.removeprefix("/keys/")
+        if self.refuses is not None:
+            return self.refuses
+        if request.method == "PUT":
+            body = json.loads(request.content)
+            self._write(f"declare {declared}", lambda: self.keys.update({declared: body}))
+        else:
+            self._write(f"revoke {declared}", lambda: self.keys.pop(declared))
+        return httpx.Response(200, json={})
+
+    @staticmethod
+    def _shown(declared: str, key: Mapping[str, Any]) -> dict[str, Any]:
+        secrets = [{"fingerprint": s["sha256"][:12], "expires_at": s["expires_at"]} for s in key["secrets"]]
+        return {**key, "id": declared, "secrets": secrets}
+
+    def _write(self, what: str, do: Any) -> None:
+        place = len(self.writes)
+        if self.dies_at == (place, False):
+            raise Died
+        do()
+        self.writes.append(what)
+        if self.dies_at == (place, True):
+            raise Died
+
+
+async def test_a_key_is_declared_kept_in_its_secret_and_then_nothing_is_written() -> None:
+    world = World(memory_key(userId="u", requestsPerMinute=60))
+    await world.run()
+    assert world.opens(world.value())
+    assert secret_values(world.secrets["k"]) == {"key": world.value(), "project": "p", **SERVICES}
+    (declared,) = world.keys.values()
+    assert (declared["user_id"], declared["requests_per_minute"]) == ("u", 60)
+    assert world.ready()["status"] == "True"
+    done = len(world.writes)
+    await world.run()
+    assert len(world.writes) == done
+
+
+async def test_a_rotation_on_demand_keeps_the_key_before_for_the_overlap() -> None:
+    world = World(memory_key())
+    await world.run()
+    before = world.value()
+    world.objects["k"]["metadata"]["annotations"][names.ROTATE_ANNOTATION] = "now"
+    await world.run()
+    assert world.value() != before
+    assert world.opens(before)
+    assert world.opens(world.value())
+
+
+@pytest.mark.parametrize("mishap", ["lost", "edited"])
+async def test_a_secret_that_was_lost_or_edited_is_made_anew_and_what_it_held_is_not_accepted(mishap: str) -> None:
+    world = World(memory_key())
+    await world.run()
+    before = world.value()
+    if mishap == "lost":
+        del world.secrets["k"]
+    else:
+        world.secrets["k"]["data"]["key"] = base64.b64encode(b"mine").decode()
+    await world.run()
+    assert world.opens(world.value())
+    assert not world.opens(before)
+
+
+async def test_a_key_of_a_resource_that_is_gone_is_revoked_and_others_are_not() -> None:
+    world = World(memory_key(), memory_key("other"))
+    world.keys["byhand000000"] = {"name": "by hand", "secrets": []}
+    await world.run()
+    gone = world.value()
+    del world.objects["k"]
+    await world.run()
+    assert not world.opens(gone)
+    assert world.opens(world.value("other"))
+    assert "byhand000000" in world.keys
+
+
+async def test_a_service_account_needs_no_secret() -> None:
+    world = World(memory_key(serviceAccount={"name": "agent"}))
+    await world.run()
+    (declared,) = world.keys.values()
+    assert (declared["subject"], declared["secrets"]) == ("system:serviceaccount:n:agent", [])
+    assert world.secrets == {}
+
+
+async def test_somebody_else_s_secret_is_left_alone() -> None:
+    world = World(memory_key())
+    world.secrets["k"] = {"kind": "Secret", "metadata": {"name": "k"}, "data": {}}
+    await world.run()
+    assert world.ready()["reason"] == "NameTaken"
+    assert world.secrets["k"]["data"] == {}
+    assert world.keys == {}
+
+
+async def test_what_the_api_refuses_stalls_with_its_words() -> None:
+    world = World(memory_key())
+    world.refuses = httpx.Response(409, json={"detail": "the key was revoked"})
+    await world.run()
+    assert "the key was revoked" in world.ready()["message"]
+    stalled = next(c for c in world.status()["conditions"] if c["type"] == "Stalled")
+    assert stalled["status"] == "True"
+    assert world.secrets == {}
+
+
+async def test_while_the_api_is_away_the_secret_stays_and_the_status_says_what_is_waited_for() -> None:
+    world = World(memory_key())
+    await world.run()
+    value = world.value()
+    world.away = True
+    await world.run()
+    assert world.value() == value
+    assert world.ready()["reason"] == "APIUnavailable"
+    assert world.status()["secretName"] == "k"
+
+
+async def test_a_key_without_a_system_says_so() -> None:
+    world = World(memory_key())
+    await world.steward.run(SYSTEM, None, "there is no MemorySystem m in namespace n", {})
+    assert world.ready()["message"] == "there is no MemorySystem m in namespace n"
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("place", range(6))
+async def test_dying_at_any_write_leaves_a_usable_secret_and_no_unknown_key(place: int, after: bool) -> None:
+    """Writes of a first pass, then of a rotation: whoever holds the Secret's key is let in at every moment, and one
+    more pass leaves the API with the Secret's keys alone."""
+    world = World(memory_key(rotation={"overlap": "0m"}))
+    world.dies_at = (place, after)
+    for asked in ("", "now"):
+        world.objects["k"]["metadata"]["annotations"][names.ROTATE_ANNOTATION] = asked
+        try:
+            await world.run()
+        except Died:
+            world.dies_at = None
+            # With no overlap the old key ends as the new one is declared; with one it would still open.
+            await world.run()
+        assert world.opens(world.value())
+        (declared,) = world.keys.values()
+        held = issues.read(parse(world.objects["k"]), world.secrets["k"])
+        assert held is not None
+        assert [s["sha256"] for s in declared["secrets"]] == [held.sha256]
+
+
+async def test_an_api_that_answers_something_else_is_waited_for() -> None:
+    api = KeysAPI(httpx.MockTransport(lambda _: httpx.Response(200, json={"pending": 0})))
+    with pytest.raises(Waiting, match="something else than keys"):
+        await api.live(ENDPOINT)
