@@ -15,6 +15,7 @@ from .mounts import unmount_under
 from .paths import ClusterPaths, cache_dir, cluster_paths, state_dir
 from .progress import say, step
 from .providers import PROVIDERS
+from .tools import TEST_SERVERS
 
 Action = Callable[[argparse.Namespace], None]
 
@@ -50,8 +51,9 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("name", metavar="NAME", help="the cluster's name")
         return sub
 
-    build = command("build", _build, "compile the binaries of a kind of cluster into the cache", named=False)
-    build.add_argument("kind", metavar="KIND", nargs="?", choices=sorted(PROVIDERS), help="default: what CLUSTER says")
+    build = command("build", _build, "compile what a kind of cluster, or a test, needs into the cache", named=False)
+    what = build.add_argument("what", metavar="WHAT", nargs="?", choices=sorted({*PROVIDERS, *TEST_SERVERS}))
+    what.help = f"one of {', '.join(what.choices or ())}; default: what CLUSTER says"
     command("bin", _bin, "print the folder with kubectl, helm and the rest", named=False)
     command("up", _up, "make a cluster ready, or repair it; CLUSTER=auto|node|kind|current says which kind")
     command("load", _load, "import the images that images/build made")
@@ -74,7 +76,8 @@ def _locked(paths: ClusterPaths) -> AbstractContextManager[None]:
 
 
 def _build(arguments: argparse.Namespace) -> None:
-    binaries.ensure(PROVIDERS[arguments.kind or providers.for_new()].tools)
+    what = arguments.what or providers.for_new()
+    binaries.ensure(TEST_SERVERS.get(what) or PROVIDERS[what].tools)
 
 
 def _bin(arguments: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ HELM_VERSION = "v3.22.0"
 COREDNS_VERSION = "v1.12.4"
 LOCAL_PATH_VERSION = "v0.0.30"
 KIND_VERSION = "v0.33.0"
+WEAVIATE_VERSION = "v1.35.2"
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,21 @@ HELPERS = Tool(
     {name: f"memsys.dev/cluster/node/{name}" for name in ("pause", "volume-helper")},
 )
 KIND = Tool("kind", "kind", KIND_VERSION, {"kind": "sigs.k8s.io/kind"})
+WEAVIATE = Tool(
+    "weaviate",
+    "weaviate",
+    WEAVIATE_VERSION,
+    {"weaviate-server": "github.com/weaviate/weaviate/cmd/weaviate-server"},
+)
 
 #: Each in build order.
 API_TOOLS = (ETCD, KUBE_APISERVER, KUBECTL)
 CLIENT_TOOLS = (KUBECTL, HELM)
 NODE_TOOLS = (*API_TOOLS, KUBE_NODE, HELM, HELPERS, COREDNS, LOCAL_PATH)
 KIND_TOOLS = (*CLIENT_TOOLS, KIND)
+
+#: Servers that the full test suite runs beside the product, by the name that `build` takes.
+TEST_SERVERS = {"weaviate": (WEAVIATE,)}
 
 
 def tool_key(tool: Tool, sources: Mapping[str, bytes]) -> str:

@@ -141,6 +141,7 @@ def test_every_table_is_in_the_catalogue_and_every_text_in_it_is_treated(dsn: Ds
             "agent_id", "app_id", "description", "events", "include", "project", "run_id", "secret", "url", "user_id",
         ],
         "deliveries": ["cause", "error", "project", "sink", "state"],
+        "fills": ["at_project", "sink", "target"],
         "audit": ["action", "actor", "detail", "project", "request_id", "target"],
         "erasures": ["project", "receipt", "removed", "requested_by", "scope", "state", "step", "waits_for"],
         "erased": ["project"],

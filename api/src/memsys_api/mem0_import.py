@@ -24,6 +24,22 @@ def llm_factory() -> Any:
     return LlmFactory
 
 
+def reranker_factory() -> Any:
+    """Return mem0's ``RerankerFactory``, imported with telemetry off and its folder under the temporary directory."""
+    _silence()
+    from mem0.utils.factory import RerankerFactory
+
+    return RerankerFactory
+
+
+def vector_store_class(provider: str) -> Any:
+    """Return mem0's class for a vector store, which makes its collection as soon as it is called."""
+    _silence()
+    from mem0.utils.factory import VectorStoreFactory, load_class
+
+    return load_class(VectorStoreFactory.provider_to_class[provider])
+
+
 def extraction_prompts() -> tuple[str, str]:
     """Return mem0's system prompt for extraction, and what it adds where an agent, not a user, remembers."""
     _silence()

@@ -37,6 +37,13 @@ GRAPH_SEARCHES = Counter(
     ["outcome"],
     registry=REGISTRY,
 )
+VECTOR_SEARCHES = Counter(
+    "memsys_api_vector_searches_total",
+    "Searches by what the external vector index did for them: answered, failed, skipped (away, not filled, behind); "
+    "unless it answered, PostgreSQL searched.",
+    ["outcome"],
+    registry=REGISTRY,
+)
 READY = Gauge("memsys_api_ready", "1 when requests are served.", registry=REGISTRY)
 POOL = Gauge("memsys_api_database_pool", "Connections and callers of the pool.", ["state"], registry=REGISTRY)
 SINK_PENDING = Gauge("memsys_sink_pending", "Deliveries that wait.", ["sink"], registry=REGISTRY)

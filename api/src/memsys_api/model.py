@@ -8,6 +8,9 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+import numpy as np
+import numpy.typing as npt
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -99,6 +102,16 @@ class SinkRecord:
     extraction: Extraction = Extraction()
     ended: tuple[EndedRelation, ...] = ()
     beside: tuple[Entity, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A live memory's newest version, by whose it is and its vector of unit length: nothing that was said."""
+
+    id: UUID
+    version: int
+    scope: Scope
+    vector: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

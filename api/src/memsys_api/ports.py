@@ -119,3 +119,31 @@ class GraphSink(Sink, Protocol):
     async def sweep(self, project: str) -> int:
         """Remove the strays, and say how many. Raises as above."""
         ...
+
+
+VECTORS = "vectors"
+"""The name of the sink that is an external vector index, whichever it is."""
+
+
+class VectorSink(Sink, Protocol):
+    """A sink that can also be asked: memories near a vector."""
+
+    @property
+    def target(self) -> str:
+        """What is fed: another target than before has to be filled from the beginning."""
+        ...
+
+    async def present(self) -> bool:
+        """Whether what is fed is there at all. Raises :class:`SinkUnavailable`."""
+        ...
+
+    async def nearest(self, scope: Scope, vector: Vectors, limit: int) -> list[UUID]:
+        """Memory ids of the scope by their cosine similarity to a vector of shape ``(dimensions,)``, nearest first.
+
+        The project is enforced by the index. Raises :class:`SinkUnavailable`.
+        """
+        ...
+
+    async def count(self) -> int:
+        """About how many memories the index holds, of all projects. Raises :class:`SinkUnavailable`."""
+        ...

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import unquote, urlsplit
 
 from memsys_api import embedding, erasing, inference, metrics, retrieval
@@ -18,18 +19,17 @@ from memsys_api.access.refusals import Refusals
 from memsys_api.backfill.worker import Backfill
 from memsys_api.changes.feed import Feed
 from memsys_api.changing import Changing
+from memsys_api.feeding import Fed, Graph, Vectors, feed_graph, feed_vectors, names_and_wake
 from memsys_api.inference import InferenceRejected, Inferrer
 from memsys_api.inferring import Inferring
 from memsys_api.measured import MeasuredEmbedder, MeasuredInferrer
 from memsys_api.memories import Memories
-from memsys_api.ports import Embedder, EmbedderError, EmbedderUnavailable, GraphSink
+from memsys_api.ports import Embedder, EmbedderError, EmbedderUnavailable, GraphSink, Sink, VectorSink
 from memsys_api.searching import Searcher
 from memsys_api.settings import Settings
 from memsys_api.sinks import graph as graph_sink
+from memsys_api.sinks import vectors as vector_sink
 from memsys_api.sinks import webhooks as webhook_sink
-from memsys_api.sinks.breaker import Breaker
-from memsys_api.sinks.dispatcher import Dispatcher
-from memsys_api.sinks.rebuild import Rebuilder
 from memsys_api.sinks.webhooks import Webhooks
 from memsys_api.sinks.webhooks.sender import Resolver, resolve
 from memsys_api.store import audit, generations, migrate, retention, vector_index
@@ -37,22 +37,13 @@ from memsys_api.store.database import Database, DatabaseUnavailable, StatementTi
 from memsys_api.submitting import Submitting
 from memsys_api.transfer.exporting import Exporting
 from memsys_api.transfer.importing import Importing
+from memsys_api.vector_index import VectorIndex
 
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
 _STUCK_SECONDS = 10.0
 _CANCEL_AGAIN_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class Graph:
-    """The graph with what keeps it fed."""
-
-    sink: GraphSink
-    dispatcher: Dispatcher
-    breaker: Breaker
-    rebuilder: Rebuilder
 
 
 @dataclass(frozen=True)
@@ -73,10 +64,16 @@ class Service:
     importing: Importing
     searcher: Searcher
     graph: Graph | None
+    vectors: Vectors | None
     backfill: Backfill | None
     webhooks: Webhooks | None
     feed: Feed
     eraser: erasing.Eraser
+
+    @property
+    def fed(self) -> list[Fed[Sink]]:
+        """Every sink."""
+        return [one for one in (self.graph, self.vectors) if one is not None]
 
 
 @dataclass(frozen=True)
@@ -87,6 +84,8 @@ class Makers:
     graph: Callable[[Settings], GraphSink | None] = graph_sink.create
     inferrer: Callable[[Settings], Awaitable[Inferrer | None]] = inference.create
     resolver: Resolver = resolve
+    vectors: Callable[..., VectorSink | None] = vector_sink.create
+    """Called with the settings and what :func:`memsys_api.sinks.vectors.create` takes beside them."""
 
 
 class Runtime:
@@ -124,9 +123,8 @@ class Runtime:
             if service.webhooks:
                 await service.webhooks.dispatcher.stop()
             await service.eraser.stop()
-            if service.graph:
-                await service.graph.dispatcher.stop()
-                await service.graph.sink.close()
+            for fed in service.fed:
+                await fed.stop()
             await service.guard.close()
             await service.database.close()
         for part in (self._inferrer, self._embedder):
@@ -189,22 +187,29 @@ class Runtime:
         await database.open()
         try:
             await database.ping(seconds=5)
-            service = self._serve(generation, embedder, baseline, database, sink)
+            retry_base = settings.graph_retry_base_seconds
+            graph = feed_graph(database, sink, retry_base=retry_base) if sink else None
+            make = partial(self._makers.vectors, settings)
+            vectors = await feed_vectors(database, generation, make, retry_base=retry_base)
+            service = self._serve(generation, embedder, baseline, database, graph, vectors)
             await service.eraser.catch_up()
         except BaseException:
             await database.close()
             raise
         service.eraser.start()
+        for fed in service.fed:
+            fed.dispatcher.start()
         if service.graph:
-            service.graph.dispatcher.start()
             self._chores.append(asyncio.create_task(service.graph.rebuilder.keep(), name="rebuild"))
+        if service.vectors:
+            self._chores.append(asyncio.create_task(service.vectors.filling.keep(), name="vector-filling"))
         if service.backfill:
             service.backfill.start()
         if service.webhooks:
             service.webhooks.dispatcher.start()
         service.feed.start()
         self._chores.append(asyncio.create_task(retention.keep(database), name="retention"))
-        sinks, wake = _fed(service.graph, service.webhooks, service.feed)
+        sinks, wake = names_and_wake(service.fed, service.webhooks, service.feed)
         expiry = retention.expire_by_and_by(database, generation, sinks, wake)
         self._chores.append(asyncio.create_task(expiry, name="expiry"))
         if settings.audit_retention_days:
@@ -222,19 +227,16 @@ class Runtime:
         embedder: Embedder,
         baseline: float,
         database: Database,
-        sink: GraphSink | None,
+        graph: Graph | None,
+        vectors: Vectors | None,
     ) -> Service:
         """Put the flows on top of the parts that are there now."""
         settings = self._settings
         assert settings.admin_key is not None  # held by Settings
-        breaker = Breaker("graph")
-        graph = None
-        if sink is not None:
-            dispatcher = Dispatcher(database, sink, breaker, retry_base=settings.graph_retry_base_seconds)
-            graph = Graph(sink, dispatcher, breaker, Rebuilder(database, sink, dispatcher.wake))
         webhooks = webhook_sink.create(settings, database, self._makers.resolver)
         feed = Feed(database, most=settings.changes_max_streams)
-        sinks, wake = _fed(graph, webhooks, feed)
+        fed: list[Fed[Sink]] = [one for one in (graph, vectors) if one is not None]
+        sinks, wake = names_and_wake(fed, webhooks, feed)
         policies = Policies(database, settings)
         inferring = backfill = None
         if self._inferrer is not None:
@@ -271,30 +273,20 @@ class Runtime:
                 database,
                 generation,
                 embedder,
-                sink,
-                breaker,
+                graph,
                 vector_baseline=baseline,
                 index=settings.vector_index,
                 exact_rows=settings.vector_exact_rows,
                 graph_timeout=settings.graph_search_timeout_seconds,
+                vectors=VectorIndex(vectors, timeout=settings.vector_search_timeout_seconds) if vectors else None,
             ),
             graph=graph,
+            vectors=vectors,
             backfill=backfill,
             webhooks=webhooks,
             feed=feed,
-            eraser=erasing.create(settings, database, generation, embedder, [sink] if sink else [], wake),
+            eraser=erasing.create(settings, database, generation, embedder, [one.sink for one in fed], wake),
         )
-
-
-def _fed(graph: Graph | None, webhooks: Webhooks | None, feed: Feed) -> tuple[list[str], Callable[[], None]]:
-    """The sinks that every change is queued for, and what wakes all those who carry changes away."""
-    awake = [part.dispatcher.wake for part in (graph, webhooks) if part is not None]
-
-    def wake() -> None:
-        for one in (*awake, feed.wake):
-            one()
-
-    return ([graph.sink.name] if graph else []), wake
 
 
 async def _end(tasks: set[asyncio.Task[None]]) -> None:

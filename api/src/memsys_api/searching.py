@@ -13,15 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from memsys_api import retrieval, telemetry
+from memsys_api.feeding import Graph
 from memsys_api.metrics import GRAPH_SEARCHES
 from memsys_api.model import Memory, Scope
-from memsys_api.ports import Embedder, GraphSink, SinkUnavailable
+from memsys_api.ports import Embedder, SinkUnavailable
 from memsys_api.recent import Recent
-from memsys_api.sinks.breaker import Breaker
 from memsys_api.store.database import Database
 from memsys_api.store.generations import Generation
 from memsys_api.store.rows import Condition
 from memsys_api.store.search import Found, ScopeSize, candidates, measure, memories, people
+from memsys_api.vector_index import VectorIndex
 
 IndexMode = Literal["auto", "exact", "hnsw"]
 
@@ -39,23 +40,23 @@ class Searcher:
         database: Database,
         generation: Generation,
         embedder: Embedder,
-        graph: GraphSink | None,
-        breaker: Breaker,
+        graph: Graph | None,
         *,
         vector_baseline: float,
         index: IndexMode,
         exact_rows: int,
         graph_timeout: float,
+        vectors: VectorIndex | None = None,
     ) -> None:
         self._database = database
         self._generation = generation
         self._embedder = embedder
         self._graph = graph
-        self._breaker = breaker
         self._vector_baseline = vector_baseline
         self._index = index
         self._exact_rows = exact_rows
         self._graph_timeout = graph_timeout
+        self._vectors = vectors
         self._sizes = Recent(partial(measure, database, bound=exact_rows + 1), seconds=_FRESH_SECONDS, size=_REMEMBERED)
         self._people = Recent(partial(people, database, bound=_PEOPLE), seconds=_FRESH_SECONDS, size=_REMEMBERED)
 
@@ -78,6 +79,8 @@ class Searcher:
         embedding, weights, size = await asyncio.gather(
             self._embed(scope, asked), self._neighbours(scope, asked.entities), self._sizes.get(scope)
         )
+        # What held at a moment, and metadata, are PostgreSQL's to search by: no index knows them.
+        near = await self._vectors.near(scope, embedding) if self._vectors and not filters and as_of is None else None
         async with self._database.transaction(scope.project) as conn:
             found = await candidates(
                 conn,
@@ -91,6 +94,7 @@ class Searcher:
                 approximate=self._approximate(size) and as_of is None,
                 filters=filters,
                 as_of=as_of,
+                near=near,
             )
             ranked = retrieval.rank(
                 asked,
@@ -115,15 +119,15 @@ class Searcher:
         """What the graph names around the query's entities; nothing, and counted as such, when it is away or slow."""
         if self._graph is None or not entities:
             return {}
-        if not self._breaker.closed:
+        if not self._graph.breaker.closed:
             GRAPH_SEARCHES.labels("skipped").inc()
             return {}
         try:
             async with asyncio.timeout(self._graph_timeout):
                 with telemetry.span("graph neighbours", **{"memsys.entities": len(entities)}):
-                    named = await self._graph.neighbours(scope, entities, _GRAPH_LIMIT)
+                    named = await self._graph.sink.neighbours(scope, entities, _GRAPH_LIMIT)
         except (SinkUnavailable, TimeoutError):
-            self._breaker.trip()
+            self._graph.breaker.trip()
             GRAPH_SEARCHES.labels("failed").inc()
             return {}
         GRAPH_SEARCHES.labels("answered").inc()

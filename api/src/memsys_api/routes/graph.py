@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID
@@ -12,17 +11,16 @@ from starlette.responses import Response
 
 from memsys_api import problems
 from memsys_api.access.grants import PROJECT_NAME, Access
+from memsys_api.feeding import Graph, drive
 from memsys_api.ports import SinkUnavailable
 from memsys_api.problems import NOT_FOUND, UNAVAILABLE, ProblemError, invalid
 from memsys_api.routes.common import Admin, Json, Serving, WholeReader, WholeWriter, may_answer
-from memsys_api.runtime import Graph, Service
+from memsys_api.runtime import Service
 from memsys_api.schemas import graph as wire
 from memsys_api.sinks import drift
 from memsys_api.store import audit, deliveries, rebuilds, records
 
 router = APIRouter(prefix="/graph", tags=["graph"])
-
-_SYNC_SECONDS = 20.0
 
 
 @router.get("/status", response_model=wire.GraphStatus)
@@ -60,7 +58,7 @@ async def sync(
     graph = serving.graph
     if graph is None:
         return Json({"applied": 0, "pending": 0, "parked": 0, "requeued": 0, "swept": 0, "last_error": None})
-    name, project = graph.sink.name, _project(access)
+    project = _project(access)
     async with serving.database.transaction(access.project) as conn:
         await audit.record(conn, access.project, "graph.synced", memory_id, everywhere=access.everywhere)
     swept = 0
@@ -72,24 +70,7 @@ async def sync(
             swept = await graph.sink.sweep(access.project)
     except SinkUnavailable as error:
         raise _away() from error
-    requeued = await deliveries.requeue(serving.database, name, project, memory_id)
-    applied = 0
-    try:
-        async with asyncio.timeout(_SYNC_SECONDS):
-            applied = await graph.dispatcher.drain((project, memory_id) if project and memory_id else None)
-    except TimeoutError:
-        graph.dispatcher.wake()  # the background goes on where this ends
-    queue = await deliveries.status(serving.database, name, project)
-    return Json(
-        {
-            "applied": applied,
-            "pending": queue.pending,
-            "parked": queue.parked,
-            "requeued": requeued,
-            "swept": swept,
-            "last_error": queue.last_error,
-        }
-    )
+    return Json(await drive(serving.database, graph, project, memory_id) | {"swept": swept})
 
 
 @router.get("/drift", response_model=wire.GraphDrift)

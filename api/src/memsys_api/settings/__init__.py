@@ -28,6 +28,7 @@ from memsys_api.settings.events import EventSettings
 from memsys_api.settings.models import ModelSettings
 from memsys_api.settings.server import ServerSettings
 from memsys_api.settings.stores import PostgresSettings, StoreSettings
+from memsys_api.settings.vectors import VectorSettings
 
 DEFAULT_SECRETS_DIR = "/run/secrets/memsys"
 
@@ -39,6 +40,7 @@ class SettingsError(Exception):
 class Settings(
     PostgresSettings,
     StoreSettings,
+    VectorSettings,
     ModelSettings,
     EventSettings,
     ServerSettings,
@@ -67,6 +69,7 @@ class Settings(
             problems.append("MEMSYS_ADMIN_KEY: is not set; give a random string of at least 16 characters")
         if self.service_accounts == "on" and not self.kubernetes_host:
             problems.append("MEMSYS_TOKEN_REVIEW: is on, but KUBERNETES_SERVICE_HOST is not set; it needs a cluster")
+        problems += self.vector_problems()
         if problems:
             raise ValueError("\n".join(problems))
         return self

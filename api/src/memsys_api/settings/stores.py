@@ -63,9 +63,6 @@ class PostgresSettings(BaseSettings):
 class StoreSettings(BaseSettings):
     """How vectors are searched, and the graph."""
 
-    vector_store: Literal["pgvector"] = Field(
-        "pgvector", validation_alias="VECTOR_STORE", description="Where vectors are searched."
-    )
     vector_precision: Literal["halfvec", "float32"] = Field(
         "halfvec", validation_alias="VECTOR_PRECISION", description="How vectors are stored: 2 or 4 bytes a number."
     )

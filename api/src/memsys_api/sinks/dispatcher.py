@@ -50,6 +50,8 @@ class Dispatcher:
         self._tasks: list[asyncio.Task[None]] = []
         self._prepared = False
         self._preparing = asyncio.Lock()
+        self.backlog: int | None = None
+        """How many deliveries were not applied when last looked at; ``None`` before the first look."""
 
     def wake(self) -> None:
         """Something is due."""
@@ -193,6 +195,7 @@ class Dispatcher:
             await deliveries.requeue_away(self._database, name)
             self.wake()
         status = await deliveries.status(self._database, name)
+        self.backlog = status.pending + status.parked
         SINK_AVAILABLE.labels(name).set(available)
         SINK_PENDING.labels(name).set(status.pending)
         SINK_PARKED.labels(name).set(status.parked)

@@ -7,8 +7,10 @@ thread; every one with its own cosine and coverage, because a neighbour is a can
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from psycopg import sql
 
@@ -18,6 +20,8 @@ from memsys_api.store.rows import Condition, current, scope_condition
 
 POOL = 50
 """How many candidates each of vector and words puts forward."""
+BEHIND = 1000
+"""How many memories that have yet to reach an external index are compared here meanwhile."""
 _HITS = 20_000
 _QUERY_WORDS = 64
 
@@ -35,6 +39,14 @@ APPROXIMATE_PLANNING = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Near:
+    """What an external index names: a sink, and its memories nearest to the query. Their scores are given here."""
+
+    sink: str
+    ids: list[UUID]
+
+
 def build(
     generation: Generation,
     scope: Scope,
@@ -43,9 +55,11 @@ def build(
     approximate: bool,
     filters: Sequence[Condition] = (),
     as_of: datetime | None = None,
+    near: Near | None = None,
 ) -> tuple[sql.Composed, dict[str, Any]]:
     """The statement and those of its parameters that the scope gives.
 
+    ``near`` takes the place of a search by vector, with what its index has yet to be told of.
     ``reach`` is how many turns before and after a candidate are candidates too.
     Still to give: vector, query, named (ids), rows and mean_length (of the scope).
     """
@@ -53,9 +67,13 @@ def build(
     parameters = {**own.parameters, **when.parameters}
     for condition in filters:
         parameters.update(condition.parameters)
+    if near is not None:
+        parameters |= {"near": near.ids, "near_sink": near.sink}
     inside = sql.SQL(" AND ").join([own.clause, when.clause, *(f.clause for f in filters)])
     parts = {
-        "near": _near(generation, scope, approximate, embedded.clause, inside if filters or as_of else None),
+        "near": _named(generation, embedded.clause)
+        if near is not None
+        else _near(generation, scope, approximate, embedded.clause, inside if filters or as_of else None),
         "inside": inside,
         "embeddings": generation.table,
         "pool": sql.Literal(POOL),
@@ -63,7 +81,7 @@ def build(
         "hits": sql.Literal(_HITS),
         "query_words": sql.Literal(_QUERY_WORDS),
     }
-    template = _PICKED + (_INDEXED if approximate else _SCANNED) + _ANSWER
+    template = _PICKED + (_INDEXED if approximate or near is not None else _SCANNED) + _ANSWER
     return sql.SQL(template).format(**parts), parameters
 
 
@@ -91,6 +109,16 @@ def _near(
     return sql.SQL(
         "SELECT e.memory_id AS id, 1 - (e.embedding <=> %(vector)s) AS cosine FROM {source} WHERE {where} {order}"
     ).format(source=source, where=sql.SQL(" AND ").join(where), order=order)
+
+
+def _named(generation: Generation, embedded: sql.Composable) -> sql.Composed:
+    """The cosines of what an index named, and of what is on its way there."""
+    return sql.SQL(
+        """SELECT e.memory_id AS id, 1 - (e.embedding <=> %(vector)s) AS cosine FROM {table} e
+        WHERE {embedded} AND e.head AND (e.expires_at IS NULL OR e.expires_at > now())
+          AND e.memory_id = ANY (%(near)s::uuid[] || ARRAY(
+              SELECT memory_id FROM deliveries WHERE project = %(project)s AND sink = %(near_sink)s LIMIT {behind}))"""
+    ).format(table=generation.table, embedded=embedded, behind=sql.Literal(BEHIND))
 
 
 # BM25 over the scope: the sum over the query's lexemes of idf · saturation(tf) / (0.5 + 0.5 · length/mean length), by

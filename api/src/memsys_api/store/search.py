@@ -12,7 +12,7 @@ import numpy.typing as npt
 from psycopg import sql
 
 from memsys_api.model import Memory, Scope
-from memsys_api.store.candidates import APPROXIMATE_PLANNING, EXACT_PLANNING, build
+from memsys_api.store.candidates import APPROXIMATE_PLANNING, EXACT_PLANNING, Near, build
 from memsys_api.store.contents import vector
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.generations import Generation
@@ -85,13 +85,17 @@ async def candidates(
     approximate: bool,
     filters: Sequence[Condition] = (),
     as_of: datetime | None = None,
+    near: Near | None = None,
 ) -> list[Found]:
     """Everything worth ranking for a query, unordered.
 
     ``named`` are ids from elsewhere (the graph): they are looked up here, under the scope, and those that are not
-    its living memories fall away. ``approximate`` lets the project's HNSW index put the nearest forward.
+    its living memories fall away. ``approximate`` lets the project's HNSW index put the nearest forward; ``near`` has
+    an external one done so.
     """
-    statement, parameters = build(generation, scope, reach=reach, approximate=approximate, filters=filters, as_of=as_of)
+    statement, parameters = build(
+        generation, scope, reach=reach, approximate=approximate, filters=filters, as_of=as_of, near=near
+    )
     parameters |= {
         "vector": vector(generation, embedding),
         "query": query,
@@ -99,9 +103,9 @@ async def candidates(
         "rows": size.rows,
         "mean_length": max(size.mean_length, 1.0),
     }
-    await conn.execute(APPROXIMATE_PLANNING if approximate else EXACT_PLANNING)
+    await conn.execute(APPROXIMATE_PLANNING if approximate or near is not None else EXACT_PLANNING)
     # An exact search is one statement for every project: worth preparing the first time it is asked.
-    cursor = await conn.execute(statement, parameters, binary=True, prepare=not approximate or None)
+    cursor = await conn.execute(statement, parameters, binary=True, prepare=not (approximate or near) or None)
     return [Found(*row) for row in await cursor.fetchall()]
 
 

@@ -1,0 +1,117 @@
+"""The sinks of this server, each with what keeps it fed, and driving them on request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from memsys_api.changes.feed import Feed
+from memsys_api.ports import VECTORS, GraphSink, Sink, VectorSink
+from memsys_api.sinks.breaker import Breaker
+from memsys_api.sinks.dispatcher import Dispatcher
+from memsys_api.sinks.filling import Filling
+from memsys_api.sinks.rebuild import Rebuilder
+from memsys_api.sinks.webhooks import Webhooks
+from memsys_api.store import deliveries, fills
+from memsys_api.store.database import Database
+from memsys_api.store.embeddings import Embeddings
+from memsys_api.store.generations import Generation
+
+DRIVE_SECONDS = 20.0
+
+S_co = TypeVar("S_co", bound=Sink, covariant=True)
+S = TypeVar("S", bound=Sink)
+
+
+@dataclass(frozen=True)
+class Fed(Generic[S_co]):
+    """A sink, what brings changes to it, and whether it answers."""
+
+    sink: S_co
+    dispatcher: Dispatcher
+    breaker: Breaker
+
+    async def stop(self) -> None:
+        """Stop after the batch at hand, and let go of the sink."""
+        await self.dispatcher.stop()
+        await self.sink.close()
+
+
+@dataclass(frozen=True)
+class Graph(Fed[GraphSink]):
+    """The graph, which can also be built anew."""
+
+    rebuilder: Rebuilder
+
+
+@dataclass(frozen=True)
+class Vectors(Fed[VectorSink]):
+    """An external vector index, which is also filled with what there was before it."""
+
+    filling: Filling
+
+
+def feed_graph(database: Database, sink: GraphSink, *, retry_base: float) -> Graph:
+    """The graph with a dispatcher of its own, not started yet."""
+    fed = _feed(database, sink, retry_base=retry_base)
+    return Graph(fed.sink, fed.dispatcher, fed.breaker, Rebuilder(database, sink, fed.dispatcher.wake))
+
+
+async def feed_vectors(
+    database: Database, generation: Generation, make: Callable[..., VectorSink | None], *, retry_base: float
+) -> Vectors | None:
+    """The external vector index, to be filled. Without one, what such an index was fed before is past."""
+    sink = await asyncio.to_thread(  # its client is large to import
+        make,
+        generation=generation.id,
+        dimensions=generation.dimensions,
+        truth=Embeddings(database, generation).newest,
+        emptied=partial(fills.begin, database, VECTORS, anew=True),
+    )
+    if sink is None:
+        await fills.forget(database, VECTORS)
+        return None
+    fed = _feed(database, sink, retry_base=retry_base)
+    return Vectors(fed.sink, fed.dispatcher, fed.breaker, Filling(database, sink, fed.dispatcher.wake))
+
+
+def _feed(database: Database, sink: S, *, retry_base: float) -> Fed[S]:
+    breaker = Breaker(sink.name)
+    return Fed(sink, Dispatcher(database, sink, breaker, retry_base=retry_base), breaker)
+
+
+def names_and_wake(
+    fed: Sequence[Fed[Sink]], webhooks: Webhooks | None, feed: Feed
+) -> tuple[list[str], Callable[[], None]]:
+    """The sinks that every change is queued for, and what wakes all those who carry changes away."""
+    awake = [feed.wake, *(part.dispatcher.wake for part in (*fed, webhooks) if part is not None)]
+
+    def wake() -> None:
+        for one in awake:
+            one()
+
+    return [one.sink.name for one in fed], wake
+
+
+async def drive(database: Database, fed: Fed[Sink], project: str | None, memory_id: UUID | None) -> dict[str, Any]:
+    """Queue parked deliveries again and apply what is due, for up to :data:`DRIVE_SECONDS`; says what came of it."""
+    name = fed.sink.name
+    requeued = await deliveries.requeue(database, name, project, memory_id)
+    applied = 0
+    try:
+        async with asyncio.timeout(DRIVE_SECONDS):
+            applied = await fed.dispatcher.drain((project, memory_id) if project and memory_id else None)
+    except TimeoutError:
+        fed.dispatcher.wake()  # the background goes on where this ends
+    queue = await deliveries.status(database, name, project)
+    return {
+        "applied": applied,
+        "pending": queue.pending,
+        "parked": queue.parked,
+        "requeued": requeued,
+        "last_error": queue.last_error,
+    }
