@@ -41,6 +41,9 @@ ABSENT = {
 # What OpenAPI does not say about a path's parameter: which of the victim's things it may name.
 SAME_AS = {"entity_id": "name", "job_id": "name", "org_id": "name", "project_id": "name"}
 FIXED = {"kind": "user"}
+_EXPORT = (
+    '{"format": "memsys-export", "version": 1}\n{"id": "{memory_id}", "memory": "mine"}\n{"end": true, "versions": 1}\n'
+)
 # Queries and bodies that a route needs, or that name something of the victim's. {…} is filled in.
 REQUESTS: dict[str, dict[str, Any]] = {
     "POST /memories": {"json": {"text": "mine"}},
@@ -54,7 +57,8 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "POST /keys/{key_id}/rotate": {"json": {"overlap_seconds": 0}},
     "PUT /policy": {"json": {"quarantine": "off"}},
     "GET /audit": {"params": {"target": "{memory_id}"}},
-    "POST /erasures": {"json": {"user_id": "v"}},
+    "POST /import": {"content": _EXPORT},
+    "POST /erasures": {"json": {"memory_ids": ["{memory_id}"]}},
     "POST /erasures/replay": {
         "content": '{"project": "{own}", "id": "5ac1d1b5-5e3c-4a86-a9a2-0a6ef6d32a3a", "scope": {"user_id": "v"}, '
         '"requested_by": "k", "requested_at": "2026-01-01T00:00:00Z", "recorded_before": "2026-01-01T00:00:00Z"}'
@@ -73,10 +77,13 @@ REQUESTS: dict[str, dict[str, Any]] = {
 }
 READS_BY_POST = {"/search", "/v3/memories/", "/v3/memories/search/"}
 # What changes by itself while requests are answered: attempts of deliveries, and what is counted of requests.
-IDENTITIES = {"deliveries": "project, sink, memory_id, version", "inferences": "project, id"}
+IDENTITIES = {"deliveries": "project, sink, memory_id, version", "inferences": "project, id", "erasures": "project, id"}
 UNCOMPARED = {"rate_buckets"}
 # `next` is a position in the log of changes: it moves with the transactions of the whole database, anybody's.
 VOLATILE = re.compile(r'"(lag_seconds|retry_after|last_error|next)":[^,}]*')
+
+# Ids and times that an answer has just made up.
+FRESH = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{4}-\d\d-\d\dT[0-9:.]+")
 
 
 @dataclass(frozen=True)
@@ -171,7 +178,7 @@ async def world(fleet: Fleet, dsn: Dsn) -> AsyncIterator[World]:
         add = {"text": MARK, "user_id": f"{MARK}-user", "infer": False, "wait": False}
         event = (await api.client.post("/memories", json=add, headers={"X-Memsys-Project": VICTIM})).json()
         webhook = (await api.client.post("/webhooks", json=hook, headers={"X-Memsys-Project": VICTIM})).json()
-        erasure = await api.client.post("/erasures", json={"user_id": "v"}, headers={"X-Memsys-Project": VICTIM})
+        erasure = await api.client.post("/erasures", json={"user_id": "w"}, headers={"X-Memsys-Project": VICTIM})
         made.real = {
             "memory_id": await made.enrich(),
             "key_id": key["id"],
@@ -188,7 +195,7 @@ def _alike(answer: httpx.Response, things: dict[str, str]) -> tuple[int, str, li
     text = answer.text
     for name in ABSENT:
         text = text.replace(things[name], f"<{name}>")
-    return answer.status_code, VOLATILE.sub("", text), sorted(answer.headers)
+    return answer.status_code, FRESH.sub("", VOLATILE.sub("", text)), sorted(answer.headers)
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer msk_aaaaaaaaaaaa_" + "b" * 32}, {"X-API-Key": "ä"}])

@@ -153,7 +153,10 @@ async def revoke(database: Database, key_id: str, allowed: Callable[[StoredKey],
 
 
 async def _held(conn: Connection, key_id: str, allowed: Callable[[StoredKey], bool]) -> StoredKey | None:
-    """Lock a key that is not revoked, if it is an allowed one."""
+    """Lock a key that is not revoked, if it is an allowed one; others take as long as those that never were."""
+    key = await _read(conn, sql.SQL("id = %s AND revoked_at IS NULL"), key_id)
+    if key is None or not allowed(key):
+        return None
     key = await _read(conn, sql.SQL("id = %s AND revoked_at IS NULL FOR UPDATE"), key_id)
     return key if key is not None and allowed(key) else None
 
