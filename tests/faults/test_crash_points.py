@@ -9,7 +9,7 @@ import pytest
 from .support.crash_points import operator_killed_at_each_step, swept
 from .support.sweep import sweep
 
-EVERY = {"the API": 67, "PostgreSQL": 73, "the connection": 79}
+EVERY = {"the API": 131, "PostgreSQL": 137, "the connection": 139}
 
 
 @pytest.mark.timeout(600)
