@@ -23,6 +23,7 @@ from memsys.errors import (
     UnexpectedAnswer,
     Unreachable,
 )
+from memsys.events import AddEvent, BatchAdded, Change, ChangePage, NewWebhook, Webhook, WebhookDelivery
 from memsys.models import (
     Added,
     AddResults,
@@ -42,9 +43,13 @@ from memsys.models import (
 from memsys.retry import RetryPolicy
 
 __all__ = [
+    "AddEvent",
     "AddResults",
     "Added",
     "AsyncClient",
+    "BatchAdded",
+    "Change",
+    "ChangePage",
     "CircuitBreaker",
     "CircuitOpen",
     "Client",
@@ -62,6 +67,7 @@ __all__ = [
     "Memory",
     "MemsysError",
     "NewKey",
+    "NewWebhook",
     "NotFound",
     "Page",
     "ProblemError",
@@ -77,5 +83,7 @@ __all__ = [
     "Unavailable",
     "UnexpectedAnswer",
     "Unreachable",
+    "Webhook",
+    "WebhookDelivery",
     "__version__",
 ]

@@ -14,6 +14,7 @@ import httpx
 from memsys import operations, wire
 from memsys.breaker import CircuitBreaker
 from memsys.delegation import Delegation
+from memsys.events import AsyncEventCalls
 from memsys.exchange import Attempt, Options, Outcome, exchange
 from memsys.models import (
     AddResults,
@@ -37,7 +38,7 @@ Chunks = AsyncIterator[bytes]
 Lines = AsyncIterable[bytes] | bytes
 
 
-class AsyncClient:
+class AsyncClient(AsyncEventCalls):
     """Talks to a memsys service without blocking. One instance per service: it pools connections.
 
     Every method raises :class:`~memsys.errors.ProblemError` where the service refused, and

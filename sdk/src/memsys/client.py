@@ -13,6 +13,7 @@ import httpx
 from memsys import operations, wire
 from memsys.breaker import CircuitBreaker
 from memsys.delegation import Delegation
+from memsys.events import EventCalls
 from memsys.exchange import Attempt, Options, Outcome, exchange
 from memsys.models import (
     AddResults,
@@ -36,7 +37,7 @@ Chunks = Iterator[bytes]
 Lines = Iterable[bytes] | bytes
 
 
-class Client:
+class Client(EventCalls):
     """Talks to a memsys service, blocking. One instance per service: it pools connections.
 
     Safe to share between threads.

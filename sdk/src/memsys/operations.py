@@ -89,7 +89,8 @@ _HISTORY = TypeAdapter(list[HistoryEntry])
 _KEYS = TypeAdapter(list[Key])
 
 
-def _json(**fields: Any) -> bytes:
+def to_body(**fields: Any) -> bytes:
+    """A request's body: the fields that are given."""
     return to_json({name: value for name, value in fields.items() if value is not None})
 
 
@@ -117,7 +118,7 @@ def add(
     idempotency_key: str | None = None,
 ) -> Call[AddResults]:
     """Store a text or a conversation. Sent again with the same key, it answers what it did before."""
-    body = _json(
+    body = to_body(
         messages=content,
         metadata=metadata,
         infer=infer,
@@ -140,7 +141,7 @@ def search(
     explain: bool | None = None,
     as_of: datetime | None = None,
 ) -> Call[SearchResults]:
-    body = _json(
+    body = to_body(
         query=query,
         top_k=top_k,
         threshold=threshold,
@@ -230,7 +231,7 @@ def create_key(
     requests_per_minute: int | None = None,
 ) -> Call[NewKey]:
     """Not repeatable: a second attempt would make a second key."""
-    body = _json(
+    body = to_body(
         name=name,
         projects=list(projects),
         default_project=default_project,
@@ -256,7 +257,7 @@ def declare_key(
     subject: str | None = None,
 ) -> Call[Key]:
     """``secrets``: until when (``None``: no end) each is accepted, by its hash. Says what is to be, so repeatable."""
-    body = _json(
+    body = to_body(
         name=name,
         projects=list(projects),
         default_project=default_project,
@@ -272,7 +273,7 @@ def declare_key(
 
 def rotate_key(key_id: str, *, overlap_seconds: int | None = None) -> Call[NewKey]:
     """Not repeatable: a second attempt would replace the secret of the first."""
-    return Call("POST", f"{_key_path(key_id)}/rotate", NewKey, body=_json(overlap_seconds=overlap_seconds))
+    return Call("POST", f"{_key_path(key_id)}/rotate", NewKey, body=to_body(overlap_seconds=overlap_seconds))
 
 
 def list_keys() -> Call[list[Key]]:
@@ -293,7 +294,9 @@ def set_policy(
     llm_tokens_per_day: int | None = None,
     requests_per_minute: int | None = None,
 ) -> Call[Policy]:
-    body = _json(quarantine=quarantine, llm_tokens_per_day=llm_tokens_per_day, requests_per_minute=requests_per_minute)
+    body = to_body(
+        quarantine=quarantine, llm_tokens_per_day=llm_tokens_per_day, requests_per_minute=requests_per_minute
+    )
     return Call("PUT", "/policy", Policy, body=body, repeatable=True)
 
 

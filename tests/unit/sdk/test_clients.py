@@ -189,7 +189,7 @@ def test_both_clients_offer_the_same():
         return {name: inspect.signature(function) for name, function in functions if not name.startswith("_")}
 
     assert methods(memsys.Client) == methods(memsys.AsyncClient)
-    assert len(methods(memsys.Client)) == 24
+    assert len(methods(memsys.Client)) == 35
 
 
 async def test_an_export_arrives_in_pieces_and_a_refusal_as_its_exception(script: Script):
@@ -214,3 +214,30 @@ async def test_an_import_sends_lines_and_reads_the_report(script: Script):
     assert {asked[2]["content-type"] for asked in script.asked} == {"application/x-ndjson"}
     with pytest.raises(memsys.Unreachable, match="POST /import"), memsys.Client("http://127.0.0.1:9") as away:
         away.import_lines(b"{}")
+
+
+async def test_what_follows_an_add_is_asked_for_and_read_the_same_by_both(do: Do, script: Script):
+    identity = "6f1e2d3c-0000-4000-8000-000000000001"
+    event = {"id": identity, "status": "PENDING", "results": []}
+    hook = {"id": identity, "url": "https://example.com/", "secret": "whsec_x"}
+    change = {"id": "1-a-1-2-3", "event": "added", "memory_id": identity, "version": 1}
+    script.answers = [
+        (202, event, {}),
+        (201, hook, {}),
+        (200, {"queued": 2}, {}),
+        (200, {"results": [change], "next": "1-a-1-2-3", "more": False}, {}),
+    ]
+    submitted, made, queued, page = await do(
+        ("submit", {"text": "x", "user_id": "u"}),
+        ("create_webhook", "https://example.com/"),
+        ("replay_webhook", identity),
+        ("changes", "earliest"),
+    )
+    assert submitted.status == "PENDING"
+    assert made.secret == "whsec_x"
+    assert "whsec_x" not in repr(made)
+    assert queued == 2
+    assert (page.results[0].event, page.next) == ("added", "1-a-1-2-3")
+    assert json.loads(script.asked[0][3]) == {"text": "x", "user_id": "u", "wait": False}
+    assert script.asked[0][2]["idempotency-key"]
+    assert [asked[1] for asked in script.asked[2:]] == [f"/webhooks/{identity}/replay", "/changes?since=earliest"]
