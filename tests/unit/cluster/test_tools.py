@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 from localcluster.binaries import _go_output_name
 from localcluster.paths import MODULES_DIR
-from localcluster.tools import ETCD, KIND, KUBE_NODE, NODE_TOOLS, Tool, folder_name, tool_key
+from localcluster.tools import ETCD, KIND, KUBE_NODE, NODE_TOOLS, WEAVIATE, Tool, folder_name, tool_key
 
 FILES = {"go.mod": b"module x", "go.sum": b"sums"}
 
@@ -43,7 +43,7 @@ def test_go_names_binaries_after_the_last_element_that_is_no_version(package: st
     assert _go_output_name(package) == name
 
 
-@pytest.mark.parametrize("tool", [*NODE_TOOLS, KIND], ids=lambda tool: tool.name)
+@pytest.mark.parametrize("tool", [*NODE_TOOLS, KIND, WEAVIATE], ids=lambda tool: tool.name)
 def test_the_declared_version_is_the_one_that_the_module_locks(tool: Tool) -> None:
     module = MODULES_DIR / tool.module
     package = next(iter(tool.packages.values()))
