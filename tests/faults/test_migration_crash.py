@@ -1,4 +1,4 @@
-"""A crash in any statement of any migration is harmless: it leaves nothing of the migration, and the next start ends it."""
+"""A crash in any statement of a migration is harmless: it leaves nothing of it, and the next start ends it."""
 
 from __future__ import annotations
 
