@@ -18,7 +18,7 @@ from memsys_api.ports import Vectors
 
 WINDOW = 256  # word pieces the model was trained to read at once, [CLS] and [SEP] included
 OVERLAP = 32  # word pieces that neighbouring windows of a long text share, so that no phrase is cut in two
-BATCH_TOKENS = 4096  # padded tokens per run: enough to fill the cores, little enough to stay in cache
+BATCH_TOKENS = 256  # padded tokens per run: a few texts of one length; more wait for the longest and leave the cache
 
 
 class MiniLM:
