@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from memsys import operations, wire
+from memsys import operations, streaming, wire
 from memsys.breaker import CircuitBreaker
 from memsys.delegation import Delegation
 from memsys.events import AsyncEventCalls
@@ -336,38 +336,21 @@ class AsyncClient(AsyncEventCalls):
         """What the service runs on. The cheapest call that checks a key."""
         return await self._send(operations.info())
 
-    async def export(self, *, heads: bool = False) -> Chunks:
+    def export(self, *, heads: bool = False) -> Chunks:
         """The project with all its history as JSON Lines, in pieces; with ``heads`` only what can be read now.
 
         Raises :class:`~memsys.errors.Unreachable` where it breaks off; a whole one has a last line that says so.
         """
-        call = operations.export(heads=heads)
-        arguments = wire.request_arguments(call, self._options)
-        limit = wire.stream_timeout(self._connect_timeout)
-        try:
-            async with self._http.stream(**arguments, timeout=limit) as answer:
-                if not answer.is_success:
-                    await answer.aread()
-                    raise wire.refusal(answer)
-                async for chunk in answer.aiter_bytes():
-                    yield chunk
-        except httpx.TransportError as error:
-            raise wire.broken(call, error) from error
+        call, limit = operations.export(heads=heads), wire.stream_timeout(self._connect_timeout)
+        return streaming.pieces_async(self._http, call, wire.request_arguments(call, self._options), limit)
 
     async def import_lines(self, lines: Lines) -> ImportReport:
         """Write the lines of an export, in whatever pieces they come; needs an admin key of the project.
 
         Never retried by itself. What is there already stays as it is, so it may be called again with the same lines.
         """
-        call = operations.import_lines()
-        arguments = wire.request_arguments(call, self._options) | {"content": lines}
-        try:
-            answer = await self._http.request(**arguments, timeout=wire.stream_timeout(self._connect_timeout))
-        except httpx.TransportError as error:
-            raise wire.broken(call, error) from error
-        if not answer.is_success:
-            raise wire.refusal(answer)
-        return call.read(answer.content)
+        call, limit = operations.import_lines(), wire.stream_timeout(self._connect_timeout)
+        return await streaming.send_async(self._http, call, wire.request_arguments(call, self._options), limit, lines)
 
     async def alive(self) -> None:
         """Return if the service runs, whatever it may be waiting for."""

@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from memsys import operations, wire
+from memsys import operations, streaming, wire
 from memsys.breaker import CircuitBreaker
 from memsys.delegation import Delegation
 from memsys.events import EventCalls
@@ -342,32 +342,16 @@ class Client(EventCalls):
 
         Raises :class:`~memsys.errors.Unreachable` where it breaks off; a whole one has a last line that says so.
         """
-        call = operations.export(heads=heads)
-        arguments = wire.request_arguments(call, self._options)
-        limit = wire.stream_timeout(self._connect_timeout)
-        try:
-            with self._http.stream(**arguments, timeout=limit) as answer:
-                if not answer.is_success:
-                    answer.read()
-                    raise wire.refusal(answer)
-                yield from answer.iter_bytes()
-        except httpx.TransportError as error:
-            raise wire.broken(call, error) from error
+        call, limit = operations.export(heads=heads), wire.stream_timeout(self._connect_timeout)
+        return streaming.pieces(self._http, call, wire.request_arguments(call, self._options), limit)
 
     def import_lines(self, lines: Lines) -> ImportReport:
         """Write the lines of an export, in whatever pieces they come; needs an admin key of the project.
 
         Never retried by itself. What is there already stays as it is, so it may be called again with the same lines.
         """
-        call = operations.import_lines()
-        arguments = wire.request_arguments(call, self._options) | {"content": lines}
-        try:
-            answer = self._http.request(**arguments, timeout=wire.stream_timeout(self._connect_timeout))
-        except httpx.TransportError as error:
-            raise wire.broken(call, error) from error
-        if not answer.is_success:
-            raise wire.refusal(answer)
-        return call.read(answer.content)
+        call, limit = operations.import_lines(), wire.stream_timeout(self._connect_timeout)
+        return streaming.send(self._http, call, wire.request_arguments(call, self._options), limit, lines)
 
     def alive(self) -> None:
         """Return if the service runs, whatever it may be waiting for."""

@@ -1,0 +1,70 @@
+"""Bodies that are too large to be held: read and sent in pieces, blocking and not. Never retried by itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from typing import Any, TypeVar
+
+import httpx
+
+from memsys import wire
+from memsys.operations import Call
+
+T = TypeVar("T")
+
+
+def pieces(http: httpx.Client, call: Call[Any], arguments: dict[str, Any], limit: httpx.Timeout) -> Iterator[bytes]:
+    """An answer's body as it arrives. Raises as the clients do."""
+    try:
+        with http.stream(**arguments, timeout=limit) as answer:
+            if not answer.is_success:
+                answer.read()
+                raise wire.refusal(answer)
+            yield from answer.iter_bytes()
+    except httpx.TransportError as error:
+        raise wire.broken(call, error) from error
+
+
+def send(
+    http: httpx.Client, call: Call[T], arguments: dict[str, Any], limit: httpx.Timeout, body: Iterable[bytes] | bytes
+) -> T:
+    """What is answered to a body that is sent as it comes. Raises as the clients do."""
+    try:
+        answer = http.request(**arguments | {"content": body}, timeout=limit)
+    except httpx.TransportError as error:
+        raise wire.broken(call, error) from error
+    if not answer.is_success:
+        raise wire.refusal(answer)
+    return call.read(answer.content)
+
+
+async def pieces_async(
+    http: httpx.AsyncClient, call: Call[Any], arguments: dict[str, Any], limit: httpx.Timeout
+) -> AsyncIterator[bytes]:
+    """As :func:`pieces`."""
+    try:
+        async with http.stream(**arguments, timeout=limit) as answer:
+            if not answer.is_success:
+                await answer.aread()
+                raise wire.refusal(answer)
+            async for chunk in answer.aiter_bytes():
+                yield chunk
+    except httpx.TransportError as error:
+        raise wire.broken(call, error) from error
+
+
+async def send_async(
+    http: httpx.AsyncClient,
+    call: Call[T],
+    arguments: dict[str, Any],
+    limit: httpx.Timeout,
+    body: AsyncIterable[bytes] | bytes,
+) -> T:
+    """As :func:`send`."""
+    try:
+        answer = await http.request(**arguments | {"content": body}, timeout=limit)
+    except httpx.TransportError as error:
+        raise wire.broken(call, error) from error
+    if not answer.is_success:
+        raise wire.refusal(answer)
+    return call.read(answer.content)
