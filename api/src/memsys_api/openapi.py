@@ -71,6 +71,7 @@ def _complete(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
+_PAGED = ("/memories", "/audit")
 _IN_PATH = re.compile(r"\{(\w+)\}")
 _TEXTS = ("text", "data", "query", "prompt", "includes", "excludes", "custom_instructions", "content")
 
@@ -103,7 +104,7 @@ def _parameters(path: str, operation: dict[str, Any]) -> None:
         for described in strings:
             if one["name"] == PROJECT_HEADER:
                 described["pattern"] = PROJECT_PATTERN
-            elif one["name"] == "cursor":
+            elif one["name"] == "cursor" and path in _PAGED:
                 described["pattern"] = "^c[0-9a-f]{1,15}$"
             elif one["name"] in SCOPE_FIELDS or one["in"] == "path":
                 described.setdefault("pattern", r"^[^\x00]*[^\s\x00][^\x00]*$")
