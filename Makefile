@@ -88,9 +88,13 @@ lint: $(VENV_STAMP) ## style, types, import rules, generated files
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
 
+.PHONY: audit
+audit: $(VENV_STAMP) ## known vulnerabilities of locked packages; ends with 3 where the lists cannot be reached
+	@$(VENV)/bin/python -m tests.audit
+
 .PHONY: test-unit
-test-unit: $(VENV_STAMP) $(MODEL) ## pure logic; within a minute
-	@$(PYTEST) tests/unit -n auto $(TESTS)
+test-unit: $(VENV_STAMP) $(MODEL) ## pure logic and 10 seconds of fuzzing; within a minute
+	@$(PYTEST) tests/unit tests/fuzz -n auto $(TESTS)
 
 .PHONY: test-contract
 test-contract: $(VENV_STAMP) ## the CRD and the operator against a real apiserver without nodes

@@ -7,11 +7,14 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+import orjson
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 MAX_TEXT = 32_000
 MAX_MESSAGES = 500
 MAX_RESULTS = 1_000
+MAX_METADATA_BYTES = 64 * 1024
+"""Of the metadata as JSON: it is indexed, and answered with every memory."""
 
 
 def storable(value: str) -> str:
@@ -48,6 +51,8 @@ def _storable_tree(value: dict[str, Any]) -> dict[str, Any]:
             raise ValueError("must not hold integers beyond 64 bits")
         elif isinstance(item, float) and not math.isfinite(item):
             raise ValueError("must not hold NaN or infinite numbers")
+    if len(orjson.dumps(value)) > MAX_METADATA_BYTES:
+        raise ValueError(f"must not be larger than {MAX_METADATA_BYTES} bytes as JSON")
     return value
 
 
