@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import psycopg
 import pytest
 
@@ -36,6 +37,8 @@ CHANGES: dict[tuple[str, str], Ask] = {
     ("post", "/keys/{key_id}/rotate"): lambda made: (f"/keys/{made['key_id']}/rotate", {}),
     ("delete", "/keys/{key_id}"): lambda made: (f"/keys/{made['key_id']}", None),
     ("put", "/policy"): lambda made: ("/policy", {"quarantine": "flag"}),
+    ("post", "/quarantine/{review_id}/release"): lambda made: (f"/quarantine/{made['review_id']}/release", None),
+    ("post", "/quarantine/{review_id}/reject"): lambda made: (f"/quarantine/{made['review_id']}/reject", None),
     ("post", "/erasures"): lambda made: ("/erasures", {"user_id": "u"}),
     ("post", "/erasures/replay"): lambda made: (
         "/erasures/replay",
@@ -83,7 +86,11 @@ async def test_every_route_that_changes_something_leaves_a_line(graphed: Replica
         made = (await graphed.add(TEXT, user_id="u"))[0]
         key = await graphed.client.post("/keys", json={"name": "k", "projects": ["default"]})
         hook = await graphed.client.post("/webhooks", json=HOOK)
-        target, body = ask(made | {"key_id": key.json()["id"], "hook_id": hook.json()["id"]})
+        await graphed.client.put("/policy", json={"quarantine": "hold"})
+        held = await graphed.client.post("/memories", json={"text": f"{TEXT}, the password is Tr0ub4dor-and-3"})
+        await graphed.client.put("/policy", json={"quarantine": "off"})
+        ids = {"key_id": key, "hook_id": hook, "review_id": held}
+        target, body = ask(made | {name: _id(answer) for name, answer in ids.items()})
         request_id = uuid4().hex
         kind = "x-ndjson" if target == "/erasures/replay" else "json"
         headers = {"X-Request-ID": request_id, "Content-Type": f"application/{kind}"}
@@ -91,9 +98,14 @@ async def test_every_route_that_changes_something_leaves_a_line(graphed: Replica
         answer = await graphed.client.request(method, target, content=content, headers=headers)
         assert answer.is_success, (method, path, answer.text)
         lines = [line for line in await _trail(graphed, limit=20) if line["request_id"] == request_id]
-        assert len(lines) == 1, (method, path, lines)
+        assert len({line["action"] for line in lines}) == len(lines) >= 1, (method, path, lines)
         assert lines[0]["actor"] == "admin"
         assert TEXT not in str(lines)
+
+
+def _id(answer: httpx.Response) -> str:
+    found = answer.json()
+    return str(found["id"] if "id" in found else found["results"][0]["review_id"])
 
 
 _REFUSALS = {"400", "401", "403", "413", "429", "500", "501", "503"}

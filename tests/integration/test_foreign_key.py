@@ -35,6 +35,7 @@ ABSENT = {
     "webhook_id": str(uuid4()),
     "erasure_id": str(uuid4()),
     "event_id": str(uuid4()),
+    "review_id": str(uuid4()),
     "name": "nobody-at-all",
 }
 
@@ -179,12 +180,18 @@ async def world(fleet: Fleet, dsn: Dsn) -> AsyncIterator[World]:
         event = (await api.client.post("/memories", json=add, headers={"X-Memsys-Project": VICTIM})).json()
         webhook = (await api.client.post("/webhooks", json=hook, headers={"X-Memsys-Project": VICTIM})).json()
         erasure = await api.client.post("/erasures", json={"user_id": "w"}, headers={"X-Memsys-Project": VICTIM})
+        erasure = await api.client.post("/erasures", json={"user_id": "v"}, headers={"X-Memsys-Project": VICTIM})
+        await api.client.put("/policy", json={"quarantine": "hold"}, headers={"X-Memsys-Project": VICTIM})
+        secret = {"text": f"{MARK}: the password is hunter2-{MARK}-77", "user_id": f"{MARK}-user"}
+        held = await api.client.post("/memories", json=secret, headers={"X-Memsys-Project": VICTIM})
+        await api.client.put("/policy", json={"quarantine": "off"}, headers={"X-Memsys-Project": VICTIM})
         made.real = {
             "memory_id": await made.enrich(),
             "key_id": key["id"],
             "webhook_id": webhook["id"],
             "erasure_id": erasure.json()["id"],
             "event_id": event["id"],
+            "review_id": held.json()["results"][0]["review_id"],
             "name": f"{MARK}-user",
         }
         yield made

@@ -17,6 +17,7 @@ from memsys_api import __version__, metrics, openapi, problems
 from memsys_api.middleware import Envelope
 from memsys_api.ports import EmbedderRejected, EmbedderUnavailable
 from memsys_api.problems import FieldError, ProblemError, render
+from memsys_api.quarantine.gate import HeldForReview
 from memsys_api.routes import (
     audit,
     changes,
@@ -27,13 +28,14 @@ from memsys_api.routes import (
     mem0,
     memories,
     policy,
+    quarantine,
     search,
     sinks,
     submissions,
     system,
     webhooks,
 )
-from memsys_api.routes.common import declared_query
+from memsys_api.routes.common import Json, declared_query
 from memsys_api.runtime import Makers, Runtime
 from memsys_api.settings import Settings
 from memsys_api.store.database import DatabaseUnavailable, StatementTimeout
@@ -72,6 +74,7 @@ def create(settings: Settings, makers: Makers | None = None) -> FastAPI:
         audit,
         export,
         erasures,
+        quarantine,
         graph,
         changes,
         sinks,
@@ -155,8 +158,21 @@ async def _embedder_refused(request: Request, error: Exception) -> Response:
     return render(ProblemError(problems.EMBEDDER_REJECTED, detail), request.url.path)
 
 
+async def _held(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HeldForReview)
+    answer = {
+        "event": "HELD",
+        "review_id": error.review,
+        "memory_id": error.memory_id,
+        "project": error.project,
+        "findings": [finding._asdict() for finding in error.findings],
+    }
+    return Json({"results": [answer]}, status_code=202)
+
+
 _HANDLERS: dict[type[Exception], Any] = {
     ProblemError: _problem,
+    HeldForReview: _held,
     RequestValidationError: _validation,
     HTTPException: _http,
     DatabaseUnavailable: _database,

@@ -10,6 +10,8 @@ from memsys_api.drafts import Draft, finished
 from memsys_api.model import Memory, Scope
 from memsys_api.ports import Embedder
 from memsys_api.problems import CONFLICT, NOT_FOUND, FieldError, ProblemError, invalid
+from memsys_api.quarantine.detect import texts_of
+from memsys_api.quarantine.gate import Gate
 from memsys_api.schemas import UpdateRequest
 from memsys_api.store import deliveries, versions
 from memsys_api.store.contents import NewVersion
@@ -34,18 +36,27 @@ class Changing:
         embedder: Embedder,
         sinks: Sequence[str],
         wake: Callable[[], None],
+        gate: Gate,
     ) -> None:
         self._database = database
         self._generation = generation
         self._embedder = embedder
         self._sinks = tuple(sinks)
         self._wake = wake
+        self._gate = gate
 
-    async def update(self, scope: Scope, memory_id: UUID, request: UpdateRequest, *, actor: str) -> Memory:
+    async def update(
+        self, scope: Scope, memory_id: UUID, request: UpdateRequest, *, actor: str, reviewed: bool = False
+    ) -> Memory:
         """Write a memory's next version.
 
         Raises ``not-found``, and ``version-conflict`` if the request names another version than the current one.
+        A suspect request that was not ``reviewed`` raises what the quarantine's gate raises.
         """
+        if not reviewed:
+            texts, kept = _texts(request), request.model_dump(mode="json", exclude_unset=True)
+            if texts and await self._there(scope, memory_id):
+                await self._gate.admit(scope, texts, kept, actor, memory_id=memory_id)
         try:
             return (await self._update(scope, [Change(memory_id, request)], actor))[0]
         except _Missing as error:
@@ -58,6 +69,12 @@ class Changing:
         is named twice.
         """
         _once([change.memory_id for change in changes])
+        texts = {
+            f"memories.{place}.{field}": text
+            for place, change in enumerate(changes)
+            for field, text in _texts(change.request).items()
+        }
+        await self._gate.refuse(scope.project, texts)
         try:
             return await self._update(scope, changes, actor)
         except _Missing as error:
@@ -84,6 +101,11 @@ class Changing:
             raise invalid("user_id", "give at least one of user_id, agent_id, app_id and run_id")
         return await self._bury(scope, None, actor)
 
+    async def _there(self, scope: Scope, memory_id: UUID) -> bool:
+        """Whether there is anything to be changed: nothing is held for a memory beyond the scope."""
+        async with self._database.transaction(scope.project) as conn:
+            return await versions.head(conn, scope, memory_id) is not None
+
     async def _update(self, scope: Scope, changes: Sequence[Change], actor: str) -> list[Memory]:
         ids = [change.memory_id for change in changes]
         while True:  # another round means that somebody else's change got in first
@@ -93,7 +115,7 @@ class Changing:
             for memory_id, request in changes:
                 if request.version not in (None, version := seen[memory_id].memory.version):
                     raise _conflict(version)
-            new = await self._successors(seen, changes, actor)
+            new = await self._successors(scope.project, seen, changes, actor)
             async with self._database.transaction(scope.project) as conn:
                 await versions.lock(conn, scope, ids)
                 heads = await versions.heads(conn, scope, ids)
@@ -106,7 +128,7 @@ class Changing:
             return written
 
     async def _successors(
-        self, seen: dict[UUID, versions.Head], changes: Sequence[Change], actor: str
+        self, project: str, seen: dict[UUID, versions.Head], changes: Sequence[Change], actor: str
     ) -> list[NewVersion]:
         """The versions that follow these heads. Embedding happens here, before any lock is held."""
         drafts = []
@@ -123,7 +145,7 @@ class Changing:
                     expires_at=request.expiry() if request.sets_expiry else old.expires_at,
                 )
             )
-        return await finished(self._embedder, drafts)
+        return await finished(self._embedder, drafts, mark=await self._gate.marks(project))
 
     async def _bury(self, scope: Scope, ids: Sequence[UUID] | None, actor: str) -> int:
         async with self._database.transaction(scope.project) as conn:
@@ -145,6 +167,11 @@ class _Missing(Exception):
 def _all_there(ids: Sequence[UUID], found: dict[UUID, versions.Head] | set[UUID]) -> None:
     if missing := {memory_id for memory_id in ids if memory_id not in found}:
         raise _Missing(missing)
+
+
+def _texts(request: UpdateRequest) -> dict[str, str]:
+    said = request.model_dump(mode="json", exclude_none=True)
+    return texts_of({name: said[name] for name in ("text", "data", "metadata") if name in said})
 
 
 def _once(ids: Sequence[UUID]) -> None:

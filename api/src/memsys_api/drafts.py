@@ -19,6 +19,7 @@ from memsys_api import extraction, retrieval
 from memsys_api.inference import fingerprint
 from memsys_api.model import UNSPECIFIC, Entity, Extraction, Scope
 from memsys_api.ports import Embedder
+from memsys_api.quarantine import detect
 from memsys_api.store.contents import NewVersion
 
 
@@ -41,8 +42,11 @@ class Draft:
     """Of a memory that there is already."""
 
 
-async def finished(embedder: Embedder, drafts: Sequence[Draft]) -> list[NewVersion]:
-    """Versions ready to be written, in order. Raises what the embedder raises."""
+async def finished(embedder: Embedder, drafts: Sequence[Draft], *, mark: bool = False) -> list[NewVersion]:
+    """Versions ready to be written, in order; ``mark``: what looks suspect says so in its provenance.
+
+    Raises what the embedder raises.
+    """
     if not drafts:
         return []
     extracted, embeddings = await asyncio.gather(
@@ -61,11 +65,17 @@ async def finished(embedder: Embedder, drafts: Sequence[Draft]) -> list[NewVersi
             role=draft.role,
             speaker=draft.speaker,
             metadata=dict(draft.metadata),
-            provenance=dict(draft.provenance),
+            provenance={**draft.provenance, **(suspicion(draft) if mark else {})},
             expires_at=draft.expires_at,
         )
         for draft, found, embedding in zip(drafts, extracted, embeddings, strict=True)
     ]
+
+
+def suspicion(draft: Draft) -> dict[str, Any]:
+    """What provenance says of a draft that looks suspect."""
+    found = detect.inspect({"text": draft.text} | detect.texts_of(draft.metadata, "metadata"))
+    return {"quarantine": detect.kinds(found)} if found else {}
 
 
 def text_hash(text: str) -> str:

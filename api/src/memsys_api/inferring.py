@@ -17,6 +17,7 @@ from memsys_api.drafts import Draft, finished, passage, text_hash, thread_of
 from memsys_api.inference import Add, Inference, Inferrer, Message, Nothing, Supersede
 from memsys_api.model import Outcome, Scope
 from memsys_api.ports import Embedder
+from memsys_api.quarantine.gate import Gate
 from memsys_api.store import facts, versions
 from memsys_api.store.contents import NewVersion
 from memsys_api.store.database import Connection, Database
@@ -75,12 +76,14 @@ class Inferring:
         embedder: Embedder,
         inferrer: Inferrer,
         budgets: Budgets,
+        gate: Gate,
     ) -> None:
         self._database = database
         self._generation = generation
         self._embedder = embedder
         self._inferrer = inferrer
         self._budgets = budgets
+        self._gate = gate
 
     async def decide(self, scope: Scope, conversation: Conversation) -> Decided:
         """Ask the model, with what it may know already. Raises what inference, embedder and database raise.
@@ -110,7 +113,8 @@ class Inferring:
             for place, decision in enumerate(found.decisions)
             if not isinstance(decision, Nothing)
         }
-        ready = dict(zip(drafts, await finished(self._embedder, list(drafts.values())), strict=True))
+        made = await finished(self._embedder, list(drafts.values()), mark=await self._gate.marks(scope.project))
+        ready = dict(zip(drafts, made, strict=True))
         return Decided(conversation, found, {memory.id: memory.version for memory in existing}, ready)
 
     async def carry_out(

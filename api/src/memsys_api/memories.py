@@ -21,6 +21,8 @@ from memsys_api.inferring import Conversation, Inferring, Overtaken, Written, to
 from memsys_api.model import Memory, Outcome, Scope
 from memsys_api.ports import Embedder
 from memsys_api.problems import IDEMPOTENCY_CONFLICT, NOT_FOUND, FieldError, ProblemError
+from memsys_api.quarantine.detect import texts_of
+from memsys_api.quarantine.gate import Gate
 from memsys_api.schemas import AddRequest, Message
 from memsys_api.store import deliveries, facts, idempotency, inferences, reads, versions
 from memsys_api.store.contents import NewVersion
@@ -44,6 +46,7 @@ class Memories:
         embedder: Embedder,
         sinks: Sequence[str],
         wake: Callable[[], None],
+        gate: Gate,
         inferring: Inferring | None = None,
     ) -> None:
         self._database = database
@@ -51,17 +54,25 @@ class Memories:
         self._embedder = embedder
         self._sinks = tuple(sinks)
         self._wake = wake
+        self._gate = gate
         self._inferring = inferring
         self._projects: set[str] = set()
 
     async def add(
-        self, scope: Scope, request: AddRequest, *, actor: str, idempotency_key: str | None = None
+        self,
+        scope: Scope,
+        request: AddRequest,
+        *,
+        actor: str,
+        idempotency_key: str | None = None,
+        reviewed: bool = False,
     ) -> list[Outcome]:
         """Remember what a request says, all of it in one transaction or none.
 
         With a language model, and unless the request declines, that is the facts it finds; while the model is away,
         and without one, every message as it was said. The same ``idempotency_key`` with the same request is answered
         as the first time and stores nothing; with another request it raises an ``idempotency-conflict`` problem.
+        A suspect request that was not ``reviewed`` raises what the quarantine's gate raises.
         """
         request_hash = _request_hash(scope, request)
         if idempotency_key is not None:
@@ -69,6 +80,9 @@ class Memories:
                 earlier = await idempotency.recall(conn, scope.project, idempotency_key)
             if earlier is not None:
                 return _replay(earlier, request_hash)
+        if not reviewed:
+            repeated = idempotency_key and f"{idempotency_key}\x1f{request_hash}"
+            await self._gate.admit(scope, texts_of(words_of(request)), kept_of(request), actor, repeated=repeated)
         while True:
             write = await self._prepare(scope, request, actor)
             try:
@@ -100,7 +114,7 @@ class Memories:
         turns = request.turns()
         observed_at = request.timestamp or datetime.now(UTC)
         if self._inferring is None or not request.infer:
-            new = await self._verbatim(request, turns, observed_at, {"key": actor, "verbatim": True})
+            new = await self._verbatim(scope.project, request, turns, observed_at, {"key": actor, "verbatim": True})
             return partial(self._insert, scope=scope, new=new)
         conversation = conversation_of(request, turns, observed_at, actor)
         try:
@@ -123,7 +137,7 @@ class Memories:
         provenance = {"key": conversation.actor, "verbatim": True, "inference": state}
         if hopeless:
             provenance["inference_error"] = str(error)
-        new = await self._verbatim(request, turns, conversation.observed_at, provenance)
+        new = await self._verbatim(scope.project, request, turns, conversation.observed_at, provenance)
         waiting = to_json(scope, conversation) if state == "pending" else None
         return partial(self._insert, scope=scope, new=new, inference=said, waiting=waiting)
 
@@ -174,10 +188,16 @@ class Memories:
         return entries
 
     async def _verbatim(
-        self, request: AddRequest, turns: Sequence[Message], event_time: datetime, provenance: dict[str, Any]
+        self,
+        project: str,
+        request: AddRequest,
+        turns: Sequence[Message],
+        event_time: datetime,
+        provenance: dict[str, Any],
     ) -> list[NewVersion]:
         """One first version for each message, as it was said."""
-        return await finished(self._embedder, drafts_of(request, turns, event_time, provenance))
+        drafts = drafts_of(request, turns, event_time, provenance)
+        return await finished(self._embedder, drafts, mark=await self._gate.marks(project))
 
 
 def saying_something(request: AddRequest) -> list[Message]:
@@ -230,6 +250,21 @@ def _metadata(request: AddRequest, turn: Message) -> dict[str, Any]:
     """A memory's metadata: the request's, and what mem0 notes of a verbatim message."""
     noted = {"role": turn.role} | ({"actor_id": turn.name} if turn.name else {})
     return noted | request.metadata if isinstance(request.messages, list) else dict(request.metadata)
+
+
+def kept_of(request: AddRequest) -> dict[str, Any]:
+    """A request as it is kept for review: said when it was said, however much later it is released."""
+    said_at = request.timestamp or datetime.now(UTC)
+    kept = request.model_dump(mode="json", exclude_unset=True, exclude={"wait"})
+    return kept | {"timestamp": said_at.isoformat()}
+
+
+def words_of(request: AddRequest) -> dict[str, Any]:
+    """What of a request is kept, or goes to the language model: the ids of its scope are neither."""
+    said = request.model_dump(mode="json", exclude_none=True)
+    return {
+        name: said[name] for name in ("messages", "text", "metadata", "prompt", "includes", "excludes") if name in said
+    }
 
 
 def request_content(scope: Scope, request: AddRequest) -> list[Any]:

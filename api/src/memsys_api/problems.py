@@ -38,6 +38,8 @@ IDEMPOTENCY_CONFLICT = Kind("idempotency-conflict", 409, "The idempotency key wa
 KEY_CONFLICT = Kind("key-conflict", 409, "The key's state does not allow this")
 LIMIT_REACHED = Kind("limit-reached", 409, "There are as many of these as there may be")
 GONE = Kind("gone", 410, "What is asked for is no longer kept")
+QUARANTINED = Kind("quarantined", 400, "The write is suspect")
+REVIEWED = Kind("reviewed", 409, "The write was decided on before")
 TOO_LARGE = Kind("too-large", 413, "The request is too large")
 RATE_LIMITED = Kind("rate-limited", 429, "Too many requests")
 EMBEDDER_REJECTED = Kind("embedder-rejected", 502, "The embedding provider refused the call")
@@ -50,8 +52,8 @@ INTERNAL = Kind("internal", 500, "Something went wrong inside the service")
 
 KINDS = (
     INVALID_REQUEST, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, METHOD_NOT_ALLOWED, CONFLICT, IDEMPOTENCY_CONFLICT,
-    KEY_CONFLICT, LIMIT_REACHED, GONE, TOO_LARGE, RATE_LIMITED, NOT_SUPPORTED, EMBEDDER_REJECTED, NOT_READY, TOO_SLOW,
-    TOO_MANY_STREAMS, UNAVAILABLE, INTERNAL,
+    KEY_CONFLICT, LIMIT_REACHED, GONE, QUARANTINED, REVIEWED, TOO_LARGE, RATE_LIMITED, NOT_SUPPORTED,
+    EMBEDDER_REJECTED, NOT_READY, TOO_SLOW, TOO_MANY_STREAMS, UNAVAILABLE, INTERNAL,
 )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from memsys_api.inferring import Inferring
 from memsys_api.measured import MeasuredEmbedder, MeasuredInferrer
 from memsys_api.memories import Memories
 from memsys_api.ports import Embedder, EmbedderError, EmbedderUnavailable, GraphSink, Sink, VectorSink
+from memsys_api.quarantine.gate import Gate
 from memsys_api.searching import Searcher
 from memsys_api.settings import Settings
 from memsys_api.sinks import graph as graph_sink
@@ -238,9 +239,10 @@ class Runtime:
         fed: list[Fed[Sink]] = [one for one in (graph, vectors) if one is not None]
         sinks, wake = names_and_wake(fed, webhooks, feed)
         policies = Policies(database, settings)
+        gate = Gate(database, policies)
         inferring = backfill = None
         if self._inferrer is not None:
-            inferring = Inferring(database, generation, embedder, self._inferrer, Budgets(database, policies))
+            inferring = Inferring(database, generation, embedder, self._inferrer, Budgets(database, policies), gate)
             backfill = Backfill(
                 database,
                 self._inferrer,
@@ -264,11 +266,13 @@ class Runtime:
             ),
             policies=policies,
             rates=RateLimits(database),
-            memories=Memories(database, generation, embedder, sinks, wake, inferring),
-            submitting=Submitting(database, generation, embedder, sinks, wake, backfill.wake if backfill else None),
-            changing=Changing(database, generation, embedder, sinks, wake),
+            submitting=Submitting(
+                database, generation, embedder, sinks, wake, backfill.wake if backfill else None, gate
+            ),
+            memories=Memories(database, generation, embedder, sinks, wake, gate, inferring),
+            changing=Changing(database, generation, embedder, sinks, wake, gate),
             exporting=Exporting(database),
-            importing=Importing(database, generation, embedder, sinks, wake),
+            importing=Importing(database, generation, embedder, sinks, wake, gate),
             searcher=Searcher(
                 database,
                 generation,

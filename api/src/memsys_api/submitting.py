@@ -19,10 +19,12 @@ import orjson
 
 from memsys_api.drafts import finished, thread_of
 from memsys_api.inferring import to_json
-from memsys_api.memories import conversation_of, drafts_of, request_content, saying_something
+from memsys_api.memories import conversation_of, drafts_of, kept_of, request_content, saying_something, words_of
 from memsys_api.model import Outcome, Scope
 from memsys_api.ports import Embedder
 from memsys_api.problems import IDEMPOTENCY_CONFLICT, NOT_FOUND, FieldError, ProblemError
+from memsys_api.quarantine.detect import texts_of
+from memsys_api.quarantine.gate import Gate
 from memsys_api.schemas import AddRequest
 from memsys_api.store import add_events, deliveries, facts, idempotency, inferences, versions
 from memsys_api.store.add_events import AddEvent
@@ -55,6 +57,7 @@ class Submitting:
         sinks: Sequence[str],
         wake: Callable[[], None],
         wake_backfill: Callable[[], None] | None,
+        gate: Gate,
     ) -> None:
         self._database = database
         self._generation = generation
@@ -62,6 +65,7 @@ class Submitting:
         self._sinks = tuple(sinks)
         self._wake = wake
         self._wake_backfill = wake_backfill
+        self._gate = gate
 
     async def submit(
         self, project: str, items: Sequence[Item], *, actor: str, idempotency_key: str | None = None
@@ -77,7 +81,8 @@ class Submitting:
                 earlier = await self._earlier(conn, project, idempotency_key, request_hash)
             if earlier is not None:
                 return earlier
-        ready = await self._prepare(items, actor)
+        await self._admit(items, actor, idempotency_key and f"{idempotency_key}\x1f{request_hash}")
+        ready = await self._prepare(project, items, actor)
         ids = [uuid4() for _ in ready]
         async with self._database.transaction(project) as conn:
             if idempotency_key is not None and not await idempotency.claim(
@@ -97,6 +102,19 @@ class Submitting:
         if self._wake_backfill:
             self._wake_backfill()
         return events
+
+    async def _admit(self, items: Sequence[Item], actor: str, repeated: str | None) -> None:
+        """Let no suspect add through: one by itself may be held for review, several are refused as a whole."""
+        if len(items) == 1:
+            scope, request = items[0]
+            await self._gate.admit(scope, texts_of(words_of(request)), kept_of(request), actor, repeated=repeated)
+            return
+        texts = {
+            f"items.{place}.{field}": text
+            for place, (_, request) in enumerate(items)
+            for field, text in texts_of(words_of(request)).items()
+        }
+        await self._gate.refuse(items[0][0].project, texts)
 
     async def event(self, scope: Scope, event_id: UUID) -> AddEvent:
         """What has become of an add. Raises a ``not-found`` problem."""
@@ -119,7 +137,7 @@ class Submitting:
             )
         return await add_events.read(conn, Scope(project), earlier.event_ids)
 
-    async def _prepare(self, items: Sequence[Item], actor: str) -> list[_Ready]:
+    async def _prepare(self, project: str, items: Sequence[Item], actor: str) -> list[_Ready]:
         """All that needs no transaction: one embedding of all messages together."""
         drafts, shapes = [], []
         for scope, request in items:
@@ -131,7 +149,7 @@ class Submitting:
             waiting = to_json(scope, conversation_of(request, turns, observed_at, actor)) if waits and own else None
             drafts += own
             shapes.append((scope, len(own), waiting))
-        new = iter(await finished(self._embedder, drafts))
+        new = iter(await finished(self._embedder, drafts, mark=await self._gate.marks(project)))
         return [_Ready(scope, list(islice(new, count)), waiting) for scope, count, waiting in shapes]
 
     async def _write(self, conn: Connection, event_id: UUID, one: _Ready) -> None:

@@ -21,6 +21,7 @@ from memsys_api.model import Memory, Outcome
 from memsys_api.problems import RATE_LIMITED, ProblemError, invalid
 from memsys_api.runtime import Runtime, Service
 from memsys_api.schemas import Metadata
+from memsys_api.schemas.quarantine import HeldResults
 from memsys_api.store.add_events import AddEvent
 
 
@@ -124,6 +125,10 @@ Problems = dict[int | str, dict[str, Any]]
 def may_answer(*kinds: problems.Kind) -> Problems:
     """The problems of one route beyond those that any route may answer, for OpenAPI."""
     return {kind.status: {"description": kind.title} for kind in kinds}
+
+
+HELD: Problems = {202: {"model": HeldResults, "description": "Held for review, by the project's policy"}}
+"""What a write may be answered where suspect ones are held."""
 
 
 def memory_out(memory: Memory) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from memsys_api import filters, problems, schemas
 from memsys_api.routes.common import (
+    HELD,
     Json,
     Reader,
     Serving,
@@ -25,6 +26,7 @@ from memsys_api.routes.common import (
 )
 from memsys_api.schemas.fields import Moment
 from memsys_api.schemas.submissions import AddEventOut
+from memsys_api.store import reads
 from memsys_api.store.filters import conditions
 
 router = APIRouter(tags=["memories"])
@@ -116,7 +118,7 @@ async def delete_all(serving: Serving, access: Writer, query: Annotated[schemas.
     return Json({"message": "Memories deleted successfully!", "deleted": deleted})
 
 
-@router.get("/memories/{memory_id}", response_model=schemas.MemoryOut, responses=may_answer(problems.NOT_FOUND))
+@router.get("/memories/{memory_id}", response_model=schemas.MemoryDetail, responses=may_answer(problems.NOT_FOUND))
 async def get(
     serving: Serving,
     access: Reader,
@@ -124,13 +126,15 @@ async def get(
     as_of: Annotated[Moment | None, Query(description="The version that was known at this moment.")] = None,
 ) -> Response:
     """One memory; with `as_of` also one that is deleted, changed or expired by now."""
-    return Json(memory_out(await serving.memories.get(access.scope(), memory_id, as_of=as_of)))
+    memory = await serving.memories.get(access.scope(), memory_id, as_of=as_of)
+    provenance = await reads.provenance(serving.database, memory.scope, memory.id, memory.version)
+    return Json(memory_out(memory) | {"provenance": provenance})
 
 
 @router.put(
     "/memories/{memory_id}",
     response_model=schemas.MemoryOut,
-    responses=may_answer(problems.NOT_FOUND, problems.CONFLICT),
+    responses=may_answer(problems.NOT_FOUND, problems.CONFLICT) | HELD,
 )
 async def update(serving: Serving, access: Writer, memory_id: UUID, request: schemas.UpdateRequest) -> Response:
     """Write a memory's next version; the one before stays in its history."""

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from memsys_api import filters, schemas
 from memsys_api.routes.common import Json, Reader, Serving, memory_out
 from memsys_api.store.filters import conditions
+from memsys_api.store.rows import UNSUSPECTED
 
 router = APIRouter(tags=["search"])
 
@@ -22,7 +23,7 @@ async def search(serving: Serving, access: Reader, request: schemas.SearchReques
         request.query,
         top_k=request.top_k,
         threshold=request.threshold,
-        filters=conditions(wanted.rest),
+        filters=[*conditions(wanted.rest), *([] if request.quarantined else [UNSUSPECTED])],
         as_of=request.as_of,
     )
     return Json(

@@ -144,6 +144,15 @@ class MemoryOut(BaseModel):
     expires_at: datetime | None
 
 
+class MemoryDetail(MemoryOut):
+    """A memory, and where it comes from."""
+
+    provenance: dict[str, Any] = Field(
+        description="Who wrote this version (`key`: the key's public id), whether as it was said (`verbatim`) or by "
+        "inference, from which messages (`sources`: SHA-256 of their texts), and what it looked like (`quarantine`)."
+    )
+
+
 class MemoryPage(BaseModel):
     """Memories, newest first. `next_cursor` is null on the last page."""
 

@@ -23,6 +23,11 @@ class SearchRequest(Scoped):
     top_k: int = Field(10, strict=True, ge=1, le=MAX_RESULTS, description="How many results at most.")
     threshold: float | None = Field(None, strict=True, ge=0, le=1, description="Leave out results that score less.")
     explain: bool = Field(False, strict=True, description="Whether to say what each score is made of.")
+    quarantined: bool = Field(
+        True,
+        strict=True,
+        description="Whether to answer with memories that look suspect: their provenance says `quarantine`.",
+    )
     as_of: Moment | None = Field(None, description="Search what was known at this moment.")
 
 

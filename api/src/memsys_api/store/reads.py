@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from psycopg import sql
@@ -40,6 +41,20 @@ async def get(database: Database, scope: Scope, memory_id: UUID, as_of: datetime
         )
     row = await cursor.fetchone()
     return None if row is None else read(row)
+
+
+async def provenance(database: Database, scope: Scope, memory_id: UUID, version: int) -> dict[str, Any]:
+    """Who wrote a version, how, and from what: ids, digests and codes."""
+    where = scope_condition(scope, "m")
+    async with database.transaction(scope.project) as conn:
+        cursor = await conn.execute(
+            sql.SQL(
+                "SELECT m.provenance FROM memory_versions m WHERE {} AND m.id = %(id)s AND m.version = %(version)s"
+            ).format(where.clause),
+            {**where.parameters, "id": memory_id, "version": version},
+        )
+        row = await cursor.fetchone()
+    return dict(row[0]) if row else {}
 
 
 async def page(

@@ -84,6 +84,10 @@ def current(as_of: datetime | None) -> Condition:
     )
 
 
+UNSUSPECTED = Condition(sql.SQL("NOT m.provenance ? 'quarantine'"), {})
+"""The versions of `m` that did not look suspect when they were written."""
+
+
 def scope_values(scope: Scope) -> dict[str, str | None]:
     """The scope as parameters, absent ids as null."""
     return {

@@ -13,6 +13,8 @@ from memsys_api.drafts import Draft, finished, text_hash, thread_of
 from memsys_api.model import Entity, Extraction, Relation, Scope
 from memsys_api.ports import Embedder
 from memsys_api.problems import ProblemError, invalid
+from memsys_api.quarantine.detect import texts_of
+from memsys_api.quarantine.gate import Gate
 from memsys_api.schemas.export import End, VersionLine
 from memsys_api.store import archive, deliveries, versions
 from memsys_api.store.archive import Imported
@@ -57,12 +59,14 @@ class Importing:
         embedder: Embedder,
         sinks: Sequence[str],
         wake: Callable[[], None],
+        gate: Gate,
     ) -> None:
         self._database = database
         self._generation = generation
         self._embedder = embedder
         self._sinks = tuple(sinks)
         self._wake = wake
+        self._gate = gate
 
     async def run(
         self, project: str, chunks: AsyncIterable[bytes], *, scope_of: ScopeOf, longest: int, actor: str
@@ -87,6 +91,8 @@ class Importing:
                     report.complete = body.versions == seen
                     continue
                 seen += 1
+                words = {"memory": body.memory, "metadata": body.metadata}
+                await self._gate.refuse(project, texts_of({name: said for name, said in words.items() if said}))
                 held = text_hash(body.memory) if body.memory else ""
                 batch.append(Incoming(line.number, scope_of(body), held, body))
             except lines.Unreadable as error:
@@ -114,7 +120,7 @@ class Importing:
         while True:  # another round means that what was there was taken away meanwhile
             async with self._database.transaction(project) as conn:
                 first = await self._plan(conn, project, batch)
-            ready |= await self._finished([one for one in first.fresh if _place(one) not in ready], actor)
+            ready |= await self._finished(project, [one for one in first.fresh if _place(one) not in ready], actor)
             async with self._database.transaction(project) as conn:
                 await archive.alone(conn, project)
                 await versions.lock(conn, Scope(project), [one.line.id for one in batch])
@@ -140,14 +146,14 @@ class Importing:
             )
         return plan(known, batch)
 
-    async def _finished(self, fresh: Sequence[Incoming], actor: str) -> dict[tuple[UUID, int], NewVersion]:
+    async def _finished(
+        self, project: str, fresh: Sequence[Incoming], actor: str
+    ) -> dict[tuple[UUID, int], NewVersion]:
         """What is to be written of these lines: embedded anew, and read for entities where the file has none."""
         active = [one for one in fresh if one.line.state == "active"]
-        ready = dict(
-            zip(
-                map(_place, active), await finished(self._embedder, [_draft(one, actor) for one in active]), strict=True
-            )
-        )
+        drafts = [_draft(one, actor) for one in active]
+        made = await finished(self._embedder, drafts, mark=await self._gate.marks(project))
+        ready = dict(zip(map(_place, active), made, strict=True))
         return ready | {_place(one): _buried(one) for one in fresh if one.line.state == "deleted"}
 
     async def _insert(

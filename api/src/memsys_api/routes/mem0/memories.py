@@ -12,7 +12,7 @@ from starlette.responses import Response
 from memsys_api import problems, schemas
 from memsys_api.changing import Change
 from memsys_api.problems import NOT_FOUND, NOT_SUPPORTED, ProblemError, invalid
-from memsys_api.routes.common import Json, Reader, Serving, Writer, may_answer, outcome_out
+from memsys_api.routes.common import HELD, Json, Reader, Serving, Writer, may_answer, outcome_out
 from memsys_api.routes.mem0 import options, shapes
 from memsys_api.routes.memories import IdempotencyKey
 from memsys_api.store import listing
@@ -32,7 +32,7 @@ async def ping(access: Reader) -> Response:
 @router.post(
     "/v3/memories/add/",
     response_model=schemas.AddResults,
-    responses=may_answer(problems.IDEMPOTENCY_CONFLICT, problems.NOT_SUPPORTED),
+    responses=may_answer(problems.IDEMPOTENCY_CONFLICT, problems.NOT_SUPPORTED) | HELD,
 )
 async def add(
     serving: Serving, access: Writer, request: options.Mem0Add, idempotency_key: IdempotencyKey = None
@@ -137,7 +137,7 @@ async def get(serving: Serving, access: Reader, memory_id: UUID) -> Response:
 @router.put(
     "/v1/memories/{memory_id}/",
     response_model=shapes.Mem0Memory,
-    responses=may_answer(NOT_FOUND),
+    responses=may_answer(NOT_FOUND) | HELD,
 )
 async def update(serving: Serving, access: Writer, memory_id: UUID, request: options.Mem0Update) -> Response:
     """Write a memory's next version."""

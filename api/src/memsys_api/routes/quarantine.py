@@ -1,0 +1,79 @@
+"""Review of writes that are held."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from memsys_api import problems, schemas
+from memsys_api.acting import on_behalf_of
+from memsys_api.problems import NOT_FOUND, REVIEWED, ProblemError
+from memsys_api.routes.common import Admin, Json, Serving, may_answer, read_cursor, write_cursor
+from memsys_api.runtime import Service
+from memsys_api.schemas.quarantine import HeldOut, HeldPage, HeldQuery
+from memsys_api.store import held
+
+router = APIRouter(prefix="/quarantine", tags=["quarantine"])
+
+_DECISION = may_answer(problems.NOT_FOUND, problems.REVIEWED)
+
+
+@router.get("", response_model=HeldPage)
+async def page(serving: Serving, access: Admin, query: Annotated[HeldQuery, Query()]) -> Response:
+    """Writes that wait for review, or were decided on, newest first."""
+    found, following = await held.page(
+        serving.database, access.project, query.state, limit=query.limit, before=read_cursor(query.cursor)
+    )
+    return Json({"results": [_out(one) for one in found], "next_cursor": write_cursor(following)})
+
+
+@router.post("/{review_id}/release", response_model=HeldOut, responses=_DECISION)
+async def release(serving: Serving, access: Admin, review_id: UUID) -> Response:
+    """Carry a held write out, as whoever wrote it asked; it is stored once, however often it is released."""
+    one = await _find(serving, access.project, review_id)
+    if one.state == "rejected":
+        raise ProblemError(REVIEWED, "the write was rejected, and its words are gone; write it again")
+    if one.request is not None:
+        ids = await _carry_out(serving, one)
+        await held.decide(serving.database, access.project, review_id, "released", access.caller.key_id, ids)
+    return Json(_out(await _find(serving, access.project, review_id)))
+
+
+@router.post("/{review_id}/reject", response_model=HeldOut, responses=_DECISION)
+async def reject(serving: Serving, access: Admin, review_id: UUID) -> Response:
+    """Drop a held write."""
+    one = await _find(serving, access.project, review_id)
+    if one.state == "released":
+        raise ProblemError(REVIEWED, "the write was released; delete or erase what came of it")
+    await held.decide(serving.database, access.project, review_id, "rejected", access.caller.key_id)
+    return Json(_out(await _find(serving, access.project, review_id)))
+
+
+async def _find(serving: Service, project: str, review_id: UUID) -> held.Held:
+    found = await held.get(serving.database, project, review_id)
+    if found is None:
+        raise ProblemError(NOT_FOUND, "there is no such write under review")
+    return found
+
+
+async def _carry_out(serving: Service, one: held.Held) -> list[UUID]:
+    """The normal flow, under an idempotency key of the review's own: a crash after it does no harm."""
+    assert one.request is not None
+    with on_behalf_of(one.actor):
+        if one.memory_id is not None:
+            change = schemas.UpdateRequest.model_validate(one.request)
+            memory = await serving.changing.update(one.scope, one.memory_id, change, actor=one.actor, reviewed=True)
+            return [memory.id]
+        request = schemas.AddRequest.model_validate(one.request)
+        key = f"review:{one.id}"
+        outcomes = await serving.memories.add(one.scope, request, actor=one.actor, idempotency_key=key, reviewed=True)
+        return [outcome.id for outcome in outcomes]
+
+
+def _out(one: held.Held) -> dict[str, Any]:
+    values = {name: value for name, value in vars(one).items() if name != "scope"}
+    return values | asdict(one.scope)
