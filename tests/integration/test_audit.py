@@ -18,7 +18,7 @@ from memsys_api.store import audit
 
 from .conftest import ADMIN_KEY, Dsn, MakeKey, Replica
 
-TEXT = "Caroline keeps a tortoise"
+TEXT = "Then Caroline gave Melanie a tortoise"
 HOOK = {"url": "https://192.0.9.1/", "active": False}  # never called
 
 # What every route that may change something is called with, after one memory was added. A route that is called by
@@ -51,6 +51,9 @@ CHANGES: dict[tuple[str, str], Ask] = {
             "recorded_before": "2026-01-01T00:00:00Z",
         },
     ),
+    ("post", "/entities/merge"): lambda made: ("/entities/merge", {"from": "caroline", "into": "melanie"}),
+    ("post", "/entities/unmerge"): lambda made: ("/entities/unmerge", {"from": "caroline"}),
+    ("post", "/graph/rebuild"): lambda made: ("/graph/rebuild", None),
     ("post", "/graph/sync"): lambda made: ("/graph/sync", None),
     ("post", "/memories/batch"): lambda made: ("/memories/batch", {"requests": [{"text": TEXT}]}),
     ("post", "/inferences/sync"): lambda made: ("/inferences/sync", None),

@@ -36,6 +36,7 @@ ABSENT = {
     "erasure_id": str(uuid4()),
     "event_id": str(uuid4()),
     "review_id": str(uuid4()),
+    "entity_key": "nothing-at-all",
     "name": "nobody-at-all",
 }
 
@@ -65,6 +66,9 @@ REQUESTS: dict[str, dict[str, Any]] = {
         '"requested_by": "k", "requested_at": "2026-01-01T00:00:00Z", "recorded_before": "2026-01-01T00:00:00Z"}'
     },
     "POST /graph/sync": {"params": {"memory_id": "{memory_id}"}},
+    "POST /entities/merge": {"json": {"from": "{entity_key}", "into": "{entity_key} too"}},
+    "POST /entities/unmerge": {"json": {"from": "{entity_key}"}},
+    "GET /graph/paths": {"params": {"from": "{entity_key}", "to": "{entity_key}"}},
     "POST /webhooks": {"json": {"url": "http://127.0.0.1:1/mine", "active": False}},
     "PATCH /webhooks/{webhook_id}": {"json": {"active": False}},
     "POST /webhooks/{webhook_id}/replay": {"json": {}},
@@ -193,6 +197,7 @@ async def world(fleet: Fleet, dsn: Dsn) -> AsyncIterator[World]:
             "event_id": event["id"],
             "review_id": held.json()["results"][0]["review_id"],
             "name": f"{MARK}-user",
+            "entity_key": "alice",
         }
         yield made
 

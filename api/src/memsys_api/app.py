@@ -21,6 +21,7 @@ from memsys_api.quarantine.gate import HeldForReview
 from memsys_api.routes import (
     audit,
     changes,
+    entities,
     erasures,
     export,
     graph,
@@ -78,6 +79,7 @@ def create(settings: Settings, makers: Makers | None = None) -> FastAPI:
         graph,
         changes,
         sinks,
+        entities,
         webhooks,
         mem0,
         system,

@@ -19,6 +19,7 @@ from memsys_api.access.refusals import Refusals
 from memsys_api.backfill.worker import Backfill
 from memsys_api.changes.feed import Feed
 from memsys_api.changing import Changing
+from memsys_api.exploring import Explorer
 from memsys_api.feeding import Fed, Graph, Vectors, feed_graph, feed_vectors, names_and_wake
 from memsys_api.inference import InferenceRejected, Inferrer
 from memsys_api.inferring import Inferring
@@ -64,6 +65,7 @@ class Service:
     exporting: Exporting
     importing: Importing
     searcher: Searcher
+    explorer: Explorer
     graph: Graph | None
     vectors: Vectors | None
     backfill: Backfill | None
@@ -273,6 +275,7 @@ class Runtime:
             changing=Changing(database, generation, embedder, sinks, wake, gate),
             exporting=Exporting(database),
             importing=Importing(database, generation, embedder, sinks, wake, gate),
+            explorer=Explorer(database),
             searcher=Searcher(
                 database,
                 generation,

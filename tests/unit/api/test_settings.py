@@ -53,7 +53,7 @@ def test_nothing_set_names_everything_needed_at_once() -> None:
     ("DATABASE_URL", "mysql://x", "postgresql://user:password@host:5432/database"),
     ("SUPABASE_URL", "https://abc.supabase.co", "connection string"),
     ("VECTOR_STORE", "qdrant", "pgvector"),
-    ("GRAPH_STORE", "neptune", "neo4j"),
+    ("GRAPH_STORE", "memgraph", "neo4j"),
     ("VECTOR_PRECISION", "float16", "halfvec"),
     ("MEMSYS_ADMIN_KEY", "short", "at least 16"),
     ("MEMSYS_PORT", "99999", "65535"),

@@ -26,6 +26,7 @@ from memsys_api.settings.access import AccessSettings
 from memsys_api.settings.accountability import AccountabilitySettings
 from memsys_api.settings.events import EventSettings
 from memsys_api.settings.models import ModelSettings
+from memsys_api.settings.neptune import NeptuneSettings
 from memsys_api.settings.server import ServerSettings
 from memsys_api.settings.stores import PostgresSettings, StoreSettings
 from memsys_api.settings.vectors import VectorSettings
@@ -41,6 +42,7 @@ class Settings(
     PostgresSettings,
     StoreSettings,
     VectorSettings,
+    NeptuneSettings,
     ModelSettings,
     EventSettings,
     ServerSettings,
@@ -65,6 +67,11 @@ class Settings(
                 problems.append("NEO4J_URI: expected bolt://host:7687 or neo4j://host:7687")
             if self.neo4j_password is None:
                 problems.append("NEO4J_PASSWORD: is not set though GRAPH_STORE is neo4j")
+        if self.graph_store == "neptune":
+            if urlsplit(self.neptune_endpoint or "").scheme not in ("http", "https"):
+                problems.append("NEPTUNE_ENDPOINT: expected https://<cluster endpoint>:8182, as GRAPH_STORE is neptune")
+            if self.neptune_iam and not self.aws_region:
+                problems.append("AWS_REGION: is not set though NEPTUNE_IAM is on; give the region of the cluster")
         if self.admin_key is None:
             problems.append("MEMSYS_ADMIN_KEY: is not set; give a random string of at least 16 characters")
         if self.service_accounts == "on" and not self.kubernetes_host:

@@ -78,7 +78,7 @@ class StoreSettings(BaseSettings):
         validation_alias="VECTOR_EXACT_ROWS",
         description="The largest scope, in memories, that is searched exactly when VECTOR_INDEX is auto.",
     )
-    graph_store: Literal["neo4j", "none"] = Field(
+    graph_store: Literal["neo4j", "neptune", "none"] = Field(
         "none", validation_alias="GRAPH_STORE", description="Where the graph is kept."
     )
     neo4j_uri: str | None = Field(None, validation_alias="NEO4J_URI", description="Neo4j, e.g. bolt://host:7687.")

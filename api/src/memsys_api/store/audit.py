@@ -36,6 +36,7 @@ class Audited(NamedTuple):
 
 
 ROWS = {
+    "merges": Audited("merge", "project", "id"),
     "keys": Audited("key", "default_project", "id"),
     "policies": Audited("policy", "project", "project"),
     "webhooks": Audited("webhook", "project", "id"),

@@ -84,30 +84,30 @@ async def resolved(
     return dict(await cursor.fetchall())
 
 
-async def names_of(conn: Connection, project: str, key: str, as_of: datetime | None = None) -> list[str]:
-    """An entity's own key and those of all that are merged into it, directly or not."""
+async def names_of(conn: Connection, project: str, keys: Iterable[str], as_of: datetime | None = None) -> list[str]:
+    """These entities' own keys and those of all that are merged into them, directly or not."""
     cursor = await conn.execute(
         """WITH RECURSIVE names AS (
-               SELECT %(key)s::text AS key
+               SELECT unnest(%(keys)s::text[]) AS key
                UNION
                SELECT m.source_key FROM names JOIN merges m ON m.project = %(project)s AND m.target_key = names.key
                 AND CASE WHEN %(as_of)s::timestamptz IS NULL THEN m.reverted_at IS NULL
                     ELSE m.merged_at <= %(as_of)s AND (m.reverted_at IS NULL OR m.reverted_at > %(as_of)s) END
            )
-           SELECT key FROM names ORDER BY key <> %(key)s, key""",
-        {"project": project, "key": key, "as_of": as_of},
+           SELECT key FROM names ORDER BY key""",
+        {"project": project, "keys": list(keys), "as_of": as_of},
     )
     return [row[0] for row in await cursor.fetchall()]
 
 
 async def enqueue_speaking_of(conn: Connection, project: str, sinks: Sequence[str], keys: Sequence[str]) -> int:
-    """Make every living memory due again that mentions one of these entities or has stated something of it."""
+    """Make every living memory due again that mentions or has stated something of these entities; says how many."""
     cursor = await conn.execute(
         """WITH speaking AS (
                SELECT memory_id FROM mentions WHERE project = %(project)s AND entity_key = ANY(%(keys)s)
                UNION SELECT memory_id FROM relations WHERE project = %(project)s AND subject_key = ANY(%(keys)s)
                UNION SELECT memory_id FROM relations WHERE project = %(project)s AND object_key = ANY(%(keys)s)
-           )
+           ), made AS (
            INSERT INTO deliveries (project, sink, memory_id, version)
            SELECT m.project, sink, m.id, m.version
            FROM speaking JOIN memory_versions m
@@ -117,7 +117,10 @@ async def enqueue_speaking_of(conn: Connection, project: str, sinks: Sequence[st
            ON CONFLICT (project, sink, memory_id) DO UPDATE
            SET version = excluded.version, state = 'pending', cause = NULL, attempts = 0, due_at = now(), error = NULL,
                revision = deliveries.revision + (deliveries.version = excluded.version)::int
-           WHERE deliveries.version <= excluded.version""",
+           WHERE deliveries.version <= excluded.version RETURNING memory_id
+           )
+           SELECT count(DISTINCT memory_id) FROM made""",
         {"project": project, "keys": list(keys), "sinks": list(sinks)},
     )
-    return cursor.rowcount
+    row = await cursor.fetchone()
+    return 0 if row is None else int(row[0])

@@ -68,20 +68,19 @@ def exact_scope(scope: Scope, alias: str) -> Condition:
     return Condition(sql.SQL(" AND ").join([where.clause, *absent]), where.parameters)
 
 
-def current(as_of: datetime | None) -> Condition:
+def current(as_of: datetime | None, alias: str = "m") -> Condition:
     """The versions of `m` that hold: now, or as they were recorded at a moment; never expired or deleted ones."""
-    if as_of is None:
-        return Condition(
-            sql.SQL("m.recorded_to IS NULL AND m.state = 'active' AND (m.expires_at IS NULL OR m.expires_at > now())"),
-            {},
-        )
-    return Condition(
-        sql.SQL(
-            "m.recorded_from <= %(as_of)s AND (m.recorded_to IS NULL OR m.recorded_to > %(as_of)s) "
-            "AND m.state = 'active' AND (m.expires_at IS NULL OR m.expires_at > %(as_of)s)"
-        ),
-        {"as_of": as_of},
-    )
+    when, parameters = (_NOW, {}) if as_of is None else (_THEN, {"as_of": as_of})
+    return Condition(when.format(m=sql.Identifier(alias)), parameters)
+
+
+_NOW = sql.SQL(
+    "{m}.recorded_to IS NULL AND {m}.state = 'active' AND ({m}.expires_at IS NULL OR {m}.expires_at > now())"
+)
+_THEN = sql.SQL(
+    "{m}.recorded_from <= %(as_of)s AND ({m}.recorded_to IS NULL OR {m}.recorded_to > %(as_of)s) "
+    "AND {m}.state = 'active' AND ({m}.expires_at IS NULL OR {m}.expires_at > %(as_of)s)"
+)
 
 
 UNSUSPECTED = Condition(sql.SQL("NOT m.provenance ? 'quarantine'"), {})
