@@ -64,7 +64,14 @@ def memory_rows(records: Iterable[SinkRecord]) -> list[Row]:
 def mention_rows(records: Iterable[SinkRecord]) -> list[Row]:
     """Return one row for each entity that a memory mentions."""
     return [
-        {"project": record.project, "id": str(record.id), "key": entity.key}
+        {
+            "project": record.project,
+            "id": str(record.id),
+            "key": entity.key,
+            "name": entity.name,
+            "kind": entity.kind,
+            "revision": entity.revision,
+        }
         for record in records
         if record.memory is not None
         for entity in mentioned(record.extraction)

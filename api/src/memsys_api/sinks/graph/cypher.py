@@ -52,19 +52,24 @@ WITH row
 MATCH (t:Tombstone {project: row.project, id: row.id})
 DELETE t
 """
-# A name that PostgreSQL gave later stays, whichever memory brings which.
+# A name that PostgreSQL gave later stays, whichever memory brings which. An entity comes to be together with what holds
+# it, so that nobody takes it for an orphan in between.
+WRITE_MENTIONS: LiteralString = """
+UNWIND $rows AS row
+MATCH (m:Memory {project: row.project, id: row.id})
+MERGE (e:Entity {project: row.project, key: row.key})
+CREATE (m)-[:MENTIONS]->(e)
+WITH e, row
+WHERE coalesce(e.revision, 0) <= row.revision
+SET e.name = row.name, e.kind = row.kind, e.revision = row.revision
+"""
+# Those that only relations of earlier versions speak of.
 WRITE_ENTITIES: LiteralString = """
 UNWIND $rows AS row
 MERGE (e:Entity {project: row.project, key: row.key})
 WITH e, row
 WHERE coalesce(e.revision, 0) <= row.revision
 SET e.name = row.name, e.kind = row.kind, e.revision = row.revision
-"""
-WRITE_MENTIONS: LiteralString = """
-UNWIND $rows AS row
-MATCH (m:Memory {project: row.project, id: row.id})
-MATCH (e:Entity {project: row.project, key: row.key})
-CREATE (m)-[:MENTIONS]->(e)
 """
 WRITE_RELATIONS: LiteralString = """
 UNWIND $rows AS row
@@ -148,7 +153,9 @@ RETURN count(e) AS found
 # What is left of memories beyond their tombstones: their nodes, or relations that they have stated.
 HOLDING: LiteralString = """
 UNWIND $ids AS id
-WITH id WHERE EXISTS { (:Memory {project: $project, id: id}) }
-   OR EXISTS { ()-[:RELATES {project: $project, memory_id: id}]->() }
+OPTIONAL MATCH (m:Memory {project: $project, id: id})
+OPTIONAL MATCH ()-[r:RELATES {project: $project, memory_id: id}]->()
+WITH id, count(m) + count(r) AS left
+WHERE left > 0
 RETURN count(id) AS held
 """

@@ -102,8 +102,7 @@ class Neo4jSink:
     async def holding(self, project: str, ids: Sequence[UUID]) -> int:
         """See the port: counts nodes and relationships as they are."""
         async with self._answering("count", READ_SECONDS):
-            rows = await self._read(cypher.HOLDING, project=project, ids=[str(memory_id) for memory_id in ids])
-        return int(rows[0]["held"])
+            return await steps.holding(self._read, project, ids)
 
     async def available(self) -> bool:
         """Whether the server answers with these credentials.

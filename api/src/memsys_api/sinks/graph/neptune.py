@@ -1,8 +1,8 @@
 """The graph sink on Amazon Neptune, through its openCypher endpoint. The only module that signs requests for AWS.
 
 Protocol: https://docs.aws.amazon.com/neptune/latest/userguide/access-graph-opencypher-queries.html. Each request is one
-transaction, so what Neo4j does in one takes several here. Any sequence of them may end early: the delivery is then tried
-again and clears first what the memory has written (docs/decisions/0043).
+transaction, so what Neo4j does in one takes several here. Any sequence of them may end early: the delivery is then
+tried again and clears first what the memory has written (docs/decisions/0043).
 """
 
 from __future__ import annotations
@@ -69,6 +69,8 @@ class NeptuneSink:
     def __init__(self, endpoint: str, region: str | None, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._url = f"{endpoint.rstrip('/')}/openCypher"
         self._region = region
+        self._torn: set[str] = set()
+        """Projects of which an apply has broken off: entities may have been left that nothing holds."""
         self._session = Session() if region is not None else None
         timeout = httpx.Timeout(APPLY_SECONDS, connect=CONNECT_SECONDS)
         self._http = httpx.AsyncClient(timeout=timeout, trust_env=False, transport=transport)
@@ -80,8 +82,16 @@ class NeptuneSink:
     async def apply(self, records: Sequence[SinkRecord]) -> dict[UUID, str]:
         """Apply statement by statement. Raises :class:`NeptuneError` for a statement that Neptune refuses."""
         if due := content.newest(records):
-            await self._run(neptune_cypher.PROJECT, projects=sorted({record.project for record in due}))
-            await steps.apply(self._run, due)
+            projects = sorted({record.project for record in due})
+            await self._run(neptune_cypher.PROJECT, projects=projects)
+            try:
+                await steps.apply(self._run, due)
+            except BaseException:
+                self._torn.update(projects)
+                raise
+            for project in self._torn.intersection(projects):  # what was loosened then is not told again
+                await self.sweep(project)
+                self._torn.discard(project)
         return {}
 
     async def neighbours(self, scope: Scope, entity_keys: Sequence[str], limit: int) -> list[tuple[UUID, float]]:
@@ -138,6 +148,9 @@ class NeptuneSink:
         while some := await steps.sweep_some(self._run, project):
             removed += some
         return removed
+
+    async def holding(self, project: str, ids: Sequence[UUID]) -> int:
+        return await steps.holding(self._run, project, ids)
 
     async def available(self) -> bool:
         try:

@@ -6,10 +6,11 @@ Every sequence may end anywhere and be begun again: the version of a memory that
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from typing import Any, LiteralString, Protocol
 from uuid import UUID
 
-from memsys_api.model import SinkRecord
+from memsys_api.model import Extraction, SinkRecord
 from memsys_api.sinks.graph import content, cypher
 
 NIL = UUID(int=0)
@@ -31,8 +32,8 @@ async def apply(run: Run, records: Sequence[SinkRecord]) -> None:
     loosened = await _clear(run, content.identity_rows(due))
     for statement, rows in (
         (cypher.WRITE_MEMORIES, content.memory_rows(due)),
-        (cypher.WRITE_ENTITIES, content.entity_rows(due)),
         (cypher.WRITE_MENTIONS, content.mention_rows(due)),
+        (cypher.WRITE_ENTITIES, content.entity_rows([replace(one, extraction=Extraction()) for one in due])),
         (cypher.WRITE_RELATIONS, content.relation_rows(due)),
     ):
         if rows:
@@ -79,6 +80,12 @@ async def read(run: Run, project: str, after: UUID | None, limit: int) -> list[t
             break
         last = memories[-1]["id"]
     return found
+
+
+async def holding(run: Run, project: str, ids: Sequence[UUID]) -> int:
+    """How many of these memories there is more of than a tombstone."""
+    [row] = await run(cypher.HOLDING, project=project, ids=[str(memory_id) for memory_id in ids])
+    return int(row["held"])
 
 
 async def strays(run: Run, project: str) -> int:
