@@ -16,6 +16,7 @@ from memsys.breaker import CircuitBreaker
 from memsys.delegation import Delegation
 from memsys.events import AsyncEventCalls
 from memsys.exchange import Attempt, Options, Outcome, exchange
+from memsys.graph_methods import AsyncGraphMethods
 from memsys.models import (
     AddResults,
     GraphStatus,
@@ -38,7 +39,7 @@ Chunks = AsyncIterator[bytes]
 Lines = AsyncIterable[bytes] | bytes
 
 
-class AsyncClient(AsyncEventCalls):
+class AsyncClient(AsyncEventCalls, AsyncGraphMethods):
     """Talks to a memsys service without blocking. One instance per service: it pools connections.
 
     Every method raises :class:`~memsys.errors.ProblemError` where the service refused, and

@@ -15,6 +15,7 @@ from memsys.breaker import CircuitBreaker
 from memsys.delegation import Delegation
 from memsys.events import EventCalls
 from memsys.exchange import Attempt, Options, Outcome, exchange
+from memsys.graph_methods import GraphMethods
 from memsys.models import (
     AddResults,
     GraphStatus,
@@ -37,7 +38,7 @@ Chunks = Iterator[bytes]
 Lines = Iterable[bytes] | bytes
 
 
-class Client(EventCalls):
+class Client(EventCalls, GraphMethods):
     """Talks to a memsys service, blocking. One instance per service: it pools connections.
 
     Safe to share between threads.
