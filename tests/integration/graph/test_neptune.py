@@ -60,8 +60,9 @@ async def test_both_stores_hold_the_same_of_the_same_records(
 
 async def test_what_is_read_back_hashes_as_what_was_written(on_neptune: NeptuneSink, project: str) -> None:
     ended = EndedRelation(Relation("anna", "likes", "coffee", valid_from=NOON), 1, NOON, NOON + timedelta(days=1))
+    coffee = [Entity("coffee", "Coffee", revision=1)]
     made = [
-        record(project, 0, 2, entities=["anna", "tea"], relations=[LIKES], ended=[ended], user_id="u"),
+        record(project, 0, 2, entities=["anna", "tea"], relations=[LIKES], ended=[ended], beside=coffee, user_id="u"),
         record(project, 1, text="nothing named"),
     ]
     await on_neptune.apply(made)
@@ -83,7 +84,7 @@ async def test_what_goes_leaves_nothing_behind(on_neptune: NeptuneSink, server: 
 
 
 async def test_neighbours_are_those_of_neo4j(on_neptune: NeptuneSink, sink: Neo4jSink, project: str) -> None:
-    await sink.apply(
+    await on_neptune.apply(
         [
             record(project, 0, entities=["anna", "tea"], relations=[LIKES], user_id="u"),
             record(project, 1, entities=["tea"], user_id="u"),
