@@ -63,18 +63,18 @@ class Outage:
 async def outage(rig: Rig, memories: int, seconds: float, drain_seconds: float) -> Outage:
     """Write so many memories while the graph is away for at least so long, and until all are parked.
 
-    The queue then has to be empty ``drain_seconds`` after the graph answers again. There are as many memories in both
-    stores before, so that searches have the same to do at all times.
+    The queue then has to be empty ``drain_seconds`` after the graph answers again. Searches are among as many other
+    memories, of another user, that were there before: they have the same to do at all times.
     """
     async with rig.client(rig.replicas[0], 60) as client:
-        await _write(client, memories)
+        await _write(client, "u", memories)
         await _queue(rig, (0, 0), 300)
         async with _searching(client) as before:
             await asyncio.sleep(_BEFORE_SECONDS)
         kubelet = rig.kubelets["neo4j"]
         async with kubelet.away():
             begun = time.monotonic()
-            await _write(client, memories)
+            await _write(client, "v", memories)
             async with _searching(client) as away:
                 await _queue(rig, (0, memories), GIVE_UP_SECONDS + 60)
                 await asyncio.sleep(max(0, seconds - (time.monotonic() - begun)))
@@ -86,10 +86,10 @@ async def outage(rig: Rig, memories: int, seconds: float, drain_seconds: float) 
     return Outage(memories, away_seconds, drained, before, away, draining)
 
 
-async def _write(client: httpx.AsyncClient, memories: int) -> None:
+async def _write(client: httpx.AsyncClient, user: str, memories: int) -> None:
     for first in range(0, memories, _AT_ONCE):
         messages = [{"role": "user", "content": _text(n)} for n in range(first, min(first + _AT_ONCE, memories))]
-        (await client.post("/memories", json={"messages": messages, "user_id": "u", "infer": False})).raise_for_status()
+        (await client.post("/memories", json={"messages": messages, "user_id": user})).raise_for_status()
 
 
 def _text(number: int) -> str:
