@@ -1,7 +1,8 @@
 """The passwords and keys of one system: which exist, which are due, which are lost. Pure.
 
 A password is made only while no volume depends on it. A volume whose Secret is gone is never given a new one
-without being told to: the way out is in the message.
+without being told to: the way out is in the message. A Secret that was made by hand or restored is adopted, unless it
+holds a password that a stranger would try first.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from memsys_operator import names
 from memsys_operator.errors import Broken, Rejected
 from memsys_operator.observed import Observed, secret_values
 from memsys_operator.spec import System
+from memsys_operator.weakness import weakness
 
 POSTGRES_KEYS = ("superuser-password", "owner-password", "app-password")
 NEO4J_KEYS = ("password",)
 ADMIN_KEYS = ("key",)
+#: Fewest characters of a password, and of the admin key, whose limit is the API's.
+SHORTEST_PASSWORD, SHORTEST_ADMIN_KEY = 12, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +49,11 @@ def settle(system: System, observed: Observed, make: Generators) -> Credentials:
     """Keep what exists, make what is missing.
 
     Raises :class:`Broken` when the PostgreSQL volume exists without its Secret, and :class:`Rejected` when the
-    Secret belongs to data of another embedder. A lost Neo4j password only takes the graph out
-    (``graph_problem``): memories are still accepted, because PostgreSQL holds the truth.
+    Secret belongs to data of another embedder, or a Secret holds a weak password. A lost Neo4j password only takes
+    the graph out (``graph_problem``): memories are still accepted, because PostgreSQL holds the truth.
     """
     _check_embedder(system, observed)
+    _check_strength(system, observed)
     postgres, lost = _values(system, observed, names.POSTGRES, POSTGRES_KEYS, make.password)
     reset = lost and system.annotations.get(names.RESET_ANNOTATION) == names.POSTGRES
     if lost and not reset:
@@ -71,7 +76,7 @@ def _values(
     secret = observed.get("Secret", names.component(system.name, part))
     found = secret_values(secret) if secret else {}
     missing = [key for key in keys if not found.get(key)]
-    lost = bool(missing) and observed.get("PersistentVolumeClaim", names.data_claim(system.name, part)) is not None
+    lost = bool(missing) and _has_volume(system, observed, part)
     return {key: found.get(key) or make() for key in keys}, lost
 
 
@@ -83,6 +88,45 @@ def _check_embedder(system: System, observed: Observed) -> None:
             f"spec.embedder: the stored memories were embedded with {recorded}, the spec asks for "
             f"{system.embedding.identity}; set spec.embedder back to {recorded}, or give the system another name"
         )
+
+
+def _check_strength(system: System, observed: Observed) -> None:
+    known = (
+        (names.POSTGRES, POSTGRES_KEYS, SHORTEST_PASSWORD),
+        (names.NEO4J, NEO4J_KEYS, SHORTEST_PASSWORD),
+        ("admin-key", ADMIN_KEYS, SHORTEST_ADMIN_KEY),
+    )
+    for part, keys, shortest in known:
+        values = secret_values(observed.get("Secret", names.component(system.name, part)) or {})
+        told = {key: weakness(values[key], shortest) for key in keys if values.get(key)}
+        if weak := {key: said for key, said in told.items() if said is not None}:
+            raise _weak(system, part, weak, claimed=_has_volume(system, observed, part))
+
+
+def _has_volume(system: System, observed: Observed, part: str) -> bool:
+    return observed.get("PersistentVolumeClaim", names.data_claim(system.name, part)) is not None
+
+
+def _weak(system: System, part: str, weak: Mapping[str, str], *, claimed: bool) -> Rejected:
+    secret = names.component(system.name, part)
+    what = ", ".join(f"key {key} {said}" for key, said in weak.items())
+    operations = ", ".join(f'{{"op": "remove", "path": "/data/{key}"}}' for key in weak)
+    remove = f"kubectl patch secret {secret} -n {system.namespace} --type=json -p '[{operations}]'"
+    if part == names.NEO4J and claimed:
+        claim = names.data_claim(system.name, part)
+        way = (
+            "Neo4j keeps the password that its volume was made with: delete the graph, which is rebuilt from "
+            f"PostgreSQL, for a random one: kubectl delete secret/{secret} statefulset/{secret} pvc/{claim} "
+            f"-n {system.namespace} --ignore-not-found"
+        )
+    elif part == names.POSTGRES and claimed:
+        way = (
+            f"give it a long random value, or have one made: {remove} && kubectl annotate memsys {system.name} "
+            f"-n {system.namespace} {names.RESET_ANNOTATION}={names.POSTGRES}"
+        )
+    else:
+        way = f"give it a long random value, or have one made: {remove}"
+    return Rejected(f"Secret {secret}: {what}; {way}", reason="WeakCredentials")
 
 
 def _postgres_lost(system: System) -> Broken:

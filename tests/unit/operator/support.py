@@ -38,7 +38,7 @@ def system(spec: dict[str, Any] | None = None, **more: Any) -> System:
 def counting() -> Generators:
     """Secrets that are recognisable and all different."""
     made = iter(range(1000))
-    return Generators(lambda: f"password-{next(made)}", lambda: f"msk_{next(made)}")
+    return Generators(lambda: f"password-of-test-{next(made)}", lambda: f"msk_of-a-test-{next(made):04}")
 
 
 def credentials(target: System | None = None, observed: Observed | None = None) -> Credentials:

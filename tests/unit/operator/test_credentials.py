@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 from memsys_operator import names
 from memsys_operator.credentials import NEO4J_KEYS, POSTGRES_KEYS, settle
 from memsys_operator.errors import Broken, Rejected
-from memsys_operator.observed import Observed
+from memsys_operator.observed import Observed, secret_values
 from memsys_operator.reconcile import RANDOM
+from memsys_operator.weakness import weakness
 
 from .support import claim, counting, secret, seen, system
 
-POSTGRES = {"superuser-password": "s", "owner-password": "o", "app-password": "a"}
+POSTGRES = {"superuser-password": "super-and-long", "owner-password": "owner-and-long", "app-password": "app-and-long"}
+NEO4J = {"password": "graph-and-long"}
+ADMIN = {"key": "msk_admin-and-long"}
 
 
 def test_a_new_system_gets_credentials_that_all_differ() -> None:
@@ -27,11 +30,11 @@ def test_a_new_system_gets_credentials_that_all_differ() -> None:
 
 def test_what_exists_is_kept() -> None:
     observed = seen(
-        secret("m-postgres", POSTGRES), secret("m-neo4j", {"password": "n"}), secret("m-admin-key", {"key": "k"}),
+        secret("m-postgres", POSTGRES), secret("m-neo4j", NEO4J), secret("m-admin-key", ADMIN),
         claim("data-m-postgres-0"), claim("data-m-neo4j-0"),
     )  # fmt: skip
     kept = settle(system(), observed, counting())
-    assert (kept.postgres, kept.neo4j, kept.admin) == (POSTGRES, {"password": "n"}, {"key": "k"})
+    assert (kept.postgres, kept.neo4j, kept.admin) == (POSTGRES, NEO4J, ADMIN)
     assert not kept.reset
 
 
@@ -78,8 +81,8 @@ def test_a_lost_graph_password_takes_out_the_graph_alone() -> None:
 
 
 def test_a_graph_that_is_off_keeps_the_password_it_had() -> None:
-    observed = seen(secret("m-neo4j", {"password": "n"}), claim("data-m-neo4j-0"))
-    assert settle(system({"graph": {"provider": "none"}}), observed, counting()).neo4j == {"password": "n"}
+    observed = seen(secret("m-neo4j", NEO4J), claim("data-m-neo4j-0"))
+    assert settle(system({"graph": {"provider": "none"}}), observed, counting()).neo4j == NEO4J
 
 
 def test_data_of_another_embedder_is_rejected_naming_both() -> None:
@@ -90,9 +93,62 @@ def test_data_of_another_embedder_is_rejected_naming_both() -> None:
     assert settle(system(), seen(secret("m-postgres", POSTGRES, same)), counting()).postgres == POSTGRES
 
 
+@pytest.mark.parametrize(
+    ("held", "part", "words"),
+    [
+        (
+            secret("m-postgres", {"app-password": "Password-1234"}),
+            "m-postgres",
+            ["app-password", "default"],
+        ),
+        (secret("m-postgres", {"owner-password": "short-one"}), "m-postgres", ["owner-password", "12"]),
+        (secret("m-neo4j", {"password": "Neo4j-Password"}), "m-neo4j", ["password", "default"]),
+        (secret("m-admin-key", {"key": "msk_of-15-chars"}), "m-admin-key", ["key", "16"]),
+    ],
+)
+def test_a_secret_with_a_weak_password_is_refused_by_name_and_not_told(
+    held: dict[str, Any], part: str, words: list[str]
+) -> None:
+    with pytest.raises(Rejected) as refused:
+        settle(system(), seen(held), counting())
+    assert refused.value.reason == "WeakCredentials"
+    for word in (f"Secret {part}", *words, f"kubectl patch secret {part} -n n", "/data/"):
+        assert word in refused.value.message
+    for value in secret_values(held).values():
+        assert value not in refused.value.message
+
+
+def test_the_way_out_of_a_weak_password_asks_for_what_its_volume_needs() -> None:
+    weak = {**POSTGRES, "app-password": "changeme"}
+    with pytest.raises(Rejected, match="reset-credentials=postgres"):
+        settle(system(), seen(secret("m-postgres", weak), claim("data-m-postgres-0")), counting())
+    with pytest.raises(Rejected, match="kubectl delete secret/m-neo4j statefulset/m-neo4j pvc/data-m-neo4j-0"):
+        settle(system(), seen(secret("m-neo4j", {"password": "neo4j"}), claim("data-m-neo4j-0")), counting())
+    # What the message says: the weak value removed, and the permission given.
+    rest = secret("m-postgres", {key: value for key, value in weak.items() if key != "app-password"})
+    annotated = system(annotations={names.RESET_ANNOTATION: "postgres"})
+    made = settle(annotated, seen(rest, claim("data-m-postgres-0")), counting())
+    assert made.postgres["owner-password"] == POSTGRES["owner-password"]
+    assert made.postgres["app-password"].startswith("password-of-test")
+
+
+@pytest.mark.parametrize(
+    "guessed",
+    ["postgres", "PASSWORD", "change-me", "neo4j\n", "admin123", "Password2024", "postgres-password", "memsys-secret-1",
+     "123456789012", "admin_admin_admin", "aaaaaaaaaaaaaaaaaaaa", "abababababababab", "only-eleven", "            "],
+)  # fmt: skip
+def test_what_is_tried_first_is_weak(guessed: str) -> None:
+    assert weakness(guessed, 12)
+
+
+@pytest.mark.parametrize("strong", ["twelve-chars", "correct horse battery staple", "password-of-amara-okafor"])
+def test_what_nobody_tries_first_is_not_weak(strong: str) -> None:
+    assert weakness(strong, 12) is None
+
+
 @given(
-    st.dictionaries(st.sampled_from(POSTGRES_KEYS), st.sampled_from(["", "p", "q"])),
-    st.dictionaries(st.sampled_from(NEO4J_KEYS), st.sampled_from(["", "p"])),
+    st.dictionaries(st.sampled_from(POSTGRES_KEYS), st.sampled_from(["", "long-enough-1", "long-enough-2"])),
+    st.dictionaries(st.sampled_from(NEO4J_KEYS), st.sampled_from(["", "long-enough-3"])),
     st.booleans(),
     st.booleans(),
 )
@@ -116,5 +172,6 @@ def test_random_credentials_are_long_and_safe_in_urls_and_commands() -> None:
     passwords = {RANDOM.password() for _ in range(100)}
     assert len(passwords) == 100
     assert all(len(p) == 32 and p.isalnum() and p.isascii() for p in passwords)
+    assert not any(weakness(p, 12) for p in passwords)
     kind, identity, rest = RANDOM.admin_key().split("_")
     assert (kind, len(identity), len(rest)) == ("msk", 12, 32)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memsys_operator import names
+from memsys_operator.credentials import POSTGRES_KEYS
 from memsys_operator.observed import Manifest, Observed, key_of
 from memsys_operator.plan import Apply, Create, Delete, differences, plan
 
@@ -204,7 +205,7 @@ def test_nothing_differs_from_itself(value: Any) -> None:
 
 
 def test_a_secret_that_lost_its_labels_gets_them_back() -> None:
-    bare = secret("m-postgres", {"superuser-password": "s", "owner-password": "o", "app-password": "a"})
+    bare = secret("m-postgres", dict.fromkeys(POSTGRES_KEYS, "long-and-kept"))
     observed = seen(bare)
     actions = plan(desired(system(), observed), observed, generated=GENERATED)
     applied = find([a.manifest for a in actions if isinstance(a, Apply)], "Secret", "m-postgres")

@@ -12,6 +12,7 @@ import pytest
 
 from memsys_operator import names
 from memsys_operator.cluster import ClusterError
+from memsys_operator.credentials import POSTGRES_KEYS
 from memsys_operator.keys.api import KeysAPI
 from memsys_operator.observed import Key, Manifest, Observed, key_of
 from memsys_operator.plan import Action, Delete
@@ -187,8 +188,8 @@ async def test_an_event_that_cannot_be_recorded_fails_nothing() -> None:
 async def test_only_volumes_that_shall_grow_ask_for_their_class() -> None:
     spec = {"postgres": {"storage": {"size": "20Gi"}}}
     volumes = (claim("data-m-postgres-0", storage_class="growing"), claim("data-m-neo4j-0"))
-    credentials = secret("m-postgres", dict.fromkeys(("superuser-password", "owner-password", "app-password"), "x"))
-    cluster = Memory(memory_system(spec), *volumes, credentials, secret("m-neo4j", {"password": "y"}))
+    credentials = secret("m-postgres", dict.fromkeys(POSTGRES_KEYS, "long-and-kept"))
+    cluster = Memory(memory_system(spec), *volumes, credentials, secret("m-neo4j", {"password": "long-and-kept-too"}))
     await settle(cluster)
     grown = cluster.seen.get("PersistentVolumeClaim", "data-m-postgres-0")
     assert grown is not None
