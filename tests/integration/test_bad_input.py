@@ -14,13 +14,13 @@ JSON = {"Content-Type": "application/json"}
 
 BAD_BODIES: list[tuple[str, str, Any, str]] = [
     ("POST", "/memories", {}, "body"),
-    ("POST", "/memories", {"messages": []}, "body"),
+    ("POST", "/memories", {"messages": []}, "messages"),
     ("POST", "/memories", {"messages": "a", "text": "b"}, "body"),
     ("POST", "/memories", {"messages": "a", "bogus": 1}, "bogus"),
     ("POST", "/memories", {"messages": [{"role": "user"}]}, "messages.0.content"),
     ("POST", "/memories", {"messages": [{"role": "user", "content": "a", "extra": 1}]}, "messages.0.extra"),
     ("POST", "/memories", {"messages": [{"role": "user", "content": "   "}]}, "messages.0.content"),
-    ("POST", "/memories", {"messages": [{"role": "user", "content": "x"}] * 501}, "body"),
+    ("POST", "/memories", {"messages": [{"role": "user", "content": "x"}] * 501}, "messages"),
     ("POST", "/memories", {"messages": ""}, "messages"),
     ("POST", "/memories", {"messages": "nul \x00 inside"}, "messages"),
     ("POST", "/memories", {"messages": "x" * 32_001}, "messages"),

@@ -52,7 +52,8 @@ def test_nothing_set_names_everything_needed_at_once() -> None:
 @pytest.mark.parametrize(("name", "value", "remedy"), [
     ("DATABASE_URL", "mysql://x", "postgresql://user:password@host:5432/database"),
     ("SUPABASE_URL", "https://abc.supabase.co", "connection string"),
-    ("VECTOR_STORE", "qdrant", "pgvector"),
+    ("VECTOR_STORE", "milvus", "pgvector"),
+    ("VECTOR_STORE", "qdrant", "VECTOR_STORE_URL: is not set"),
     ("GRAPH_STORE", "memgraph", "neo4j"),
     ("VECTOR_PRECISION", "float16", "halfvec"),
     ("MEMSYS_ADMIN_KEY", "short", "at least 16"),
