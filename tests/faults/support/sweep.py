@@ -65,6 +65,7 @@ class Sweep:
         self._listener, self._start, self._ledger = listener, start, ledger
         self._front = Front([client])
         self._child = start()
+        self._steps: dict[str, list[Step]] = {}
         self.client = Client(0, 0, self._front, ledger, impatient=0)
         self.operations: Mapping[str, Prepare] = {
             "first add": self._first_add,
@@ -114,6 +115,11 @@ class Sweep:
 
     async def steps(self, operation: str) -> list[Step]:
         """What is said during an operation, in order, each thing once, without what is said at all times."""
+        if operation not in self._steps:
+            self._steps[operation] = await self._heard(operation)
+        return self._steps[operation]
+
+    async def _heard(self, operation: str) -> list[Step]:
         self._listener.begin()
         await asyncio.sleep(_IDLE_SECONDS)
         idle = {label for label, _ in self._listener.heard if _CLAIM not in label}

@@ -35,6 +35,11 @@ _SOCKET = {
     "keepalives_count": 2,
     "tcp_user_timeout": 5000,
 }
+# The same for the server's end, which would otherwise keep the open transaction, and its locks, of a replica that
+# vanished without a word. A pooler in between may keep these: they do no harm to others.
+_SERVER_SOCKET = """
+    SELECT set_config('tcp_keepalives_idle', '5', false), set_config('tcp_keepalives_interval', '2', false),
+           set_config('tcp_keepalives_count', '2', false), set_config('tcp_user_timeout', '5000', false)"""
 
 
 class DatabaseUnavailable(Exception):
@@ -61,10 +66,18 @@ async def translated() -> AsyncIterator[None]:
         raise DatabaseUnavailable(str(error)) from error
 
 
+async def _configure(conn: Connection) -> None:
+    await conn.execute(_SERVER_SOCKET)
+    await register_vector_async(conn)
+
+
 async def connect(url: str, *, autocommit: bool = True) -> Connection:
     """One connection outside the pool. Raises :class:`DatabaseUnavailable`."""
     async with translated():
-        return await AsyncConnection.connect(url, autocommit=autocommit, **_SOCKET)  # type: ignore[arg-type]
+        conn = await AsyncConnection.connect(url, autocommit=True, **_SOCKET)  # type: ignore[arg-type]
+        await conn.execute(_SERVER_SOCKET)
+        await conn.set_autocommit(autocommit)
+        return conn
 
 
 class Database:
@@ -90,7 +103,7 @@ class Database:
             timeout=timeout,
             max_waiting=size * 50,
             reconnect_timeout=2,
-            configure=register_vector_async,
+            configure=_configure,
             open=False,
             name="memsys",
         )
