@@ -26,7 +26,7 @@ from .nursery import Child, Nursery, lasting_port, nursery
 from .rig import ADMIN_KEY, DATABASE
 from .tap import Listener, Trap, tap
 
-_REACH_SECONDS = 5.0
+_REACH_SECONDS = 10.0
 _TRIES = 4
 _ACKNOWLEDGE_SECONDS = 60.0
 _SETTLE_SECONDS = 60.0
@@ -150,8 +150,10 @@ class Sweep:
             # Something else the API does now and then may have taken the place of the step: then once more.
             with suppress(TimeoutError):
                 await asyncio.wait_for(trap.sprung.wait(), _REACH_SECONDS)
+            if trap.sprung.is_set():
                 break
-            await doing
+            self._listener.begin()  # nothing may spring while nobody waits for it
+            await asyncio.wait_for(doing, _ACKNOWLEDGE_SECONDS)
         else:
             return [f"was not reached in {_TRIES} operations"]
         await asyncio.to_thread(mend)
