@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Literal
@@ -18,6 +19,7 @@ from memsys_api.metrics import GRAPH_SEARCHES
 from memsys_api.model import Memory, Scope
 from memsys_api.ports import Embedder, SinkUnavailable
 from memsys_api.recent import Recent
+from memsys_api.store import merges
 from memsys_api.store.database import Database
 from memsys_api.store.generations import Generation
 from memsys_api.store.rows import Condition
@@ -29,7 +31,11 @@ IndexMode = Literal["auto", "exact", "hnsw"]
 _GRAPH_LIMIT = 50
 _FRESH_SECONDS = 30.0
 _REMEMBERED = 20_000
+_PROJECTS = 1_000
 _PEOPLE = 1_000
+_MERGES = 5_000
+_MERGES_FRESH_SECONDS = 2.0  # a merge shows in searches as soon as its memories are in the graph, or nearly
+_MOST_ALIASES = 48
 
 
 class Searcher:
@@ -59,6 +65,9 @@ class Searcher:
         self._vectors = vectors
         self._sizes = Recent(partial(measure, database, bound=exact_rows + 1), seconds=_FRESH_SECONDS, size=_REMEMBERED)
         self._people = Recent(partial(people, database, bound=_PEOPLE), seconds=_FRESH_SECONDS, size=_REMEMBERED)
+        self._merges = Recent(
+            partial(merges.standing, database, bound=_MERGES), seconds=_MERGES_FRESH_SECONDS, size=_PROJECTS
+        )
 
     async def search(
         self,
@@ -75,9 +84,11 @@ class Searcher:
 
         ``now`` is what the query's "today" means; by default ``as_of``, or the present.
         """
-        asked = retrieval.analyse(query, now=now or as_of or datetime.now(UTC))
+        asked = await self._following_merges(scope, retrieval.analyse(query, now=now or as_of or datetime.now(UTC)))
         embedding, weights, size = await asyncio.gather(
-            self._embed(scope, asked), self._neighbours(scope, asked.entities), self._sizes.get(scope)
+            self._embed(scope, asked),
+            self._neighbours(scope, (*asked.entities, *asked.aliases)),
+            self._sizes.get(scope),
         )
         # What held at a moment, and metadata, are PostgreSQL's to search by: no index knows them.
         near = await self._vectors.near(scope, embedding) if self._vectors and not filters and as_of is None else None
@@ -105,6 +116,14 @@ class Searcher:
             )
             best = await memories(conn, scope, [r.candidate.id for r in ranked], filters=filters, as_of=as_of)
         return [(r, best[r.candidate.id]) for r in ranked if r.candidate.id in best]
+
+    async def _following_merges(self, scope: Scope, asked: retrieval.Query) -> retrieval.Query:
+        """The query with the other names of what it names: memories know their speakers by any of them."""
+        if not asked.entities:
+            return asked
+        names = await self._merges.get(scope.project)
+        others = dict.fromkeys(name for key in asked.entities for name in names.get(key, ()))
+        return replace(asked, aliases=tuple(name for name in others if name not in asked.entities)[:_MOST_ALIASES])
 
     async def _embed(self, scope: Scope, asked: retrieval.Query) -> npt.NDArray[np.float32]:
         """The query's vector: of the question without the people it is asked about, who are matched by name."""

@@ -10,6 +10,9 @@ import pytest
 from memsys_api.sinks.graph import Neo4jSink
 from tests.support.neo4j_server import Neo4jServer, neo4j_server
 
+from ..conftest import Fleet, Replica
+from .support import ANY_NEO4J
+
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Neo4jServer]:
@@ -24,6 +27,14 @@ async def sink(server: Neo4jServer) -> AsyncIterator[Neo4jSink]:
     await made.prepare()
     yield made
     await made.close()
+
+
+@pytest.fixture
+async def api(fleet: Fleet, sink: Neo4jSink) -> AsyncIterator[Replica]:
+    """A replica on a real graph. Its project is the test's own: all of them share one Neo4j."""
+    async with fleet.replica(sink=sink, GRAPH_STORE="neo4j", **ANY_NEO4J) as replica:  # type: ignore[arg-type]
+        replica.client.headers["X-Memsys-Project"] = f"test-{uuid4().hex[:12]}"
+        yield replica
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ import neo4j
 from memsys_api.model import EndedRelation, Entity, Extraction, Memory, Relation, Scope, SinkRecord
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+ANY_NEO4J = {"NEO4J_URI": "bolt://unused:7687", "NEO4J_PASSWORD": "unused"}
+"""Settings of a replica that is given its sink."""
 
 
 def record(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -21,18 +21,7 @@ from tests.support.neo4j_server import Neo4jServer
 
 from ..conftest import Fleet, Replica
 from ..support.waiting import until
-from .support import snapshot
-
-
-@pytest.fixture
-async def api(fleet: Fleet, sink: Neo4jSink) -> AsyncIterator[Replica]:
-    """A replica on a real graph. Its project is the test's own: all of them share one Neo4j."""
-    async with fleet.replica(sink=sink, GRAPH_STORE="neo4j", **_ANY_NEO4J) as replica:  # type: ignore[arg-type]
-        replica.client.headers["X-Memsys-Project"] = f"test-{uuid4().hex[:12]}"
-        yield replica
-
-
-_ANY_NEO4J = {"NEO4J_URI": "bolt://unused:7687", "NEO4J_PASSWORD": "unused"}
+from .support import ANY_NEO4J, snapshot
 
 
 def _project(api: Replica) -> str:
@@ -123,7 +112,7 @@ def runner() -> Iterator[asyncio.Runner]:
 
 async def _lived_and_rebuilt(fleet: Fleet, server: Neo4jServer, steps: list[tuple[Any, ...]]) -> None:
     sink = Neo4jSink(server.uri, server.user, server.password)
-    async with fleet.replica(sink=sink, GRAPH_STORE="neo4j", **_ANY_NEO4J) as api:  # type: ignore[arg-type]
+    async with fleet.replica(sink=sink, GRAPH_STORE="neo4j", **ANY_NEO4J) as api:  # type: ignore[arg-type]
         assert api.service.graph
         await api.service.graph.dispatcher.stop()  # so that crashes come where the steps say
         api.client.headers["X-Memsys-Project"] = f"test-{uuid4().hex[:12]}"

@@ -44,7 +44,7 @@ def signal_matrix(query: Query, candidates: Sequence[Candidate], *, vector_basel
     # A last row of nothing stands for the neighbour that a memory does not have.
     previous, following = _neighbours(candidates)
     around_words, around_meaning = np.append(words, 0.0), np.append(meaning, 0.0)
-    named = set(query.entities)
+    named = {*query.entities, *query.aliases}
     said = {speaker: _is_named(speaker, named) for speaker in {candidate.speaker for candidate in candidates}}
     columns = [
         meaning,

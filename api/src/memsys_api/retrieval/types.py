@@ -56,6 +56,8 @@ class Query:
     text: str
     entities: tuple[str, ...] = ()
     """Normalised keys of what it may name; generous: keys that nobody knows do no harm."""
+    aliases: tuple[str, ...] = ()
+    """Other names of these entities, as merges have it."""
     time_range: TimeRange | None = None
     """The time it speaks of ("last May"), or ``None``."""
 

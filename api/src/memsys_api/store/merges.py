@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from memsys_api.store.database import Connection
+from memsys_api.store.database import Connection, Database
 
 Refusal = Literal["unknown-from", "unknown-into", "same", "merged", "circle", "not-merged"]
 
@@ -98,6 +98,27 @@ async def names_of(conn: Connection, project: str, keys: Iterable[str], as_of: d
         {"project": project, "keys": list(keys), "as_of": as_of},
     )
     return [row[0] for row in await cursor.fetchall()]
+
+
+async def standing(database: Database, project: str, *, bound: int) -> dict[str, tuple[str, ...]]:
+    """All names of the entity that a name stands for, by each of them: the one that stays first.
+
+    Names that nothing was merged with are not in it; of a project's merges the newest ``bound`` are.
+    """
+    async with database.transaction(project) as conn:
+        cursor = await conn.execute(
+            """SELECT source_key, target_key FROM merges WHERE project = %s AND reverted_at IS NULL
+               ORDER BY merged_at DESC LIMIT %s""",
+            (project, bound),
+        )
+        into = dict(await cursor.fetchall())
+    groups: dict[str, list[str]] = {}
+    for source in sorted(into):
+        root = into[source]
+        while root in into:  # ends: no merge closes a circle
+            root = into[root]
+        groups.setdefault(root, [root]).append(source)
+    return {name: tuple(names) for names in groups.values() for name in names}
 
 
 async def enqueue_speaking_of(conn: Connection, project: str, sinks: Sequence[str], keys: Sequence[str]) -> int:
