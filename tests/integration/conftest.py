@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 
 from memsys_api import app
-from memsys_api.runtime import Makers, Service
+from memsys_api.assembling import Makers, Service
 from memsys_api.settings import Settings
 from memsys_api.sinks.webhooks.sender import Resolver, resolve
 from memsys_api.store import generations, migrate

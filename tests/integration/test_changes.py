@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from memsys_api import app
-from memsys_api.runtime import Makers
+from memsys_api.assembling import Makers
 from memsys_api.settings import Settings
 from memsys_api.store import retention
 from memsys_api.store.database import Database

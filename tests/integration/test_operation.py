@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from jsonschema import Draft202012Validator
 
 from memsys_api import app, logs, problems
-from memsys_api.runtime import Makers
+from memsys_api.assembling import Makers
 from memsys_api.settings import Settings
 
 from .conftest import ADMIN_KEY, Dsn, Fleet, Replica
@@ -207,7 +207,7 @@ async def test_openapi_describes_every_problem_and_what_is_really_answered(api: 
     [added] = await api.add("described", user_id="u", metadata={"a": 1})
     memory_path = f"/memories/{added['id']}"
     for name, answer in (
-        ("MemoryOut", await api.client.get(memory_path)),
+        ("MemoryDetail", await api.client.get(memory_path)),
         ("MemoryPage", await api.client.get("/memories")),
         ("SearchResults", await api.client.post("/search", json={"query": "described", "explain": True})),
         ("AddResults", await api.client.post("/memories", json={"text": "x"})),

@@ -12,8 +12,8 @@ import httpx
 import uvicorn
 
 from memsys_api import app
+from memsys_api.assembling import Makers
 from memsys_api.ports import Vectors
-from memsys_api.runtime import Makers
 from memsys_api.settings import Settings
 
 from .conftest import ADMIN_KEY, Dsn

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from memsys_api import __version__, metrics, openapi, problems
+from memsys_api.assembling import Makers
 from memsys_api.middleware import Envelope
 from memsys_api.ports import EmbedderRejected, EmbedderUnavailable
 from memsys_api.problems import FieldError, ProblemError, render
@@ -37,7 +38,7 @@ from memsys_api.routes import (
     webhooks,
 )
 from memsys_api.routes.common import Json, declared_query
-from memsys_api.runtime import Makers, Runtime
+from memsys_api.runtime import Runtime
 from memsys_api.settings import Settings
 from memsys_api.store.database import DatabaseUnavailable, StatementTimeout
 

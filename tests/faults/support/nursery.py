@@ -88,7 +88,7 @@ def _serve(settings: dict[str, str]) -> None:
     import uvicorn
 
     from memsys_api import app, logs
-    from memsys_api.runtime import Makers
+    from memsys_api.assembling import Makers
     from memsys_api.settings import Settings
     from tests.integration.support.parts import WordEmbedder
 

@@ -16,10 +16,11 @@ from starlette.responses import Response
 from memsys_api import acting, problems
 from memsys_api.access.grants import Access, Right, enter
 from memsys_api.access.guard import ADMIN
+from memsys_api.assembling import Service
 from memsys_api.middleware import ANSWER_HEADERS
 from memsys_api.model import Memory, Outcome
 from memsys_api.problems import RATE_LIMITED, ProblemError, invalid
-from memsys_api.runtime import Runtime, Service
+from memsys_api.runtime import Runtime
 from memsys_api.schemas import Metadata
 from memsys_api.schemas.quarantine import HeldResults
 from memsys_api.store.add_events import AddEvent

@@ -11,11 +11,11 @@ from starlette.responses import Response
 
 from memsys_api import problems
 from memsys_api.access.grants import PROJECT_NAME, Access
+from memsys_api.assembling import Service
 from memsys_api.feeding import Graph, drive
 from memsys_api.ports import SinkUnavailable
 from memsys_api.problems import NOT_FOUND, UNAVAILABLE, ProblemError, invalid
 from memsys_api.routes.common import Admin, Json, Serving, WholeReader, WholeWriter, may_answer
-from memsys_api.runtime import Service
 from memsys_api.schemas import graph as wire
 from memsys_api.sinks import drift
 from memsys_api.store import audit, deliveries, rebuilds, records

@@ -8,9 +8,9 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from memsys_api.assembling import Service
 from memsys_api.problems import FORBIDDEN, FieldError, ProblemError
 from memsys_api.routes.common import Admin, Json, Reader, Serving
-from memsys_api.runtime import Service
 from memsys_api.schemas.policy import PolicyDocument, PolicyOut
 from memsys_api.store import inferences, policies, usage
 

@@ -11,9 +11,9 @@ from starlette.responses import Response
 
 from memsys_api import problems, schemas
 from memsys_api.acting import on_behalf_of
+from memsys_api.assembling import Service
 from memsys_api.problems import NOT_FOUND, REVIEWED, ProblemError
 from memsys_api.routes.common import Admin, Json, Serving, may_answer, read_cursor, write_cursor
-from memsys_api.runtime import Service
 from memsys_api.schemas.quarantine import HeldOut, HeldPage, HeldQuery
 from memsys_api.store import held
 

@@ -10,11 +10,11 @@ from starlette.responses import Response
 
 from memsys_api import problems
 from memsys_api.access.grants import Access
+from memsys_api.assembling import Service
 from memsys_api.feeding import Fed, drive
 from memsys_api.ports import Sink, SinkUnavailable
 from memsys_api.problems import NOT_FOUND, UNAVAILABLE, ProblemError, invalid
 from memsys_api.routes.common import Admin, Json, Serving, WholeReader, WholeWriter, may_answer
-from memsys_api.runtime import Service
 from memsys_api.schemas.sinks import SinkCount, SinkStatus, SinkSync
 from memsys_api.store import audit, deliveries, fills, records
 from memsys_api.store.embeddings import Embeddings

@@ -11,10 +11,10 @@ from pydantic import Field
 from starlette.responses import Response
 
 from memsys_api import problems, schemas
+from memsys_api.assembling import Service
 from memsys_api.model import Scope
 from memsys_api.problems import LIMIT_REACHED, NOT_FOUND, NOT_SUPPORTED, ProblemError, invalid
 from memsys_api.routes.common import Json, ScopedAdmin, Serving, may_answer, read_cursor, write_cursor
-from memsys_api.runtime import Service
 from memsys_api.schemas import webhooks as wire
 from memsys_api.sinks.webhooks import Webhooks, signing
 from memsys_api.sinks.webhooks.sender import Blocked

@@ -1,0 +1,152 @@
+"""Puts the flows on top of the parts: what a request can use. Starts nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from memsys_api import embedding, erasing, inference
+from memsys_api.access import token_review
+from memsys_api.access.budgets import Budgets
+from memsys_api.access.guard import Guard
+from memsys_api.access.policies import Policies
+from memsys_api.access.rates import RateLimits
+from memsys_api.access.refusals import Refusals
+from memsys_api.backfill.worker import Backfill
+from memsys_api.changes.feed import Feed
+from memsys_api.changing import Changing
+from memsys_api.exploring import Explorer
+from memsys_api.feeding import Fed, Graph, Vectors, names_and_wake
+from memsys_api.inference import Inferrer
+from memsys_api.inferring import Inferring
+from memsys_api.memories import Memories
+from memsys_api.ports import Embedder, GraphSink, Sink, VectorSink
+from memsys_api.quarantine.gate import Gate
+from memsys_api.searching import Searcher
+from memsys_api.settings import Settings
+from memsys_api.sinks import graph as graph_sink
+from memsys_api.sinks import vectors as vector_sink
+from memsys_api.sinks import webhooks as webhook_sink
+from memsys_api.sinks.webhooks import Webhooks
+from memsys_api.sinks.webhooks.sender import Resolver, resolve
+from memsys_api.store import generations
+from memsys_api.store.database import Database
+from memsys_api.submitting import Submitting
+from memsys_api.transfer.exporting import Exporting
+from memsys_api.transfer.importing import Importing
+from memsys_api.vector_index import VectorIndex
+
+
+@dataclass(frozen=True)
+class Service:
+    """Everything a request can use; exists only when all of it does."""
+
+    settings: Settings
+    database: Database
+    generation: generations.Generation
+    embedder: Embedder
+    guard: Guard
+    policies: Policies
+    rates: RateLimits
+    memories: Memories
+    submitting: Submitting
+    changing: Changing
+    exporting: Exporting
+    importing: Importing
+    searcher: Searcher
+    explorer: Explorer
+    graph: Graph | None
+    vectors: Vectors | None
+    backfill: Backfill | None
+    webhooks: Webhooks | None
+    feed: Feed
+    eraser: erasing.Eraser
+
+    @property
+    def fed(self) -> list[Fed[Sink]]:
+        """Every sink."""
+        return [one for one in (self.graph, self.vectors) if one is not None]
+
+
+@dataclass(frozen=True)
+class Makers:
+    """What makes the parts that reach outside, besides PostgreSQL."""
+
+    embedder: Callable[[Settings], Awaitable[Embedder]] = embedding.create
+    graph: Callable[[Settings], GraphSink | None] = graph_sink.create
+    inferrer: Callable[[Settings], Awaitable[Inferrer | None]] = inference.create
+    resolver: Resolver = resolve
+    vectors: Callable[..., VectorSink | None] = vector_sink.create
+    """Called with the settings and what :func:`memsys_api.sinks.vectors.create` takes beside them."""
+
+
+def service(
+    settings: Settings,
+    *,
+    resolver: Resolver,
+    database: Database,
+    generation: generations.Generation,
+    embedder: Embedder,
+    inferrer: Inferrer | None,
+    baseline: float,
+    graph: Graph | None,
+    vectors: Vectors | None,
+) -> Service:
+    """Put the flows on top of the parts that are there now. ``baseline`` is :func:`memsys_api.retrieval.baseline`'s."""
+    assert settings.admin_key is not None  # held by Settings
+    webhooks = webhook_sink.create(settings, database, resolver)
+    feed = Feed(database, most=settings.changes_max_streams)
+    fed: list[Fed[Sink]] = [one for one in (graph, vectors) if one is not None]
+    sinks, wake = names_and_wake(fed, webhooks, feed)
+    policies = Policies(database, settings)
+    gate = Gate(database, policies)
+    inferring = backfill = None
+    if inferrer is not None:
+        inferring = Inferring(database, generation, embedder, inferrer, Budgets(database, policies), gate)
+        backfill = Backfill(
+            database,
+            inferrer,
+            inferring,
+            sinks,
+            wake,
+            timeout_seconds=settings.llm_timeout_seconds,
+            retry_base=settings.llm_retry_base_seconds,
+            workers=max(2, settings.llm_concurrency // 2),  # adds that are waited for have the other half
+        )
+    return Service(
+        settings=settings,
+        database=database,
+        generation=generation,
+        embedder=embedder,
+        guard=Guard(
+            database,
+            settings.admin_key.get_secret_value(),
+            Refusals(settings.refusals_per_minute),
+            token_review.create(settings),
+        ),
+        policies=policies,
+        rates=RateLimits(database),
+        submitting=Submitting(database, generation, embedder, sinks, wake, backfill.wake if backfill else None, gate),
+        memories=Memories(database, generation, embedder, sinks, wake, gate, inferring),
+        changing=Changing(database, generation, embedder, sinks, wake, gate),
+        exporting=Exporting(database),
+        importing=Importing(database, generation, embedder, sinks, wake, gate),
+        explorer=Explorer(database),
+        searcher=Searcher(
+            database,
+            generation,
+            embedder,
+            graph,
+            vector_baseline=baseline,
+            index=settings.vector_index,
+            exact_rows=settings.vector_exact_rows,
+            graph_timeout=settings.graph_search_timeout_seconds,
+            vectors=VectorIndex(vectors, timeout=settings.vector_search_timeout_seconds) if vectors else None,
+        ),
+        graph=graph,
+        vectors=vectors,
+        backfill=backfill,
+        webhooks=webhooks,
+        feed=feed,
+        eraser=erasing.create(settings, database, generation, embedder, [one.sink for one in fed], wake),
+    )
