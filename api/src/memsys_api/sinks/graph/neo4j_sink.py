@@ -152,8 +152,9 @@ class Neo4jSink:
         return [(UUID(row["id"]), row["weight"]) for row in rows]
 
     async def _read(self, statement: LiteralString, **parameters: Any) -> list[content.Row]:
-        result = await self._driver.execute_query(statement, parameters, routing_=neo4j.RoutingControl.READ)
-        return [record.data() for record in result.records]
+        # One round trip: a read needs no transaction of its own, and whoever asks knows better whether to ask again.
+        async with self._driver.session(default_access_mode=neo4j.READ_ACCESS) as session:
+            return await (await session.run(statement, parameters)).data()
 
     async def _write(self, what: str, projects: list[str], work: Callable[[steps.Run], Awaitable[T]]) -> T:
         """Do work in one transaction. Its first write locks the projects: no two writes of a project run at once."""
