@@ -35,6 +35,19 @@ def test_one_value_points_all_images_elsewhere() -> None:
     assert "ghcr.io" not in json.dumps(deployment)
 
 
+def test_reviewing_tokens_is_a_right_of_those_alone_that_the_values_name() -> None:
+    assert not [d for d in documents(render("memsys-operator")) if d["metadata"]["name"].endswith("-token-review")
+                and d["kind"] == "ClusterRoleBinding"]  # fmt: skip
+    where = "tokenReview.serviceAccounts[0]"
+    made = documents(render("memsys-operator", f"--set={where}.namespace=n", f"--set={where}.name=m-api"))
+    named = {d["kind"]: d for d in made if d["metadata"]["name"].endswith("-token-review")}
+    assert named["ClusterRoleBinding"]["subjects"] == [{"kind": "ServiceAccount", "name": "m-api", "namespace": "n"}]
+    assert named["ClusterRoleBinding"]["roleRef"]["name"] == named["ClusterRole"]["metadata"]["name"]
+    assert named["ClusterRole"]["rules"] == [
+        {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}
+    ]
+
+
 @pytest.mark.parametrize("chart", ["memsys-operator", "memsys"])
 def test_an_unknown_value_is_refused(chart: str) -> None:
     with pytest.raises(Refused, match="replicas"):

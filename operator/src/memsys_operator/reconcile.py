@@ -18,7 +18,7 @@ from memsys_operator.keys.api import Endpoint, KeysAPI
 from memsys_operator.keys.steward import Steward
 from memsys_operator.observed import Manifest, Observed, secret_values
 from memsys_operator.plan import Create, Delete, plan
-from memsys_operator.resources import api, expose, storage
+from memsys_operator.resources import expose, references, storage
 from memsys_operator.resources.addresses import addresses
 from memsys_operator.settings import Settings
 from memsys_operator.spec import Ref, System, parse
@@ -81,8 +81,8 @@ class Reconciler:
         except Rejected as error:
             await self._report(obj, None, await self._cluster.observe(ref), Findings(problem=error, sync=sync))
             return Outcome()
-        wanted = {reference.name for reference in api.references(system).values()}
-        observed = await self._cluster.observe(ref, wanted | set(expose.tls_secrets(system).values()))
+        wanted = references.secret_names(system) | set(expose.tls_secrets(system).values())
+        observed = await self._cluster.observe(ref, wanted)
         if system.spec.expose is not None and (gateway := system.spec.expose.gateway) is not None:
             found = await self._cluster.gateway(gateway.namespace or ref.namespace, gateway.name)
             observed = dataclasses.replace(observed, gateway=found)

@@ -71,9 +71,15 @@ class LLM(_Model):
 
 
 class VectorStore(_Model):
-    provider: Literal["pgvector"] = "pgvector"
+    provider: Literal["pgvector", "qdrant", "weaviate", "pinecone"] = "pgvector"
     precision: models.Precision = "halfvec"
     index: models.Index = "auto"
+    url: str | None = None
+    grpc_url: str | None = Field(default=None, alias="grpcURL")
+    api_key_secret_ref: SecretKeyRef | None = None
+    collection: str | None = None
+    cloud: Literal["aws", "gcp", "azure"] | None = None
+    region: str | None = None
 
 
 class Postgres(_Model):
@@ -88,8 +94,15 @@ class GraphPorts(_Model):
     bolt: int = 7687
 
 
+class Neptune(_Model):
+    endpoint: str
+    region: str | None = None
+    iam_auth: bool = True
+
+
 class Graph(_Model):
-    provider: Literal["neo4j", "none"] = "neo4j"
+    provider: Literal["neo4j", "neptune", "none"] = "neo4j"
+    neptune: Neptune | None = None
     ports: GraphPorts = GraphPorts()
     storage: Storage = Storage()
     resources: Resources = _resources("200m", "1Gi", "1536Mi")
@@ -97,11 +110,38 @@ class Graph(_Model):
     page_cache: str = "256m"
 
 
+class Webhooks(_Model):
+    enabled: bool = True
+    allowed_networks: tuple[str, ...] = ()
+
+
 class API(_Model):
     replicas: int = 1
     port: int = 8000
     resources: Resources = _resources("100m", "384Mi", "1Gi")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    requests_per_minute: int | None = None
+    llm_tokens_per_day: int | None = None
+    quarantine: Literal["off", "flag", "hold", "refuse"] = "flag"
+    webhooks: Webhooks = Webhooks()
+    token_review: bool = False
+    service_account_annotations: dict[str, str] = {}
+
+
+class MCPKeyRef(_Model):
+    """The Secret of a MemoryKey keeps its key under ``key``."""
+
+    name: str
+    key: str = "key"
+
+
+class OAuth(_Model):
+    issuers: tuple[str, ...]
+    audiences: tuple[str, ...] = ()
+    jwks_url: str | None = Field(default=None, alias="jwksURL")
+    scope_pattern: str | None = None
+    projects_claim: str | None = None
+    user_claim: str | None = None
 
 
 class MCP(_Model):
@@ -111,6 +151,11 @@ class MCP(_Model):
     isolation: Literal["auto", "manual", "global"] = "auto"
     project: str | None = None
     allowed_hosts: tuple[str, ...] = ()
+    auth: Literal["keys", "keys+oauth", "none-i-understand-that-anyone-may-read-and-write"] = "keys"
+    oauth: OAuth | None = None
+    api_key_secret_ref: MCPKeyRef | None = None
+    public_url: str | None = Field(default=None, alias="publicURL")
+    write_queue: int | None = None
 
 
 class Exposed(_Model):
@@ -148,6 +193,10 @@ class Expose(_Model):
         return {part: exposed.host for part, exposed in parts.items() if exposed is not None}
 
 
+class Tracing(_Model):
+    otlp_endpoint: str | None = None
+
+
 class Sync(_Model):
     interval_seconds: int = 30
     drift_interval_seconds: int = 600
@@ -165,6 +214,7 @@ class Spec(_Model):
     api: API = Field(default_factory=API)
     mcp: MCP = Field(default_factory=MCP)
     expose: Expose | None = None
+    tracing: Tracing = Tracing()
     sync: Sync = Sync()
 
 
@@ -200,7 +250,12 @@ class System:
 
     @property
     def graph_enabled(self) -> bool:
+        """Whether there is a graph, wherever it is kept."""
         return self.spec.graph.provider != "none"
+
+    @property
+    def runs_neo4j(self) -> bool:
+        return self.spec.graph.provider == "neo4j"
 
     @property
     def retains(self) -> bool:

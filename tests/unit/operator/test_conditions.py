@@ -115,6 +115,13 @@ def test_without_a_graph_its_conditions_are_true_and_say_why() -> None:
     assert found["GraphSynced"].reason == "Disabled"
 
 
+def test_a_graph_elsewhere_is_not_waited_for_but_still_watched() -> None:
+    objects = [obj for obj in whole() if obj["metadata"]["name"] != "m-neo4j"]
+    found = told(seen(*objects), runs_neo4j=False)
+    assert (found["Ready"].status, found["GraphReady"].reason) == ("True", "External")
+    assert found["GraphSynced"].reason == "NotChecked"
+
+
 def test_a_paused_system_is_not_reconciling() -> None:
     found = told(Observed(), paused=True)
     assert (found["Reconciling"].status, found["Reconciling"].reason) == ("False", "Paused")

@@ -18,6 +18,10 @@ SPECS: dict[str, dict[str, Any]] = {
     "without graph": {"graph": {"provider": "none"}},
     "replicated": {"api": {"replicas": 3}, "mcp": {"replicas": 2}},
     "kept by nobody": {"deletionPolicy": "Delete"},
+    "with everything mounted": {
+        "api": {"tokenReview": True},
+        "mcp": {"writeQueue": 1, "apiKeySecretRef": {"name": "k"}},
+    },
 }
 
 

@@ -22,7 +22,7 @@ def desired(system: System, settings: Settings, secrets: Credentials, observed: 
         *postgres.manifests(system, settings, secrets),
         *neo4j.manifests(system, settings, secrets),
         *api.manifests(system, settings, secrets, observed),
-        *mcp.manifests(system, settings),
+        *mcp.manifests(system, settings, observed),
         *disruption.manifests(system),
         *expose.manifests(system, observed),
     ]

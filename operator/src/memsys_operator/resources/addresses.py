@@ -18,6 +18,6 @@ def addresses(system: System) -> dict[str, str]:
         "mcp": f"http://{host(names.component(system.name, names.MCP))}:{spec.mcp.port}/mcp",
         "postgres": f"{host(names.postgres_service(system.name))}:{spec.postgres.port}",
     }
-    if system.graph_enabled:
+    if system.runs_neo4j:
         found["neo4j"] = f"bolt://{host(names.component(system.name, names.NEO4J))}:{spec.graph.ports.bolt}"
     return found

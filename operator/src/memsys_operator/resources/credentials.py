@@ -36,7 +36,7 @@ def api_values(system: System, credentials: Credentials) -> dict[str, str]:
         "database_owner_url": url("memsys_owner", credentials.postgres["owner-password"]),
         "memsys_admin_key": credentials.admin["key"],
     }
-    if system.graph_enabled:
+    if system.runs_neo4j:
         # While the password is lost the graph is simply away to the API, which serves without it.
         values["neo4j_password"] = (credentials.neo4j or {}).get("password", "lost")
     return values

@@ -1,18 +1,22 @@
-"""The MCP server. It holds no credentials: callers bring their own key, which it passes on to the API. Pure."""
+"""The MCP server. Callers bring their own key, which it passes on to the API; it holds a key of its own only where the
+spec names one, for callers with an access token. Pure.
+"""
 
 from __future__ import annotations
 
 from memsys_operator import names
-from memsys_operator.observed import Manifest
-from memsys_operator.resources import pods
+from memsys_operator.observed import Manifest, Observed
+from memsys_operator.resources import pods, references
 from memsys_operator.resources.credentials import checksum
 from memsys_operator.settings import Settings
-from memsys_operator.spec import System
+from memsys_operator.spec import OAuth, System
 
 PART = names.MCP
+#: Where the write queue's folder is made; the volume lives as long as the pod.
+QUEUE_VOLUME = "/var/lib/memsys"
 
 
-def manifests(system: System, settings: Settings) -> list[Manifest]:
+def manifests(system: System, settings: Settings, observed: Observed) -> list[Manifest]:
     name = names.component(system.name, PART)
     return [
         pods.service_account(system, PART),
@@ -24,7 +28,9 @@ def manifests(system: System, settings: Settings) -> list[Manifest]:
             # SSE has sessions: one client stays with one replica.
             sessionAffinity="ClientIP",
         ),
-        pods.deployment(system, PART, replicas=system.spec.mcp.replicas, template=_template(system, settings)),
+        pods.deployment(
+            system, PART, replicas=system.spec.mcp.replicas, template=_template(system, settings, observed)
+        ),
     ]
 
 
@@ -35,6 +41,8 @@ def environment(system: System) -> dict[str, str | int]:
         "MEMSYS_HOST": "0.0.0.0",  # noqa: S104 - the pod's own address; a NetworkPolicy limits the port
         "MEMSYS_PORT": spec.port,
         "MEMSYS_MCP_ISOLATION": spec.isolation,
+        "MEMSYS_MCP_AUTH": spec.auth,
+        **pods.tracing(system),
     }
     hosts = [*spec.allowed_hosts]
     if system.spec.expose is not None and system.spec.expose.mcp is not None:
@@ -43,20 +51,56 @@ def environment(system: System) -> dict[str, str | int]:
         values["MEMSYS_MCP_ALLOWED_HOSTS"] = ",".join(dict.fromkeys(hosts))
     if spec.project is not None:
         values["MEMSYS_MCP_PROJECT"] = spec.project
+    if spec.write_queue is not None:
+        values["MEMSYS_MCP_WRITE_QUEUE"] = spec.write_queue
+        values["MEMSYS_MCP_QUEUE_DIR"] = f"{QUEUE_VOLUME}/queue"
+    if url := public_url(system):
+        values["MEMSYS_MCP_PUBLIC_URL"] = url
+    if spec.oauth is not None:
+        values |= _oauth(spec.oauth)
     return values
 
 
-def _template(system: System, settings: Settings) -> Manifest:
+def public_url(system: System) -> str | None:
+    """How clients reach the server: what the spec says, else the exposed host. A Gateway is taken to end TLS, as an
+    Ingress with a certificate does."""
+    spec, expose = system.spec.mcp, system.spec.expose
+    if spec.public_url is not None or expose is None or expose.mcp is None:
+        return spec.public_url
+    scheme = "https" if expose.tls is not None or expose.gateway is not None else "http"
+    return f"{scheme}://{expose.mcp.host}"
+
+
+def _oauth(spec: OAuth) -> dict[str, str]:
+    said = {
+        "ISSUER": ",".join(spec.issuers),
+        "AUDIENCE": ",".join(spec.audiences),
+        "JWKS_URL": spec.jwks_url,
+        "SCOPE_PATTERN": spec.scope_pattern,
+        "PROJECTS_CLAIM": spec.projects_claim,
+        "USER_CLAIM": spec.user_claim,
+    }
+    return {f"MEMSYS_MCP_OAUTH_{name}": value for name, value in said.items() if value}
+
+
+def _template(system: System, settings: Settings, observed: Observed) -> Manifest:
     spec = system.spec.mcp
     values = environment(system)
-    tmp, tmp_mount = pods.empty_dir("tmp", "/tmp")  # noqa: S108 - a mount path in the pod
+    secrets = references.values(system, PART, observed)
+    scratch = [pods.empty_dir("tmp", "/tmp")]  # noqa: S108 - a mount path in the pod
+    if spec.write_queue is not None:
+        scratch.append(pods.empty_dir("queue", QUEUE_VOLUME))
+    volumes, mounts = [volume for volume, _ in scratch], [mount for _, mount in scratch]
+    if secrets:
+        volumes.append(references.volume(references.sources(system, PART)))
+        mounts.append(references.MOUNT)
     container = pods.container(
         PART,
         settings.image(system.spec.images, PART),
         settings.pull_policy(system.spec.images),
         ports={"http": spec.port},
         env=pods.env(**values),
-        mounts=[tmp_mount],
+        mounts=mounts,
         resources=spec.resources,
         startupProbe=pods.http_probe("/healthz", "http", period=2, failures=150),
         # Not /readyz, which fails while the API is away: then the server says so itself, which tells an agent more than
@@ -67,7 +111,7 @@ def _template(system: System, settings: Settings) -> Manifest:
         lifecycle=pods.serve_while_leaving(),
     )
     return pods.template(
-        system, settings, PART, container, [tmp],
-        checksum=checksum({name: str(value) for name, value in values.items()}),
+        system, settings, PART, container, volumes,
+        checksum=checksum({name: str(value) for name, value in values.items()} | secrets),
         grace_seconds=45, spread=spec.replicas > 1,
     )  # fmt: skip

@@ -15,7 +15,7 @@ PART = names.NEO4J
 
 def manifests(system: System, settings: Settings, credentials: Credentials) -> list[Manifest]:
     """Nothing when the graph is off; without the StatefulSet while its password is lost."""
-    if not system.graph_enabled:
+    if not system.runs_neo4j:
         return []
     ports = {"http": system.spec.graph.ports.http, "bolt": system.spec.graph.ports.bolt}
     service = names.component(system.name, PART)

@@ -15,7 +15,7 @@ def manifests(system: System) -> list[Manifest]:
         _server(system, names.API, spec.api.port),
         _server(system, names.MCP, spec.mcp.port),
     ]
-    if system.graph_enabled:
+    if system.runs_neo4j:
         policies.append(_database(system, names.NEO4J, spec.graph.ports.bolt))
     return policies
 

@@ -43,6 +43,12 @@ def env(**values: str | int) -> list[Manifest]:
     return [{"name": name, "value": str(value)} for name, value in values.items()]
 
 
+def tracing(system: System) -> dict[str, str]:
+    """Where a server sends its traces; nothing where the spec does not say."""
+    endpoint = system.spec.tracing.otlp_endpoint
+    return {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint} if endpoint is not None else {}
+
+
 def empty_dir(name: str, path: str, **options: str) -> tuple[Manifest, Manifest]:
     """A scratch volume and its mount."""
     return {"name": name, "emptyDir": dict(options)}, {"name": name, "mountPath": path}
@@ -161,11 +167,14 @@ def service(system: System, name: str, part: str, ports: Mapping[str, int], **sp
     }
 
 
-def service_account(system: System, part: str) -> Manifest:
+def service_account(system: System, part: str, annotations: Mapping[str, str] | None = None) -> Manifest:
+    meta = metadata(system, names.component(system.name, part), part)
+    if annotations:
+        meta["annotations"] = dict(annotations)
     return {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
-        "metadata": metadata(system, names.component(system.name, part), part),
+        "metadata": meta,
         "automountServiceAccountToken": False,
     }
 

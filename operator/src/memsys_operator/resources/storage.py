@@ -28,7 +28,7 @@ def claim_template(system: System, part: str, storage: Storage) -> Manifest:
 def parts(system: System) -> dict[str, Storage]:
     """The parts with a volume, and the storage asked for each."""
     wanted = {names.POSTGRES: system.spec.postgres.storage}
-    if system.graph_enabled:
+    if system.runs_neo4j:
         wanted[names.NEO4J] = system.spec.graph.storage
     return wanted
 
