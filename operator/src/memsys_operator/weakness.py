@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-#: What images, guides and people use until they know better (SecLists' "default credentials" and "top passwords", the
-#: examples of PostgreSQL's, Neo4j's and mem0's own documentation), without what is not a letter or a digit.
+#: What images, guides and people use until they know better, without what is not a letter or a digit.
 _KNOWN = (
     "postgres", "postgresql", "password", "passwd", "passw0rd", "changeme", "changethis", "changeit", "neo4j", "admin",
     "administrator", "root", "secret", "memsys", "mem0graph", "default", "example", "letmein", "welcome", "qwerty",
