@@ -18,6 +18,7 @@ from tests.support.scripted_llm import Reply, ScriptedLLM
 
 from .conftest import Dsn, Fleet, Replica
 from .support.dump import files_with, holding, tables
+from .support.erasing import done, erase
 from .support.parts import MemorySink, WordEmbedder
 from .support.waiting import until
 from .test_inference_flow import facts, llm_settings
@@ -58,22 +59,6 @@ async def plant(api: Replica, llm: ScriptedLLM) -> None:
     llm.answer = lambda _: Reply(status=503)
     pending = await api.add([{"role": "user", "content": f"{MARK} waits"}], user_id=USER, prompt=f"mind the {MARK}")
     assert pending[0]["inference"] == "pending"
-
-
-async def erase(api: Replica, **scope: Any) -> dict[str, Any]:
-    """Erase, and wait for the receipt."""
-    answer = await api.client.post("/erasures", json=scope)
-    assert answer.status_code in (200, 202), answer.text
-    return await done(api, answer.json()["id"])
-
-
-async def done(api: Replica, erasure_id: str) -> dict[str, Any]:
-    async def receipt() -> bool:
-        return bool((await api.client.get(f"/erasures/{erasure_id}")).json()["state"] == "done")
-
-    await until("the erasure is done", receipt)
-    found: dict[str, Any] = (await api.client.get(f"/erasures/{erasure_id}")).json()
-    return found
 
 
 async def test_a_user_is_forgotten_in_every_store(fleet: Fleet, llm: ScriptedLLM, dsn: Dsn) -> None:
@@ -357,6 +342,11 @@ async def _replay(api: Replica, lines: str) -> httpx.Response:
     return await api.client.post(
         "/erasures/replay", content=lines.encode(), headers={"Content-Type": "application/x-ndjson"}
     )
+
+
+async def test_the_ledger_of_a_server_that_forgot_nothing_can_be_replayed(api: Replica) -> None:
+    replayed = await _replay(api, (await api.client.get("/erasures/ledger")).text)
+    assert (replayed.status_code, replayed.json()) == (202, {"replayed": 0})
 
 
 async def test_a_ledger_that_cannot_be_read_is_refused_whole(api: Replica) -> None:

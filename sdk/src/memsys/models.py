@@ -107,6 +107,8 @@ class ImportReport(Wire):
 
     imported: int
     unchanged: int
+    erased: int = 0
+    """Lines that say what was erased there, and were left out."""
     failed: int
     complete: bool
     errors: tuple[RefusedLine, ...] = ()

@@ -74,7 +74,9 @@ async def ledger_of(serving: Serving, access: Admin) -> Response:
     return StreamingResponse(lines(), media_type=LINES)
 
 
-_LEDGER = {"required": True, "content": {LINES: {"schema": {"type": "string", "description": "A ledger."}}}}
+_LEDGER = {
+    "content": {LINES: {"schema": {"type": "string", "description": "A ledger; an empty one asks for nothing."}}}
+}
 
 
 @router.post("/replay", response_model=Replayed, status_code=202, openapi_extra={"requestBody": _LEDGER})

@@ -17,7 +17,7 @@ router = APIRouter(tags=["export"])
 
 MEDIA_TYPE = "application/x-ndjson"
 _EXAMPLE = b"\n".join(orjson.dumps(line) for line in example()).decode() + "\n"
-_NDJSON: dict[str, Any] = {MEDIA_TYPE: {"schema": {"type": "string"}, "example": _EXAMPLE}}
+_NDJSON: dict[str, Any] = {MEDIA_TYPE: {"schema": {"type": "string", "minLength": 1}, "example": _EXAMPLE}}
 
 
 @router.get(
@@ -48,12 +48,20 @@ async def _after(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byte
     response_model=ImportReport,
     openapi_extra={"requestBody": {"required": True, "content": _NDJSON}},
 )
-async def import_(serving: Serving, access: Admin, http: Request) -> Response:
+async def import_(
+    serving: Serving,
+    access: Admin,
+    http: Request,
+    erased: Annotated[bool, Query(description="Also bring back what was erased here.")] = False,
+) -> Response:
     """Write the lines of an export, embedded anew. Lines that are there already change nothing.
 
     The body is read as it arrives and may be as long as it likes; only a line is bounded. Every couple of hundred lines
     are committed together: an import that broke off is simply run again. Needs the admin right, because it writes times
     and provenance that the server otherwise makes itself.
+
+    What was erased here is left out, unless `erased` says otherwise, which the audit trail then tells: memories whose
+    ids were erased, and those of an erased scope that were recorded before its erasure or do not say when.
     """
 
     def scope_of(line: VersionLine) -> Scope:
@@ -65,11 +73,13 @@ async def import_(serving: Serving, access: Admin, http: Request) -> Response:
         scope_of=scope_of,
         longest=serving.settings.max_body_bytes,
         actor=access.caller.key_id,
+        bring_back=erased,
     )
     return Json(
         {
             "imported": report.imported,
             "unchanged": report.unchanged,
+            "erased": report.erased,
             "failed": report.failed,
             "complete": report.complete,
             "errors": report.errors,

@@ -96,9 +96,10 @@ class ImportReport(BaseModel):
 
     imported: int = Field(description="Versions that were written.")
     unchanged: int = Field(description="Versions that were there already.")
-    failed: int = Field(description="Lines that were not imported.")
+    erased: int = Field(description="Lines that say what was erased here, and were left out.")
+    failed: int = Field(description="Lines that could not be imported.")
     complete: bool = Field(description="Whether the file had its last line and everything before it.")
-    errors: list[ImportError] = Field(description="The first hundred lines that failed, and why.")
+    errors: list[ImportError] = Field(description="The first hundred lines that were erased or failed, and why.")
 
 
 def example() -> list[dict[str, Any]]:

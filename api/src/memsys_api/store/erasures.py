@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
 from memsys_api.model import Scope
-from memsys_api.store import audit
+from memsys_api.store import archive, audit
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.erasure import Target
 
@@ -69,6 +69,7 @@ async def request(
 ) -> Erasure:
     """Have what is recorded by now forgotten, or (the same id) once more, as after a restore."""
     async with database.transaction(project) as conn:
+        await archive.alone(conn, project)  # an import under way is swept; the next one knows of this
         cursor = await conn.execute(
             f"""INSERT INTO erasures (project, id, scope, recorded_before, step, requested_by, requested_at)
                 VALUES (%s, %s, %s, coalesce(%s, now()), %s, %s, coalesce(%s, now()))
@@ -222,6 +223,51 @@ async def last_verified(database: Database) -> datetime | None:
         cursor = await conn.execute("SELECT max(mark) FROM erasures")
         row = await cursor.fetchone()
     return row[0] if row else None
+
+
+class Recorded(NamedTuple):
+    """What is about to be written as it was recorded elsewhere: which memory, whose, and when its first version was."""
+
+    id: UUID
+    scope: Scope
+    at: datetime | None
+
+
+async def covering(conn: Connection, project: str, recorded: Sequence[Recorded]) -> list[UUID | None]:
+    """For each of these the newest erasure that meant it, if any. What has no time may be of any time.
+
+    An erasure of ids means them at all times: none is ever given twice.
+    """
+    cursor = await conn.execute(
+        """WITH n AS MATERIALIZED (
+               SELECT * FROM unnest(%(ids)s::uuid[], %(users)s::text[], %(agents)s::text[], %(apps)s::text[],
+                                    %(runs)s::text[], %(times)s::timestamptz[]) WITH ORDINALITY
+                             AS n(id, user_id, agent_id, app_id, run_id, at, place)
+           ), e AS MATERIALIZED ( -- few, of many: what may mean any of them
+               SELECT id, seq, scope, recorded_before FROM erasures
+               WHERE project = %(project)s AND (NOT scope ? 'memory_ids' OR scope -> 'memory_ids' ?| %(ids)s::text[])
+                 AND (NOT scope ? 'user_id' OR scope ->> 'user_id' = ANY(%(users)s))
+           )
+           SELECT (SELECT e.id FROM e
+                   WHERE (NOT scope ? 'user_id' OR scope ->> 'user_id' = n.user_id)
+                     AND (NOT scope ? 'agent_id' OR scope ->> 'agent_id' = n.agent_id)
+                     AND (NOT scope ? 'app_id' OR scope ->> 'app_id' = n.app_id)
+                     AND (NOT scope ? 'run_id' OR scope ->> 'run_id' = n.run_id)
+                     AND CASE WHEN scope ? 'memory_ids' THEN scope -> 'memory_ids' ? n.id::text
+                              ELSE n.at IS NULL OR n.at <= recorded_before END
+                   ORDER BY e.seq DESC LIMIT 1)
+           FROM n ORDER BY place""",
+        {
+            "project": project,
+            "ids": [str(one.id) for one in recorded],
+            "users": [one.scope.user_id for one in recorded],
+            "agents": [one.scope.agent_id for one in recorded],
+            "apps": [one.scope.app_id for one in recorded],
+            "runs": [one.scope.run_id for one in recorded],
+            "times": [one.at for one in recorded],
+        },
+    )
+    return [row[0] for row in await cursor.fetchall()]
 
 
 def erasure_key(erasure: Erasure) -> tuple[str, UUID]:

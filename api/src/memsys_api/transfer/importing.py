@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -16,10 +18,11 @@ from memsys_api.problems import ProblemError, invalid
 from memsys_api.quarantine.detect import texts_of
 from memsys_api.quarantine.gate import Gate
 from memsys_api.schemas.export import End, VersionLine
-from memsys_api.store import archive, deliveries, versions
+from memsys_api.store import archive, audit, deliveries, erasures, versions
 from memsys_api.store.archive import Imported
 from memsys_api.store.contents import NewVersion
 from memsys_api.store.database import Connection, Database
+from memsys_api.store.erasures import Recorded
 from memsys_api.store.generations import Generation
 from memsys_api.transfer import lines
 from memsys_api.transfer.plan import Incoming, Known, Plan, ends, plan
@@ -38,6 +41,7 @@ class Report:
 
     imported: int = 0
     unchanged: int = 0
+    erased: int = 0
     failed: int = 0
     complete: bool = False
     errors: list[dict[str, object]] = field(default_factory=list)
@@ -45,6 +49,14 @@ class Report:
     def refuse(self, number: int, field: str | None, message: str) -> None:
         """Count a line that was not imported."""
         self.failed += 1
+        self._note(number, field, message)
+
+    def leave_out(self, number: int, erasure: UUID) -> None:
+        """Count a line that says what was erased here."""
+        self.erased += 1
+        self._note(number, "id", f"was erased here, by {erasure}; with erased=true it is brought back")
+
+    def _note(self, number: int, field: str | None, message: str) -> None:
         if len(self.errors) < _ERRORS_SHOWN:
             self.errors.append({"line": number, "field": field, "message": message})
 
@@ -69,9 +81,18 @@ class Importing:
         self._gate = gate
 
     async def run(
-        self, project: str, chunks: AsyncIterable[bytes], *, scope_of: ScopeOf, longest: int, actor: str
+        self,
+        project: str,
+        chunks: AsyncIterable[bytes],
+        *,
+        scope_of: ScopeOf,
+        longest: int,
+        actor: str,
+        bring_back: bool = False,
     ) -> Report:
         """Import a file as its bytes arrive; lines of more than ``longest`` bytes fail, as others do, on their own.
+
+        What was erased here is left out, or with ``bring_back`` written and audited.
 
         Raises an ``invalid-request`` problem when the first line is not that of an export, and what the database
         and the embedder raise: then what was committed stays, and the same file again goes on from there.
@@ -105,46 +126,61 @@ class Importing:
                 report.refuse(line.number, first.field, first.message)
             size += len(line.content or b"")
             if len(batch) >= _BATCH_LINES or size >= _BATCH_BYTES:
-                await self._write(project, batch, report, actor)
+                await self._write(project, batch, report, actor, bring_back)
                 batch, size = [], 0
         if not begun:
             raise invalid("body", "is empty; send the lines of an export")
-        await self._write(project, batch, report, actor)
+        await self._write(project, batch, report, actor, bring_back)
         return report
 
-    async def _write(self, project: str, batch: Sequence[Incoming], report: Report, actor: str) -> None:
+    async def _write(
+        self, project: str, batch: Sequence[Incoming], report: Report, actor: str, bring_back: bool
+    ) -> None:
         """Write a batch in one transaction, and count it."""
         if not batch:
             return
         ready: dict[tuple[UUID, int], NewVersion] = {}
         while True:  # another round means that what was there was taken away meanwhile
             async with self._database.transaction(project) as conn:
-                first = await self._plan(conn, project, batch)
+                first, _ = await self._plan(conn, project, batch, bring_back)
             ready |= await self._finished(project, [one for one in first.fresh if _place(one) not in ready], actor)
             async with self._database.transaction(project) as conn:
                 await archive.alone(conn, project)
                 await versions.lock(conn, Scope(project), [one.line.id for one in batch])
-                final = await self._plan(conn, project, batch)
+                final, erased = await self._plan(conn, project, batch, bring_back)
                 if any(_place(one) not in ready for one in final.fresh):
                     continue
                 if final.fresh:
                     await versions.ensure_project(conn, project)
                     await self._insert(conn, project, final.fresh, ready)
+                if bring_back:
+                    back = Counter(erased[one.number] for one in final.fresh if one.number in erased)
+                    for erasure, count in back.items():
+                        await audit.record(conn, project, "erasure.overridden", erasure, versions=count)
             break
         report.imported += len(final.fresh)
         report.unchanged += final.unchanged
         for refusal in final.refused:
             report.refuse(*refusal)
+        if not bring_back:
+            for number, erasure in erased.items():
+                report.leave_out(number, erasure)
         if final.fresh:
             self._wake()
 
-    async def _plan(self, conn: Connection, project: str, batch: Sequence[Incoming]) -> Plan:
+    async def _plan(
+        self, conn: Connection, project: str, batch: Sequence[Incoming], bring_back: bool
+    ) -> tuple[Plan, dict[int, UUID]]:
+        """What is to be done, and which lines that are not here (by number) say what which erasure took."""
         known: dict[UUID, dict[int, Known]] = {}
         for one in await archive.stored(conn, project, [_place(one) for one in batch]):
             known.setdefault(one.id, {})[one.version] = Known(
                 one.scope, one.state, one.hash, one.recorded_from, one.head
             )
-        return plan(known, batch)
+        new = [one for one in batch if one.line.version not in known.get(one.line.id, {})]
+        covering = await erasures.covering(conn, project, [Recorded(one.line.id, one.scope, one.begun) for one in new])
+        erased = {one.number: by for one, by in zip(new, covering, strict=True) if by is not None}
+        return plan(known, batch if bring_back else [one for one in batch if one.number not in erased]), erased
 
     async def _finished(
         self, project: str, fresh: Sequence[Incoming], actor: str
@@ -206,7 +242,7 @@ def _draft(one: Incoming, actor: str) -> Draft:
         role=line.role,
         speaker=line.speaker,
         metadata=line.metadata,
-        provenance=line.provenance or {"key": actor, "verbatim": True, "imported": True},
+        provenance=_settled(line.provenance) or {"key": actor, "verbatim": True, "imported": True},
         expires_at=line.expires_at,
         extraction=Extraction(entities, relations),
         extracted=line.entities is not None or line.relations is not None,
@@ -226,8 +262,13 @@ def _buried(one: Incoming) -> NewVersion:
         role=line.role,
         speaker=line.speaker,
         metadata=line.metadata,
-        provenance=line.provenance,
+        provenance=_settled(line.provenance),
     )
+
+
+def _settled(provenance: dict[str, Any]) -> dict[str, Any]:
+    """Without the word that a language model will come back to it: the request it would read is not part of a file."""
+    return {name: said for name, said in provenance.items() if (name, said) != ("inference", "pending")}
 
 
 def _event_time(line: VersionLine) -> datetime:

@@ -30,6 +30,11 @@ class Incoming(NamedTuple):
     hash: str
     line: VersionLine
 
+    @property
+    def begun(self) -> datetime | None:
+        """When its memory was first recorded, as far as the line says."""
+        return self.line.created_at or self.line.recorded_from
+
 
 class Refusal(NamedTuple):
     """A line that cannot be imported, and why."""

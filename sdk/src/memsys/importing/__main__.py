@@ -35,7 +35,10 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             with Client(given.url, given.key, project=given.project) as client:
                 report = client.import_lines(file(lines))
-            print(f"imported {report.imported}, unchanged {report.unchanged}, failed {report.failed}")
+            print(
+                f"imported {report.imported}, unchanged {report.unchanged}, "
+                f"erased there {report.erased}, failed {report.failed}"
+            )
             for error in report.errors[:_SHOWN]:
                 print(f"  line {error.line}: {f'{error.field} ' if error.field else ''}{error.message}")
             failed = report.failed
