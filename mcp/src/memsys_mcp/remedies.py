@@ -23,6 +23,11 @@ def explain(error: memsys.MemsysError) -> str:
         case memsys.Invalid() if error.errors:
             fields = "; ".join(f"{ARGUMENTS.get(item.field, item.field)}: {item.message}" for item in error.errors)
             return f"Not accepted. {fields}. Correct it and call again."
+        case memsys.Held():
+            return (
+                "Not changed: the new text looks suspect and is held for a person to review "
+                f"[review {error.review_id}]. Do not send it again; tell the user."
+            )
         case memsys.Unauthorized():
             return (
                 "The key was refused: it is unknown, expired or revoked. Calling again will not help; ask the user to "

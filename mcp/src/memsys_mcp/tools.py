@@ -101,7 +101,10 @@ def register(server: FastMCP[Any], queue: WriteQueue | None = None) -> None:
             if queue is None:
                 raise
             return await _kept(queue, request, error)
-        answer = views.AddAnswer(results=[views.added(result, text) for result in stored.results])
+        answer = views.AddAnswer(
+            results=[views.added(result, text) for result in stored.results],
+            held=views.held(stored.held[0]) if stored.held else None,
+        )
         return _result(views.add_text(answer), answer)
 
     @server.tool(

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
-from memsys import Added, Found, Memory
+from memsys import Added, Found, HeldWrite, Memory
 
 CHARACTERS_PER_TOKEN = 4
 OVERHEAD_TOKENS = 40  # the envelope around the results
@@ -70,11 +70,20 @@ class Queued(BaseModel):
     waiting: int = Field(description="How many of your writes wait, this one included; memsys://queue lists them.")
 
 
+class HeldView(BaseModel):
+    """The text looks suspect: it is not stored, and waits for a person's review."""
+
+    stored: Literal[False] = False
+    review_id: str
+    looks_like: list[str]
+
+
 class AddAnswer(BaseModel):
-    """One entry per memory; none where the text is ``queued``."""
+    """One entry per memory; none where the text is ``queued`` or ``held``."""
 
     results: list[AddedView]
     queued: Queued | None = None
+    held: HeldView | None = None
 
 
 class Waiting(BaseModel):
@@ -130,6 +139,10 @@ def added(result: Added, given: str) -> AddedView:
         version=result.version,
         project=result.project,
     )
+
+
+def held(write: HeldWrite) -> HeldView:
+    return HeldView(review_id=str(write.review_id), looks_like=sorted({found.kind for found in write.findings}))
 
 
 def fit(items: Sequence[R], budget: int) -> list[R]:
@@ -188,6 +201,12 @@ def add_text(answer: AddAnswer) -> str:
             "Queued, not yet stored: the memory service is away. It is stored as soon as the service is back, and not "
             f"found before that. {answer.queued.waiting} of your writes wait (memsys://queue lists them). Should this "
             "server restart first, they wait for your next call with the same key."
+        )
+    if answer.held:
+        return (
+            f"Not stored: the text looks like {' and '.join(answer.held.looks_like) or 'something suspect'}, and this "
+            f"project holds such writes for a person to review [review {answer.held.review_id}]. Do not send it "
+            "again, nor in other words; tell the user. Without the suspect part it can be stored at once."
         )
     if not answer.results:
         return "Nothing worth remembering was found in this text, so nothing was stored."

@@ -27,11 +27,11 @@ from memsys.models import (
     Memory,
     NewKey,
     Page,
-    Policy,
     SearchResults,
     SyncReport,
 )
 from memsys.operations import Call, Content, Scope
+from memsys.oversight_async import AsyncOversightMethods
 from memsys.retry import RetryPolicy
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ Chunks = AsyncIterator[bytes]
 Lines = AsyncIterable[bytes] | bytes
 
 
-class AsyncClient(AsyncEventCalls, AsyncGraphMethods):
+class AsyncClient(AsyncEventCalls, AsyncGraphMethods, AsyncOversightMethods):
     """Talks to a memsys service without blocking. One instance per service: it pools connections.
 
     Every method raises :class:`~memsys.errors.ProblemError` where the service refused, and
@@ -305,26 +305,6 @@ class AsyncClient(AsyncEventCalls, AsyncGraphMethods):
         """Revoke a key; needs an admin key."""
         return await self._send(operations.delete_key(key_id))
 
-    async def policy(self) -> Policy:
-        """The project's policy, and what holds with the server's defaults."""
-        return await self._send(operations.policy())
-
-    async def set_policy(
-        self,
-        *,
-        quarantine: str | None = None,
-        llm_tokens_per_day: int | None = None,
-        requests_per_minute: int | None = None,
-    ) -> Policy:
-        """Set the project's policy as a whole; what is left out is the server's default. Needs an admin key."""
-        return await self._send(
-            operations.set_policy(
-                quarantine=quarantine,
-                llm_tokens_per_day=llm_tokens_per_day,
-                requests_per_minute=requests_per_minute,
-            )
-        )
-
     async def sync_graph(self, memory_id: uuid.UUID | str | None = None) -> SyncReport:
         """Bring the graph up to date now, for one memory or all that is due."""
         return await self._send(operations.sync_graph(memory_id))
@@ -342,16 +322,14 @@ class AsyncClient(AsyncEventCalls, AsyncGraphMethods):
 
         Raises :class:`~memsys.errors.Unreachable` where it breaks off; a whole one has a last line that says so.
         """
-        call, limit = operations.export(heads=heads), wire.stream_timeout(self._connect_timeout)
-        return streaming.pieces_async(self._http, call, wire.request_arguments(call, self._options), limit)
+        return self._pieces(operations.export(heads=heads))
 
     async def import_lines(self, lines: Lines) -> ImportReport:
         """Write the lines of an export, in whatever pieces they come; needs an admin key of the project.
 
         Never retried by itself. What is there already stays as it is, so it may be called again with the same lines.
         """
-        call, limit = operations.import_lines(), wire.stream_timeout(self._connect_timeout)
-        return await streaming.send_async(self._http, call, wire.request_arguments(call, self._options), limit, lines)
+        return await self._send_lines(operations.import_lines(), lines)
 
     async def alive(self) -> None:
         """Return if the service runs, whatever it may be waiting for."""
@@ -389,6 +367,14 @@ class AsyncClient(AsyncEventCalls, AsyncGraphMethods):
             return result
         finally:
             steps.close()
+
+    def _pieces(self, call: Call[None]) -> Chunks:
+        limit = wire.stream_timeout(self._connect_timeout)
+        return streaming.pieces_async(self._http, call, wire.request_arguments(call, self._options), limit)
+
+    async def _send_lines(self, call: Call[T], lines: Lines) -> T:
+        limit = wire.stream_timeout(self._connect_timeout)
+        return await streaming.send_async(self._http, call, wire.request_arguments(call, self._options), limit, lines)
 
     async def _attempt(
         self, arguments: dict[str, Any], seconds: float

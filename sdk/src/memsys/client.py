@@ -26,11 +26,11 @@ from memsys.models import (
     Memory,
     NewKey,
     Page,
-    Policy,
     SearchResults,
     SyncReport,
 )
 from memsys.operations import Call, Content, Scope
+from memsys.oversight_methods import OversightMethods
 from memsys.retry import RetryPolicy
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ Chunks = Iterator[bytes]
 Lines = Iterable[bytes] | bytes
 
 
-class Client(EventCalls, GraphMethods):
+class Client(EventCalls, GraphMethods, OversightMethods):
     """Talks to a memsys service, blocking. One instance per service: it pools connections.
 
     Safe to share between threads.
@@ -306,26 +306,6 @@ class Client(EventCalls, GraphMethods):
         """Revoke a key; needs an admin key."""
         return self._send(operations.delete_key(key_id))
 
-    def policy(self) -> Policy:
-        """The project's policy, and what holds with the server's defaults."""
-        return self._send(operations.policy())
-
-    def set_policy(
-        self,
-        *,
-        quarantine: str | None = None,
-        llm_tokens_per_day: int | None = None,
-        requests_per_minute: int | None = None,
-    ) -> Policy:
-        """Set the project's policy as a whole; what is left out is the server's default. Needs an admin key."""
-        return self._send(
-            operations.set_policy(
-                quarantine=quarantine,
-                llm_tokens_per_day=llm_tokens_per_day,
-                requests_per_minute=requests_per_minute,
-            )
-        )
-
     def sync_graph(self, memory_id: uuid.UUID | str | None = None) -> SyncReport:
         """Bring the graph up to date now, for one memory or all that is due."""
         return self._send(operations.sync_graph(memory_id))
@@ -343,16 +323,14 @@ class Client(EventCalls, GraphMethods):
 
         Raises :class:`~memsys.errors.Unreachable` where it breaks off; a whole one has a last line that says so.
         """
-        call, limit = operations.export(heads=heads), wire.stream_timeout(self._connect_timeout)
-        return streaming.pieces(self._http, call, wire.request_arguments(call, self._options), limit)
+        return self._pieces(operations.export(heads=heads))
 
     def import_lines(self, lines: Lines) -> ImportReport:
         """Write the lines of an export, in whatever pieces they come; needs an admin key of the project.
 
         Never retried by itself. What is there already stays as it is, so it may be called again with the same lines.
         """
-        call, limit = operations.import_lines(), wire.stream_timeout(self._connect_timeout)
-        return streaming.send(self._http, call, wire.request_arguments(call, self._options), limit, lines)
+        return self._send_lines(operations.import_lines(), lines)
 
     def alive(self) -> None:
         """Return if the service runs, whatever it may be waiting for."""
@@ -390,6 +368,14 @@ class Client(EventCalls, GraphMethods):
             return result
         finally:
             steps.close()
+
+    def _pieces(self, call: Call[None]) -> Chunks:
+        limit = wire.stream_timeout(self._connect_timeout)
+        return streaming.pieces(self._http, call, wire.request_arguments(call, self._options), limit)
+
+    def _send_lines(self, call: Call[T], lines: Lines) -> T:
+        limit = wire.stream_timeout(self._connect_timeout)
+        return streaming.send(self._http, call, wire.request_arguments(call, self._options), limit, lines)
 
     def _attempt(self, arguments: dict[str, Any], seconds: float) -> httpx.Response | httpx.TransportError:
         limit = wire.attempt_timeout(seconds, self._connect_timeout)

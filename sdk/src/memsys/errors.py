@@ -20,6 +20,14 @@ class MemsysError(Exception):
     """Base of everything this package raises on purpose."""
 
 
+class Held(MemsysError):
+    """A change was not carried out: it looks suspect and waits for review under ``review_id``."""
+
+    def __init__(self, review_id: str) -> None:
+        super().__init__(f"held for review {review_id}: an admin of the project releases or rejects it")
+        self.review_id = review_id
+
+
 class Unavailable(MemsysError):
     """The service did not do the work, and the same call may succeed later.
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Source = Literal["vector", "text", "graph"]
 Right = Literal["read", "write", "admin"]
@@ -76,10 +76,39 @@ class Added(Wire):
     to it; or it cannot read it."""
 
 
+class Finding(Wire):
+    """What a place of a write looks like: a kind such as ``secret``, a field, and characters of it."""
+
+    kind: str
+    field: str
+    start: int = 0
+    end: int = 0
+
+
+class HeldWrite(Wire):
+    """A write that was not carried out: it waits for review under ``review_id``."""
+
+    review_id: UUID
+    memory_id: UUID | None = None
+    """Whose update it is; ``None``: an add."""
+    project: str | None = None
+    findings: tuple[Finding, ...] = ()
+
+
 class AddResults(Wire):
-    """The answer to an add, one entry per memory."""
+    """The answer to an add, one entry per memory; nothing is stored of what is ``held``."""
 
     results: tuple[Added, ...]
+    held: tuple[HeldWrite, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _apart(cls, answer: Any) -> Any:
+        """On the wire both stand in one list, told apart by their event."""
+        if not isinstance(answer, dict) or not isinstance(answer.get("results"), list):
+            return answer
+        held = [one for one in answer["results"] if isinstance(one, dict) and one.get("event") == "HELD"]
+        return answer | {"results": [one for one in answer["results"] if one not in held], "held": held}
 
 
 class HistoryEntry(Wire):

@@ -9,13 +9,13 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import quote
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
-from memsys.errors import UnexpectedAnswer
+from memsys.errors import Held, UnexpectedAnswer
 from memsys.models import (
     AddResults,
     GraphStatus,
@@ -85,6 +85,15 @@ class Scope:
         return {name: value for name, value in ids.items() if value is not None}
 
 
+def _carried_out(answer: Any) -> Any:
+    """Raises :class:`Held` for the answer to a change that waits for review."""
+    match answer:
+        case {"results": [{"event": "HELD", "review_id": review_id}]}:
+            raise Held(str(review_id))
+    return answer
+
+
+_CHANGED: TypeAdapter[Memory] = TypeAdapter(Annotated[Memory, BeforeValidator(_carried_out)])
 _HISTORY = TypeAdapter(list[HistoryEntry])
 _KEYS = TypeAdapter(list[Key])
 
@@ -200,7 +209,7 @@ def update(
         raise ValueError("update needs a new text, new metadata, a new time or a new expiry")
     body = to_json(fields | ({} if version is None else {"version": version}))
     # Tied to a version, a repetition would meet its own first attempt as a conflict.
-    return Call("PUT", _memory_path(memory_id), Memory, body=body, repeatable=version is None)
+    return Call("PUT", _memory_path(memory_id), _CHANGED, body=body, repeatable=version is None)
 
 
 def delete(memory_id: uuid.UUID | str) -> Call[None]:

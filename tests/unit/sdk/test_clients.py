@@ -189,7 +189,7 @@ def test_both_clients_offer_the_same():
         return {name: inspect.signature(function) for name, function in functions if not name.startswith("_")}
 
     assert methods(memsys.Client) == methods(memsys.AsyncClient)
-    assert len(methods(memsys.Client)) == 43
+    assert len(methods(memsys.Client)) == 52
 
 
 async def test_an_export_arrives_in_pieces_and_a_refusal_as_its_exception(script: Script):
