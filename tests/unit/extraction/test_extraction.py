@@ -86,7 +86,36 @@ def test_relations(text: str, expected: set[tuple[str, str, str]] | None) -> Non
 
 
 def test_first_person_without_a_speaker_states_nothing() -> None:
-    assert relations("I work at Google. My sister Eva is here.") == set()
+    assert relations("I work at Google. My sister Eva is here. Call me Bob.") == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Robert Stone, also known as Bob, is here.", ("robert stone", "bob")),
+        ("Yesterday Robert Stone (aka Bob Stone) called.", ("robert stone", "bob stone")),
+        ("Robert is also called Bob.", ("robert", "bob")),
+        ("The World Food Programme (WFP) replied.", ("world food programme", "wfp")),
+        ("Please call me Annie!", ("anna", "annie")),
+        ("I go by the name of Annie.", ("anna", "annie")),
+        ("Lisbon (PT) is far.", None),
+        ("I saw Robert (Bob came too).", None),
+        ("Is Robert also known as Bob?", None),
+        ("Robert is not also known as Bob.", None),
+        ("Don't call me Annie.", None),
+        ("Call me Monday, call me back, call me now", None),
+        ("He, also known as Bob, left.", None),
+        ("Robert, also known as robert, left.", None),
+    ],
+)
+def test_two_names_of_one_are_a_relation(text: str, expected: tuple[str, str] | None) -> None:
+    found = relations(text, speaker="Anna")
+    assert found == ({(expected[0], "also_known_as", expected[1])} if expected else set())
+
+
+def test_another_name_of_the_speaker_is_a_person_too() -> None:
+    kinds = {entity.key: entity.kind for entity in extract("Call me Annie.", speaker="Anna").entities}
+    assert kinds == {"anna": "person", "annie": "person"}
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 
+from memsys_api.extraction import aliases
 from memsys_api.extraction.entities import READ_CHARACTERS
 from memsys_api.extraction.names import FUNCTION_WORDS, is_common, normalise
-from memsys_api.model import Entity, Relation
+from memsys_api.model import UNSPECIFIC, Entity, Relation
 
 MOST_RELATIONS = 32
 
@@ -63,6 +64,7 @@ def _patterns() -> Iterator[tuple[str, re.Pattern[str]]]:
         yield predicate, re.compile(rf"{subject} {third} {_THING}")
     yield "kin", re.compile(rf"(?<!\w)(?P<subject>[Mm]y) (?P<kin>{_KIN}),? (?P<object>{_NAME})")
     yield "kin", re.compile(rf"(?<![\w’'])(?P<subject>{_NAME})['’]s (?P<kin>{_KIN}),? (?P<object>{_NAME})")
+    yield from aliases.patterns(_NAME)
 
 
 _PATTERNS = tuple(_patterns())
@@ -75,12 +77,14 @@ def find_relations(
     seen: set[tuple[str, str, str]] = set()
     for sentence in _SENTENCE_BREAK.split(text[:READ_CHARACTERS]):
         said = sentence[:SENTENCE_CHARACTERS]
-        if not _CUE.search(said) or sentence.endswith("?") or _STATES_NOTHING.search(said):
+        if sentence.endswith("?") or not (_CUE.search(said) or aliases.CUE.search(said)):
+            continue
+        if _STATES_NOTHING.search(said):
             continue
         for predicate, pattern in _PATTERNS:
             for match in pattern.finditer(said):
-                ends = _ends(match, speaker)
-                if ends is None:
+                ends = _ends(match, speaker, predicate)
+                if ends is None or not aliases.is_plain(match, ends[0]):
                     continue
                 name = match["kin"].casefold() if predicate == "kin" else predicate
                 name = "married_to" if name in _SPOUSES else name
@@ -90,10 +94,12 @@ def find_relations(
                     yield Relation(*statement, valid_from=event_time), *ends
 
 
-def _ends(match: re.Match[str], speaker: Entity | None) -> tuple[Entity, Entity] | None:
-    first_person = match["subject"] in ("I", "My", "my")
-    subject = speaker if first_person else _named(_without_opener(match["subject"]), "person")
-    target = _named(_DETERMINER.sub("", match["object"]), "person" if "kin" in match.groupdict() else "entity")
+def _ends(match: re.Match[str], speaker: Entity | None, predicate: str) -> tuple[Entity, Entity] | None:
+    first_person = match["subject"] in ("I", "My", "my", "me")
+    same = predicate == aliases.ALSO_KNOWN_AS
+    subject = speaker if first_person else _named(_without_opener(match["subject"]), UNSPECIFIC if same else "person")
+    person = predicate == "kin" or (same and first_person)
+    target = _named(_DETERMINER.sub("", match["object"]), "person" if person else UNSPECIFIC)
     if subject is None or target is None or subject.key == target.key:
         return None
     return subject, target
