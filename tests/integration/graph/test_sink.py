@@ -24,6 +24,30 @@ async def test_prepare_twice_leaves_one_of_each(sink: Neo4jSink, server: Neo4jSe
     assert sorted(names) == ["entity_identity", "memory_identity", "project_identity", "tombstone_identity"]
 
 
+async def test_replicas_that_start_together_all_get_ready(server: Neo4jServer, project: str) -> None:
+    for start in range(3):
+        _without_schema(server)
+        sinks = [Neo4jSink(server.uri, server.user, server.password) for _ in range(4)]
+        try:
+            await asyncio.gather(*(_start(sink, project, 10 * start + n) for n, sink in enumerate(sinks)))
+        finally:
+            await asyncio.gather(*(sink.close() for sink in sinks))
+    assert len(snapshot(server, project)["memories"]) == 12
+
+
+async def _start(sink: Neo4jSink, project: str, number: int) -> None:
+    """What a dispatcher does first."""
+    await sink.prepare()
+    await sink.apply([record(project, number, entities=["anna"])])
+
+
+def _without_schema(server: Neo4jServer) -> None:
+    with neo4j.GraphDatabase.driver(server.uri, auth=(server.user, server.password)) as driver:
+        for kind, owned in (("CONSTRAINT", ""), ("INDEX", " WHERE type <> 'LOOKUP'")):
+            for row in driver.execute_query(f"SHOW {kind} YIELD *{owned} RETURN name").records:  # type: ignore[arg-type]
+                driver.execute_query(f"DROP {kind} {row['name']}")  # type: ignore[arg-type]
+
+
 async def test_apply_writes_memories_entities_and_relations(sink: Neo4jSink, server: Neo4jServer, project: str) -> None:
     works = Relation("anna", "works_at", "acme", valid_from=NOON)
     people = (Entity("anna", "Anna", "person"), Entity("acme", "ACME"))

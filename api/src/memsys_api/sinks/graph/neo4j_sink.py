@@ -19,6 +19,7 @@ CONNECT_SECONDS = 3.0
 APPLY_SECONDS = 20.0
 ASK_SECONDS = 5.0
 READ_SECONDS = 20.0
+SCHEMA_RETRY_SECONDS = 0.2  # one of a deadlock is ended, the others go on meanwhile
 RETRY_SECONDS = 1.0  # attempts are the dispatcher's business
 HUB_MENTIONS = 50  # of an entity with more, any handful would be named: it tells memories apart no more
 
@@ -48,11 +49,12 @@ class Neo4jSink:
     async def prepare(self) -> None:
         """Create constraints and indexes, wait until they are online, and have the searches' question planned.
 
-        Idempotent. Planning it takes a cold Neo4j longer than a search waits.
+        Idempotent. Planning it takes a cold Neo4j longer than a search waits. Replicas that start together make the
+        same constraints: whom Neo4j ends, in a deadlock or because the other was first, tries again.
         """
         async with self._answering("prepare", APPLY_SECONDS):
             for statement in (*neo4j_cypher.SCHEMA, neo4j_cypher.AWAIT_INDEXES):
-                await self._driver.execute_query(statement)
+                await self._carry_out(statement)
         await self._ask(Scope(project=""), [""], limit=1)
 
     async def apply(self, records: Sequence[SinkRecord]) -> dict[UUID, str]:
@@ -150,6 +152,15 @@ class Neo4jSink:
                 limit=limit,
             )
         return [(UUID(row["id"]), row["weight"]) for row in rows]
+
+    async def _carry_out(self, statement: LiteralString) -> None:
+        while True:
+            try:
+                await self._driver.execute_query(statement)
+            except TransientError:
+                await asyncio.sleep(SCHEMA_RETRY_SECONDS)
+            else:
+                return
 
     async def _read(self, statement: LiteralString, **parameters: Any) -> list[content.Row]:
         # One round trip: a read needs no transaction of its own, and whoever asks knows better whether to ask again.
