@@ -30,7 +30,7 @@ ADMIN_KEY = "an-admin-key-for-tests"
 _numbers = count(1)
 
 
-SHARING_A_SERVER = ("graph", "mcp")
+SHARING_A_SERVER = ("graph", "ingress", "mcp")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,18 @@ def programs() -> Path:
 @pytest.mark.parametrize("transport", ["http", "sse"])
 def test_the_inspector_lists_and_calls_every_tool(programs: Path, target: Target, transport: str, tmp_path: Path):
     url = f"{target.mcp_url}/p/{target.project}/{'mcp' if transport == 'http' else 'sse'}"
-    connection = (url, "--transport", transport, "--header", f"Authorization: Bearer {target.key}")
+    use_every_tool(programs, url, transport, target.key, tmp_path)
+
+
+def use_every_tool(
+    programs: Path, url: str, transport: str, key: str, folder: Path, variables: Mapping[str, str] | None = None
+) -> None:
+    """With the Inspector, from listing the tools to deleting the memory that was added."""
+    connection = (url, "--transport", transport, "--header", f"Authorization: Bearer {key}")
 
     def inspect(*arguments: str) -> dict[str, Any]:
-        written = npm.run(
-            programs, "mcp-inspector", "--cli", *connection, *arguments, directory=tmp_path, home=tmp_path
-        )
+        command = ("mcp-inspector", "--cli", *connection, *arguments)
+        written = npm.run(programs, *command, directory=folder, home=folder, variables=variables)
         answer: dict[str, Any] = json.loads(written)
         return answer
 

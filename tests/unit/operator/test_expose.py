@@ -3,7 +3,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from fastapi.routing import iter_route_contexts
 
+from memsys_api.app import create
+from memsys_api.settings import Settings as ApiSettings
 from memsys_operator import conditions
 from memsys_operator.conditions import Findings
 from memsys_operator.observed import Manifest, Observed
@@ -54,6 +57,22 @@ def test_an_ingress_leads_to_the_transports_of_the_mcp_server_and_not_to_its_met
     service = find(desired(exposed(mcp={"host": HOST})), "Service", "m-mcp")
     for path in rule["http"]["paths"]:
         assert path["backend"]["service"] == {"name": "m-mcp", "port": {"name": service["spec"]["ports"][0]["name"]}}
+
+
+def test_of_the_api_everything_is_reached_but_what_asks_for_no_key() -> None:
+    described = create(ApiSettings(DATABASE_URL="postgresql://nowhere/memsys", MEMSYS_ADMIN_KEY="k" * 20))
+    offered = {f"/{(route.path or '').split('/')[1]}" for route in iter_route_contexts(described.routes)}
+    assert offered - set(expose.PATHS["api"]) == {"/metrics", "/healthz", "/readyz"}
+    assert set(expose.PATHS["api"]) <= offered, "nothing is named that is not there"
+
+
+def test_a_rule_of_a_route_holds_no_more_matches_than_the_gateway_api_allows() -> None:
+    target = exposed(api={"host": HOST}, gateway={"name": "public"})
+    (route,) = expose.manifests(target, Observed(http_routes=True))
+    rules = route["spec"]["rules"]
+    assert all(len(rule["matches"]) <= 8 for rule in rules)
+    named = [match["path"]["value"] for rule in rules for match in rule["matches"]]
+    assert named == list(expose.PATHS["api"])
 
 
 def test_every_exposed_part_has_a_way_in_of_its_own() -> None:

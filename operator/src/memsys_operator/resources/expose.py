@@ -13,12 +13,19 @@ from memsys_operator.observed import Manifest, Observed
 from memsys_operator.resources import pods
 from memsys_operator.spec import Expose, System
 
-#: What is reached from outside. Of the MCP server its transports and what a client asks before it authorises itself,
-#: but not its metrics and probes.
+#: What is reached from outside: of the MCP server its transports and what a client asks before it authorises itself, of
+#: the API all that a caller with a key uses. Not their metrics and probes, which ask for no key. An Ingress can only
+#: name what it lets through, so the API's parts are all named; its own routes are held against them by a test.
 PATHS: Mapping[str, tuple[str, ...]] = {
     names.MCP: ("/mcp", "/p", "/sse", "/messages", "/.well-known"),
-    names.API: ("/",),
-}
+    names.API: (
+        "/memories", "/search", "/events", "/inferences", "/changes", "/export", "/import", "/graph", "/sinks",
+        "/webhooks", "/keys", "/policy", "/audit", "/erasures", "/quarantine", "/info", "/openapi.json", "/docs",
+        "/v1", "/v2", "/v3", "/api", "/configure", "/reset",  # mem0's own
+    ),
+}  # fmt: skip
+#: How many a rule of an HTTPRoute may hold; the Gateway API before 1.2 allows no more.
+MATCHES = 8
 #: A stream may be silent for long and must arrive as it is written; a client of SSE must stay with its replica.
 #: Each controller reads its own annotations and leaves the others alone.
 STREAMING: Mapping[str, str] = {
@@ -105,11 +112,15 @@ def _http_route(system: System, expose: Expose, part: str, host: str) -> Manifes
     parent = {"name": expose.gateway.name, "namespace": expose.gateway.namespace or system.namespace}
     if expose.gateway.section_name is not None:
         parent["sectionName"] = expose.gateway.section_name
-    rule = {
-        "matches": [{"path": {"type": "PathPrefix", "value": path}} for path in PATHS[part]],
-        "backendRefs": [{"name": name, "port": port}],
-        "timeouts": {"request": "0s"},  # none: a stream ends when one of its ends says so
-    }
+    matches = [{"path": {"type": "PathPrefix", "value": path}} for path in PATHS[part]]
+    rules = [
+        {
+            "matches": matches[first : first + MATCHES],
+            "backendRefs": [{"name": name, "port": port}],
+            "timeouts": {"request": "0s"},  # none: a stream ends when one of its ends says so
+        }
+        for first in range(0, len(matches), MATCHES)
+    ]
     meta = pods.metadata(system, name, part)
     if expose.annotations:
         meta["annotations"] = dict(expose.annotations)
@@ -117,7 +128,7 @@ def _http_route(system: System, expose: Expose, part: str, host: str) -> Manifes
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
         "metadata": meta,
-        "spec": {"parentRefs": [parent], "hostnames": [host], "rules": [rule]},
+        "spec": {"parentRefs": [parent], "hostnames": [host], "rules": rules},
     }
 
 
