@@ -20,7 +20,8 @@ PATHS: Mapping[str, tuple[str, ...]] = {
     names.MCP: ("/mcp", "/p", "/sse", "/messages", "/.well-known"),
     names.API: (
         "/memories", "/search", "/entities", "/events", "/inferences", "/changes", "/export", "/import", "/graph",
-        "/sinks", "/webhooks", "/keys", "/policy", "/audit", "/erasures", "/quarantine", "/info", "/openapi.json", "/docs",
+        "/sinks", "/webhooks", "/keys", "/policy", "/audit", "/erasures", "/quarantine", "/info",
+        "/openapi.json", "/docs",
         "/v1", "/v2", "/v3", "/api", "/configure", "/reset",  # mem0's own
     ),
 }  # fmt: skip
