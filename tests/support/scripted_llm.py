@@ -1,4 +1,5 @@
-"""A model server on loopback that says what a test tells it to, in the protocols of OpenAI, Ollama and Anthropic.
+"""A model server on loopback that says what a test tells it to, in the protocols of OpenAI, Ollama, Anthropic,
+Gemini and Bedrock.
 
 It answers over real sockets to the vendors' real clients: chat completions and embeddings. It can be slow, drip its
 answer, hang up, rate-limit, fail, and lie. Every request is kept in ``calls``. A path that is not of the protocols, and
@@ -14,12 +15,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import unquote
+
+from tests.support.scripted_clouds import (
+    bedrock_converse,
+    bedrock_error,
+    bedrock_titan,
+    gemini_content,
+    gemini_embeddings,
+    gemini_error,
+)
 
 NOTHING = '{"memory": []}'
 
@@ -33,13 +45,17 @@ class Call:
     @property
     def system(self) -> str:
         """The system prompt, wherever the protocol puts it."""
-        first = self.body["messages"][0]
-        return str(self.body.get("system") or (first["content"] if first["role"] == "system" else ""))
+        said = self.body.get("system") or self.body.get("systemInstruction")
+        if said is None:
+            first = self.body["messages"][0]
+            said = first["content"] if first["role"] == "system" else ""
+        return _text(said)
 
     @property
     def user(self) -> str:
         """The last message."""
-        return str(self.body["messages"][-1]["content"])
+        last = (self.body.get("messages") or self.body["contents"])[-1]
+        return _text(last.get("content") or last)
 
 
 @dataclass(frozen=True)
@@ -102,6 +118,14 @@ class ScriptedLLM:
     def say(self, *texts: str) -> None:
         self.queue(*(Reply(text) for text in texts))
 
+    @staticmethod
+    def vectors(texts: str | list[str], dimensions: int) -> list[list[float]]:
+        """The same text gives the same vector, of numbers between -1 and 1."""
+        return [
+            [byte / 127.5 - 1 for byte in hashlib.shake_256(text.encode()).digest(dimensions)]
+            for text in ([texts] if isinstance(texts, str) else texts)
+        ]
+
     def reply_to(self, call: Call) -> Reply:
         self.calls.append(call)
         if self._queued:
@@ -126,7 +150,7 @@ def _handler(llm: ScriptedLLM) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))) or b"{}")
-            protocol = PROTOCOLS.get(self.path.partition("?")[0])
+            protocol = _protocol_of(self.path)
             if protocol is None:
                 return self._refuse()
             success, failure = protocol
@@ -190,7 +214,7 @@ def _openai_chat(llm: ScriptedLLM, body: dict[str, Any], reply: Reply) -> dict[s
 
 
 def _openai_embeddings(llm: ScriptedLLM, body: dict[str, Any], reply: Reply) -> dict[str, Any]:
-    vectors = _vectors(body["input"], body.get("dimensions") or llm.dimensions)
+    vectors = llm.vectors(body["input"], body.get("dimensions") or llm.dimensions)
     data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
     return {
         "object": "list",
@@ -214,7 +238,7 @@ def _ollama_chat(llm: ScriptedLLM, body: dict[str, Any], reply: Reply) -> dict[s
 
 
 def _ollama_embed(llm: ScriptedLLM, body: dict[str, Any], reply: Reply) -> dict[str, Any]:
-    return {"model": body.get("model"), "embeddings": _vectors(body["input"], llm.dimensions)}
+    return {"model": body.get("model"), "embeddings": llm.vectors(body["input"], llm.dimensions)}
 
 
 def _anthropic_messages(llm: ScriptedLLM, body: dict[str, Any], reply: Reply) -> dict[str, Any]:
@@ -243,19 +267,28 @@ def _anthropic_error(reply: Reply) -> dict[str, Any]:
     return {"type": "error", "error": {"type": "scripted", "message": reply.error}}
 
 
-def _vectors(texts: str | list[str], dimensions: int) -> list[list[float]]:
-    """The same text gives the same vector, of numbers between -1 and 1."""
-    return [
-        [byte / 127.5 - 1 for byte in hashlib.shake_256(text.encode()).digest(dimensions)]
-        for text in ([texts] if isinstance(texts, str) else texts)
-    ]
+def _text(said: Any) -> str:
+    """The text of a prompt's part: a string, or blocks of Gemini's or Bedrock's."""
+    if isinstance(said, dict):
+        said = said.get("parts") or [said]
+    return said if isinstance(said, str) else "".join(block["text"] for block in said)
 
 
 Success = Callable[[ScriptedLLM, dict[str, Any], Reply], dict[str, Any]]
-PROTOCOLS: dict[str, tuple[Success, Callable[[Reply], dict[str, Any]]]] = {
-    "/v1/chat/completions": (_openai_chat, _openai_error),
-    "/v1/embeddings": (_openai_embeddings, _openai_error),
-    "/api/chat": (_ollama_chat, _ollama_error),
-    "/api/embed": (_ollama_embed, _ollama_error),
-    "/v1/messages": (_anthropic_messages, _anthropic_error),
+Protocol = tuple[Success, Callable[[Reply], dict[str, Any]]]
+PROTOCOLS: dict[str, Protocol] = {
+    r"(/openai)?/v1/chat/completions": (_openai_chat, _openai_error),  # Groq's begins with /openai
+    r"/v1/embeddings": (_openai_embeddings, _openai_error),
+    r"/api/chat": (_ollama_chat, _ollama_error),
+    r"/api/embed": (_ollama_embed, _ollama_error),
+    r"/v1/messages": (_anthropic_messages, _anthropic_error),
+    r"/v1(beta)?/models/[^/]+:generateContent": (gemini_content, gemini_error),
+    r"/v1(beta)?/models/[^/]+:batchEmbedContents": (gemini_embeddings, gemini_error),
+    r"/model/[^/]+/converse": (bedrock_converse, bedrock_error),
+    r"/model/amazon\.titan-embed[^/]*/invoke": (bedrock_titan, bedrock_error),
 }
+
+
+def _protocol_of(path: str) -> Protocol | None:
+    path = unquote(path.partition("?")[0])
+    return next((protocol for pattern, protocol in PROTOCOLS.items() if re.fullmatch(pattern, path)), None)

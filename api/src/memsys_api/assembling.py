@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from memsys_api import embedding, erasing, inference
+from memsys_api import embedding, erasing, inference, reranking
 from memsys_api.access import token_review
 from memsys_api.access.budgets import Budgets
 from memsys_api.access.guard import Guard
@@ -22,6 +22,7 @@ from memsys_api.inferring import Inferring
 from memsys_api.memories import Memories
 from memsys_api.ports import Embedder, GraphSink, Sink, VectorSink
 from memsys_api.quarantine.gate import Gate
+from memsys_api.reranking import Reranking
 from memsys_api.searching import Searcher
 from memsys_api.settings import Settings
 from memsys_api.sinks import graph as graph_sink
@@ -75,6 +76,7 @@ class Makers:
     embedder: Callable[[Settings], Awaitable[Embedder]] = embedding.create
     graph: Callable[[Settings], GraphSink | None] = graph_sink.create
     inferrer: Callable[[Settings], Awaitable[Inferrer | None]] = inference.create
+    reranker: Callable[[Settings], Awaitable[Reranking | None]] = reranking.create
     resolver: Resolver = resolve
     vectors: Callable[..., VectorSink | None] = vector_sink.create
     """Called with the settings and what :func:`memsys_api.sinks.vectors.create` takes beside them."""
@@ -88,6 +90,7 @@ def service(
     generation: generations.Generation,
     embedder: Embedder,
     inferrer: Inferrer | None,
+    reranker: Reranking | None,
     baseline: float,
     graph: Graph | None,
     vectors: Vectors | None,
@@ -142,6 +145,7 @@ def service(
             exact_rows=settings.vector_exact_rows,
             graph_timeout=settings.graph_search_timeout_seconds,
             vectors=VectorIndex(vectors, timeout=settings.vector_search_timeout_seconds) if vectors else None,
+            reranking=reranker,
         ),
         graph=graph,
         vectors=vectors,

@@ -32,10 +32,18 @@ def reranker_factory() -> Any:
     return RerankerFactory
 
 
+def load_class(path: str) -> Any:
+    """Return one of mem0's classes by the path that its factories name. Raises ``ImportError``."""
+    _silence()
+    from mem0.utils.factory import load_class as load
+
+    return load(path)
+
+
 def vector_store_class(provider: str) -> Any:
     """Return mem0's class for a vector store, which makes its collection as soon as it is called."""
     _silence()
-    from mem0.utils.factory import VectorStoreFactory, load_class
+    from mem0.utils.factory import VectorStoreFactory
 
     return load_class(VectorStoreFactory.provider_to_class[provider])
 

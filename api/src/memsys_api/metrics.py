@@ -44,6 +44,16 @@ VECTOR_SEARCHES = Counter(
     ["outcome"],
     registry=REGISTRY,
 )
+RERANKS = Counter(
+    "memsys_api_reranks_total",
+    "Searches by what the reranker did for them: answered, failed, skipped (left alone after it failed); unless it "
+    "answered, they were answered as ranked.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+RERANK_SECONDS = Histogram(
+    "memsys_api_rerank_seconds", "Time a search waited for the reranker.", buckets=_LATENCY, registry=REGISTRY
+)
 READY = Gauge("memsys_api_ready", "1 when requests are served.", registry=REGISTRY)
 POOL = Gauge("memsys_api_database_pool", "Connections and callers of the pool.", ["state"], registry=REGISTRY)
 SINK_PENDING = Gauge("memsys_sink_pending", "Deliveries that wait.", ["sink"], registry=REGISTRY)

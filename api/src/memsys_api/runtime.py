@@ -13,6 +13,7 @@ from memsys_api.feeding import feed_graph, feed_vectors, names_and_wake
 from memsys_api.inference import InferenceRejected, Inferrer
 from memsys_api.measured import MeasuredEmbedder, MeasuredInferrer
 from memsys_api.ports import Embedder, EmbedderError, EmbedderUnavailable
+from memsys_api.reranking import RerankerRejected, Reranking
 from memsys_api.settings import Settings
 from memsys_api.store import audit, generations, migrate, retention, vector_index
 from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
@@ -22,6 +23,14 @@ log = logging.getLogger(__name__)
 _RETRY_SECONDS = 1.0
 _STUCK_SECONDS = 10.0
 _CANCEL_AGAIN_SECONDS = 0.5
+_REJECTED = (
+    migrate.MigrationError,
+    generations.EmbedderMismatch,
+    EmbedderError,
+    InferenceRejected,
+    RerankerRejected,
+)
+"""What no waiting mends: somebody has to change a setting."""
 
 
 class Runtime:
@@ -34,6 +43,7 @@ class Runtime:
         self._chores: list[asyncio.Task[None]] = []
         self._embedder: Embedder | None = None
         self._inferrer: Inferrer | None = None
+        self._reranker: Reranking | None = None
         self.service: Service | None = None
         self.waiting_for = "the start"
         self.leaving = False
@@ -63,7 +73,7 @@ class Runtime:
                 await fed.stop()
             await service.guard.close()
             await service.database.close()
-        for part in (self._inferrer, self._embedder):
+        for part in (self._reranker, self._inferrer, self._embedder):
             if part:
                 await part.close()
 
@@ -76,7 +86,7 @@ class Runtime:
                 self._say(f"PostgreSQL at {_address(self._settings.migration_url)} does not answer: {error}")
             except EmbedderUnavailable as error:
                 self._say(f"the embedder {self._settings.embedder_provider} does not answer: {error}")
-            except (migrate.MigrationError, generations.EmbedderMismatch, EmbedderError, InferenceRejected) as error:
+            except _REJECTED as error:
                 self._say(str(error))
                 wait = _STUCK_SECONDS
             except Exception as error:
@@ -103,6 +113,8 @@ class Runtime:
             self._embedder = MeasuredEmbedder(await self._makers.embedder(settings))
         if self._inferrer is None and (inferrer := await self._makers.inferrer(settings)):
             self._inferrer = MeasuredInferrer(inferrer)
+        if self._reranker is None:
+            self._reranker = await self._makers.reranker(settings)
         embedder = self._embedder
         generation = await generations.ensure_active(
             settings.migration_url,
@@ -134,6 +146,7 @@ class Runtime:
                 generation=generation,
                 embedder=embedder,
                 inferrer=self._inferrer,
+                reranker=self._reranker,
                 baseline=baseline,
                 graph=graph,
                 vectors=vectors,

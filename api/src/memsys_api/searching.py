@@ -1,10 +1,10 @@
-"""The flow of a search: query embedding beside the graph, one SQL statement, ranking."""
+"""The flow of a search: query embedding beside the graph, one SQL statement, ranking, and perhaps a reranker."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Literal
@@ -19,6 +19,7 @@ from memsys_api.metrics import GRAPH_SEARCHES
 from memsys_api.model import Memory, Scope
 from memsys_api.ports import Embedder, SinkUnavailable
 from memsys_api.recent import Recent
+from memsys_api.reranking.flow import Outcome, Reranking
 from memsys_api.store import merges
 from memsys_api.store.database import Database
 from memsys_api.store.generations import Generation
@@ -38,6 +39,20 @@ _MERGES_FRESH_SECONDS = 2.0  # a merge shows in searches as soon as its memories
 _MOST_ALIASES = 48
 
 
+RERANK = "rerank"
+"""The name of the reranker's score among the parts of a score."""
+
+Hit = tuple[retrieval.Ranked, Memory]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The memories that answer, best first, and what the reranker did, if it was to do anything."""
+
+    hits: list[Hit]
+    reranking: Outcome | None = None
+
+
 class Searcher:
     """Answers queries. Remembers, for a while, how large scopes are and who is who."""
 
@@ -53,6 +68,7 @@ class Searcher:
         exact_rows: int,
         graph_timeout: float,
         vectors: VectorIndex | None = None,
+        reranking: Reranking | None = None,
     ) -> None:
         self._database = database
         self._generation = generation
@@ -63,11 +79,17 @@ class Searcher:
         self._exact_rows = exact_rows
         self._graph_timeout = graph_timeout
         self._vectors = vectors
+        self._reranking = reranking
         self._sizes = Recent(partial(measure, database, bound=exact_rows + 1), seconds=_FRESH_SECONDS, size=_REMEMBERED)
         self._people = Recent(partial(people, database, bound=_PEOPLE), seconds=_FRESH_SECONDS, size=_REMEMBERED)
         self._merges = Recent(
             partial(merges.standing, database, bound=_MERGES), seconds=_MERGES_FRESH_SECONDS, size=_PROJECTS
         )
+
+    @property
+    def reranks(self) -> bool:
+        """Whether there is a reranker."""
+        return self._reranking is not None
 
     async def search(
         self,
@@ -79,11 +101,14 @@ class Searcher:
         filters: Sequence[Condition] = (),
         as_of: datetime | None = None,
         now: datetime | None = None,
-    ) -> list[tuple[retrieval.Ranked, Memory]]:
+        rerank: bool = True,
+    ) -> Answer:
         """The memories of the scope that answer the query best, best first. Without the graph when it is away.
 
-        ``now`` is what the query's "today" means; by default ``as_of``, or the present.
+        ``now`` is what the query's "today" means; by default ``as_of``, or the present. ``rerank`` is whether the
+        reranker orders the best, where there is one.
         """
+        reranking = self._reranking if rerank else None
         asked = await self._following_merges(scope, retrieval.analyse(query, now=now or as_of or datetime.now(UTC)))
         embedding, weights, size = await asyncio.gather(
             self._embed(scope, asked),
@@ -110,12 +135,16 @@ class Searcher:
             ranked = retrieval.rank(
                 asked,
                 [_candidate(one, weights.get(one.id)) for one in found],
-                top_k=top_k,
+                top_k=max(top_k, reranking.top_n) if reranking else top_k,
                 threshold=threshold,
                 vector_baseline=self._vector_baseline,
             )
             best = await memories(conn, scope, [r.candidate.id for r in ranked], filters=filters, as_of=as_of)
-        return [(r, best[r.candidate.id]) for r in ranked if r.candidate.id in best]
+        hits = [(r, best[r.candidate.id]) for r in ranked if r.candidate.id in best]
+        if reranking is None:
+            return Answer(hits)
+        answer = await _reranked(reranking, query, hits)
+        return replace(answer, hits=answer.hits[:top_k])
 
     async def _following_merges(self, scope: Scope, asked: retrieval.Query) -> retrieval.Query:
         """The query with the other names of what it names: memories know their speakers by any of them."""
@@ -151,6 +180,25 @@ class Searcher:
             return {}
         GRAPH_SEARCHES.labels("answered").inc()
         return dict(named)
+
+
+async def _reranked(reranking: Reranking, query: str, hits: list[Hit]) -> Answer:
+    """The best in the reranker's order, the others after them; all as they were when it does not answer.
+
+    No connection is held meanwhile.
+    """
+    best, others = hits[: reranking.top_n], hits[reranking.top_n :]
+    if len(best) < 2:
+        return Answer(hits)
+    outcome = await reranking.scores(query, [memory.text for _, memory in best])
+    if outcome.outcome != "answered":
+        return Answer(hits, outcome)
+    scored = [
+        (replace(ranked, parts={**ranked.parts, RERANK: score}), memory)
+        for (ranked, memory), score in zip(best, outcome.scores, strict=True)
+    ]
+    scored.sort(key=lambda hit: -hit[0].parts[RERANK])  # stable: equal ones stay as they were ranked
+    return Answer(scored + others, outcome)
 
 
 def _candidate(found: Found, graph_score: float | None) -> retrieval.Candidate:

@@ -138,7 +138,7 @@ async def test_answers_that_lie(llm: ScriptedLLM, raw: str) -> None:
         (ProviderSettings("langchain"), "Python object"),
         (ProviderSettings("huggingface"), "EMBEDDER_BASE_URL"),
         (ProviderSettings("ollama"), "EMBEDDER_BASE_URL"),
-        (ProviderSettings("gemini", base_url="http://x"), "takes no EMBEDDER_BASE_URL"),
+        (ProviderSettings("vertexai", base_url="http://x"), "takes no EMBEDDER_BASE_URL"),
     ],
 )
 def test_settings_that_cannot_work(settings: ProviderSettings, message: str) -> None:

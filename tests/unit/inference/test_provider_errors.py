@@ -3,8 +3,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from memsys_api.inference.provider_errors import DETAIL_CHARACTERS, refused_parameter, translate
+from memsys_api.inference.provider_errors import refused_parameter, translate
 from memsys_api.inference.types import InferenceMalformed, InferenceRejected, InferenceUnavailable
+from memsys_api.vendor_errors import DETAIL_CHARACTERS
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 

@@ -40,7 +40,7 @@ def test_a_keyless_server_never_gets_the_key_of_another() -> None:
         (ProviderSettings("vllm", "m"), "LLM_BASE_URL"),
         (ProviderSettings("azure_openai", "m"), "LLM_BASE_URL"),
         (ProviderSettings("langchain", "m"), "no setting can carry"),
-        (ProviderSettings("groq", "m", "http://x"), "takes no LLM_BASE_URL"),
+        (ProviderSettings("litellm", "m", "http://x"), "takes no LLM_BASE_URL"),
         (ProviderSettings("openai", "m", options={"openai_base_url": "http://x"}), "LLM_OPTIONS names openai_base_url"),
         (ProviderSettings("openai", "m", options={"num_ctx": 1}), "LLM_OPTIONS names num_ctx"),
     ],

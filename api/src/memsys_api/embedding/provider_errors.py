@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from memsys_api.embedding.provider_settings import missing_package
 from memsys_api.ports import EmbedderError, EmbedderRejected, EmbedderUnavailable
-
-LATER = frozenset({408, 409, 425, 429})  # beside all 5xx
-DETAIL_CHARACTERS = 300
+from memsys_api.vendor_errors import LATER, detail, is_away, lacks_credentials, status_of
 
 
 def translate(error: Exception, provider: str, model: str | None) -> EmbedderError:
@@ -14,29 +13,21 @@ def translate(error: Exception, provider: str, model: str | None) -> EmbedderErr
         return error
     who = f"{provider} model {model}" if model else provider
     if isinstance(error, ImportError):
-        return EmbedderRejected(f"EMBEDDER_PROVIDER={provider} needs a package that is not installed: {error}")
-    status = _status(error)
+        return missing_package(provider, error)
+    status = status_of(error)
     if status in (401, 403):  # the body may repeat the key
-        return EmbedderRejected(f"{who} refused the key (HTTP {status}): correct EMBEDDER_API_KEY")
+        return EmbedderRejected(f"{who} refused the key (HTTP {status}): correct {_credentials(provider)}")
     if status is not None:
-        text = f"{who} answered HTTP {status}: {_detail(error)}"
+        text = f"{who} answered HTTP {status}: {detail(error)}"
         return EmbedderUnavailable(text) if status in LATER or status >= 500 else EmbedderRejected(text)
-    if isinstance(error, TimeoutError | ConnectionError) or _is_transport_error(error):
-        return EmbedderUnavailable(f"{who} does not answer: {_detail(error)}")
-    return EmbedderRejected(f"{who}: {_detail(error)}")
+    if is_away(error):
+        return EmbedderUnavailable(f"{who} does not answer: {detail(error)}")
+    if lacks_credentials(error):
+        return EmbedderRejected(f"{who} has no credentials: set {_credentials(provider)}")
+    return EmbedderRejected(f"{who}: {detail(error)}")
 
 
-def _status(error: Exception) -> int | None:
-    status = getattr(error, "status_code", None)
-    return status if isinstance(status, int) and status >= 400 else None
-
-
-def _is_transport_error(error: BaseException) -> bool:
-    """Connection failures of httpx, and of the clients that wrap it (OpenAI's, Ollama's), by their base classes."""
-    names = {base.__name__ for base in type(error).__mro__}
-    return bool(names & {"TransportError", "APIConnectionError"})
-
-
-def _detail(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= DETAIL_CHARACTERS else text[:DETAIL_CHARACTERS] + "…"
+def _credentials(provider: str) -> str:
+    if provider == "aws_bedrock":
+        return "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the role that the pod assumes"
+    return "EMBEDDER_API_KEY"

@@ -17,9 +17,12 @@ from memsys_api.embedding.provider_errors import translate
 from memsys_api.embedding.provider_settings import ProviderSettings, mem0_config
 from memsys_api.mem0_import import embedder_factory
 from memsys_api.ports import EmbedderRejected, Vectors
+from memsys_api.vendor_clients import call_within
 
 THREADS = 8  # calls under way at once; more only queue at the provider
 REQUEST_TEXTS = 100  # the most texts in one call that all of mem0's batching providers accept
+ONE_BY_ONE_TEXTS = 8  # where mem0 makes a call for each text, one after the other: the threads share them
+ONE_BY_ONE = ("aws_bedrock",)
 CALL_SECONDS = 30.0
 PROBE = "How many dimensions do you have?"
 
@@ -60,7 +63,8 @@ class ProviderEmbedder:
     async def embed(self, texts: Sequence[str]) -> Vectors:
         if not texts:
             return np.empty((0, self.dimensions), np.float32)
-        parts = [list(texts[start : start + REQUEST_TEXTS]) for start in range(0, len(texts), REQUEST_TEXTS)]
+        size = ONE_BY_ONE_TEXTS if self.provider in ONE_BY_ONE else REQUEST_TEXTS
+        parts = [list(texts[start : start + size]) for start in range(0, len(texts), size)]
         return np.concatenate(await asyncio.gather(*map(self._call, parts)))
 
     def forget(self) -> None:
@@ -105,7 +109,7 @@ def _make_client(settings: ProviderSettings, config: dict[str, Any], call_second
     if settings.provider == "ollama":
         _require_ollama_model(config["ollama_base_url"], config["model"], call_seconds)
     client = embedder_factory().create(settings.provider, config, None)
-    _limit_time(client, call_seconds)
+    call_within(client, settings.provider, seconds=call_seconds, retries=1, url=settings.base_url)
     return client
 
 
@@ -120,12 +124,3 @@ def _require_ollama_model(url: str, model: str, call_seconds: float) -> None:
             f"the Ollama server at {url} has no model {model} (it has: {', '.join(sorted(names)) or 'none'}): "
             f"run `ollama pull {model}` there"
         )
-
-
-def _limit_time(client: Any, call_seconds: float) -> None:
-    """The vendors' clients wait for minutes by default and retry on their own; a caller here waits for the answer."""
-    inner: Any = getattr(client, "client", None)
-    if hasattr(inner, "with_options"):  # OpenAI's client and those made of it
-        client.client = inner.with_options(timeout=call_seconds, max_retries=1)
-    elif hasattr(getattr(inner, "_client", None), "timeout"):  # Ollama's keeps an httpx client
-        inner._client.timeout = call_seconds

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from memsys_api.inference.provider_errors import detail, refused_parameter, translate
+from memsys_api.inference.provider_errors import refused_parameter, translate
 from memsys_api.inference.provider_settings import ProviderSettings, mem0_config, ollama_options, prompt_room
 from memsys_api.inference.types import InferenceRejected, InferenceUnavailable, Usage
 from memsys_api.inference.usage import estimate, read_usage, was_cut_off
-from memsys_api.mem0_import import llm_factory
+from memsys_api.mem0_import import llm_factory, load_class
+from memsys_api.vendor_clients import Deadline, bedrock, call_within
+from memsys_api.vendor_errors import detail
 
 JSON_MODE = {"type": "json_object"}
 
@@ -32,10 +32,9 @@ class Completion:
     cut_off: bool
 
 
-class _Call(threading.local):
-    """What a thread's present call is allowed, and what its response told beside the text."""
+class _Call(Deadline):
+    """Until when a thread's present call may go on, and what its response told beside the text."""
 
-    deadline: float = float("inf")  # by time.monotonic()
     response: Any = None
 
 
@@ -55,7 +54,7 @@ class Chat:
         self._room = prompt_room(settings)
         self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix=f"llm-{settings.provider}")
         _watch_response(llm, self._call)
-        _limit_time(llm, self._call, settings.timeout_seconds)
+        prepare(llm, settings, self._call)
 
     @classmethod
     async def create(cls, settings: ProviderSettings) -> Chat:
@@ -90,7 +89,7 @@ class Chat:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _complete(self, prompt: list[dict[str, str]], deadline: float) -> Completion:
-        self._call.deadline, self._call.response = deadline, None
+        self._call.at, self._call.response = deadline, None
         while True:
             json_mode, sampling = self._json_mode, self._sampling()
             try:
@@ -117,25 +116,46 @@ class Chat:
 
 
 def _make_llm(settings: ProviderSettings) -> Any:
-    factory = llm_factory()
-    try:
-        _, config_class = factory.provider_to_class[settings.provider]
-    except KeyError:
-        known = ", ".join(sorted(factory.provider_to_class))
-        raise InferenceRejected(
-            f"LLM_PROVIDER={settings.provider} is unknown; expected none or one of {known}"
-        ) from None
+    class_path, config_class = provider_class(settings.provider)
     config = mem0_config(settings, config_class, os.environ)
     try:
-        llm = factory.create(settings.provider, config)
+        if settings.provider == "aws_bedrock":
+            return _bedrock_llm(load_class(class_path), config_class(**config), settings)
+        return llm_factory().create(settings.provider, config)
     except Exception as error:  # a client that cannot even be made: a missing package, key or region
         if isinstance(error, ImportError):
             raise translate(error, settings.provider, str(settings.model), now=datetime.now(UTC)) from error
         text = detail(error, settings.api_key)
         raise InferenceRejected(f"LLM_PROVIDER={settings.provider} cannot be set up: {text}") from error
+
+
+def provider_class(provider: str) -> tuple[str, type]:
+    """mem0's class of a language model, by its path, and that of its configuration. Raises InferenceRejected."""
+    known = llm_factory().provider_to_class
+    if provider not in known:
+        raise InferenceRejected(
+            f"LLM_PROVIDER={provider} is unknown; expected none or one of {', '.join(sorted(known))}"
+        )
+    class_path, config_class = known[provider]
+    return class_path, config_class
+
+
+def prepare(llm: Any, settings: ProviderSettings, deadline: Deadline) -> None:
+    """Give the client of mem0's language model its limits, address and options."""
+    seconds = settings.timeout_seconds
+    call_within(llm, settings.provider, seconds=seconds, retries=0, url=settings.base_url, deadline=deadline)
     if settings.provider == "ollama":
         _set_ollama_options(llm.client, ollama_options(settings.options))
-    return llm
+
+
+def _bedrock_llm(llm_class: Any, config: Any, settings: ProviderSettings) -> Any:
+    """mem0 would list all models of the region at the start, for minutes where there is no way to AWS's catalogue."""
+
+    class Bedrock(llm_class):  # type: ignore[misc]
+        def _initialize_aws_client(self) -> None:
+            self.client = bedrock(self.config, settings.timeout_seconds, 0, settings.base_url)
+
+    return Bedrock(config)
 
 
 def _set_ollama_options(client: Any, options: dict[str, Any]) -> None:
@@ -158,27 +178,3 @@ def _watch_response(llm: Any, call: _Call) -> None:
         return parse(response, *arguments, **named)
 
     llm._parse_response = parse_and_keep
-
-
-def _limit_time(llm: Any, call: _Call, seconds: float) -> None:
-    """The vendors' clients wait for minutes by default and retry on their own; here the caller decides both."""
-    client: Any = getattr(llm, "client", None)
-    if hasattr(client, "with_options"):  # OpenAI's and Anthropic's, and those made of them
-        client = llm.client = client.with_options(timeout=seconds, max_retries=0)
-    http: Any = getattr(client, "_client", None)
-    if not hasattr(http, "event_hooks"):  # every one of them keeps an httpx client
-        return
-    http.timeout = seconds
-
-    def bound_body(response: Any) -> None:
-        chunks, deadline = response.iter_raw, call.deadline
-
-        def bounded(chunk_size: int | None = None) -> Iterator[bytes]:
-            for chunk in chunks(chunk_size):
-                if time.monotonic() > deadline:
-                    raise TimeoutError("the answer took too long")
-                yield chunk
-
-        response.iter_raw = bounded
-
-    http.event_hooks = {**http.event_hooks, "response": [*http.event_hooks["response"], bound_body]}

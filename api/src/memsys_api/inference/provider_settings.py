@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from memsys_api.inference.types import InferenceRejected
+from memsys_api.vendor_clients import URL_BY_CLIENT
 
 BASE_URL_FIELDS = {
     "openai": "openai_base_url",
@@ -27,10 +28,12 @@ NEEDS_MODEL = ("ollama", "vllm", "lmstudio", *AZURE)
 # happens to stand in the environment for another server is never sent to this one.
 NO_KEY_NEEDED = "no-key-needed"
 KEYLESS = ("openai", "openai_structured", "vllm", "lmstudio")
-OPENAI_PROTOCOL = {  # the addresses at which other providers speak OpenAI's protocol
+OPENAI_PROTOCOL = {  # where what speaks to other providers answers in OpenAI's protocol
     "groq": "https://api.groq.com/openai/v1",
     "together": "https://api.together.xyz/v1",
     "gemini": "https://generativelanguage.googleapis.com/v1beta/openai",
+    "azure_openai": "https://<resource>.openai.azure.com/openai/v1/",
+    "azure_openai_structured": "https://<resource>.openai.azure.com/openai/v1/",
 }
 REFUSED = {"langchain": "it takes a Python object, which no setting can carry"}
 
@@ -59,7 +62,10 @@ def mem0_config(settings: ProviderSettings, config_class: type, environment: Map
     """
     provider, url = settings.provider, settings.base_url
     if provider in REFUSED:
-        raise InferenceRejected(f"LLM_PROVIDER={provider} is not offered: {REFUSED[provider]}")
+        raise InferenceRejected(
+            f"LLM_PROVIDER={provider} is not offered: {REFUSED[provider]}; a server of OpenAI's protocol answers to "
+            "LLM_PROVIDER=openai with LLM_BASE_URL"
+        )
     if provider in NEEDS_BASE_URL and not url:
         name = "OLLAMA_BASE_URL or LLM_BASE_URL" if provider == "ollama" else "LLM_BASE_URL"
         raise InferenceRejected(f"LLM_PROVIDER={provider} needs {name}, the URL of its server")
@@ -78,7 +84,7 @@ def mem0_config(settings: ProviderSettings, config_class: type, environment: Map
             "azure_deployment": settings.model,
             "api_version": environment.get("LLM_AZURE_API_VERSION", "2024-10-21"),
         }
-    elif url:
+    elif url and provider not in URL_BY_CLIENT:
         if provider not in BASE_URL_FIELDS:
             raise InferenceRejected(f"LLM_PROVIDER={provider} takes no LLM_BASE_URL; leave it out")
         config[BASE_URL_FIELDS[provider]] = url
@@ -113,9 +119,9 @@ def prompt_room(settings: ProviderSettings) -> int | None:
 def missing_package(provider: str, error: ImportError) -> InferenceRejected:
     """Say what to do about a provider whose client is not installed."""
     text = f"LLM_PROVIDER={provider} needs a package that is not installed ({error})"
-    if url := OPENAI_PROTOCOL.get(provider):
-        text += f"; without it, the same models answer to LLM_PROVIDER=openai with LLM_BASE_URL={url}"
-    return InferenceRejected(text)
+    url = OPENAI_PROTOCOL.get(provider)
+    reached = f"LLM_BASE_URL={url}" if url else "LLM_BASE_URL, the address of a server of OpenAI's protocol"
+    return InferenceRejected(f"{text}; without it, use LLM_PROVIDER=openai with {reached}")
 
 
 def _options(settings: ProviderSettings, config_class: type) -> dict[str, Any]:

@@ -29,17 +29,41 @@ class SearchRequest(Scoped):
         description="Whether to answer with memories that look suspect: their provenance says `quarantine`.",
     )
     as_of: Moment | None = Field(None, description="Search what was known at this moment.")
+    rerank: bool | None = Field(
+        None,
+        strict=True,
+        description="Whether a reranker orders the best results; null: if this server has one. Where it has none, "
+        "true is refused.",
+    )
 
 
 class Hit(MemoryOut):
     """A memory that answers a query."""
 
-    score: float = Field(description="0 to 1, comparable within one answer.")
+    score: float = Field(
+        description="0 to 1, comparable within one answer, and in its order unless a reranker gave another."
+    )
     source: list[Literal["vector", "text", "graph"]] = Field(description="What found it.")
-    score_parts: dict[str, float] | None = Field(None, description="What the score is made of; with `explain`.")
+    score_parts: dict[str, float] | None = Field(
+        None,
+        description="What the score is made of; with `explain`. `rerank` is no part of it, but the reranker's own "
+        "score, by which it ordered.",
+    )
+
+
+class Reranked(BaseModel):
+    """What the reranker did for one search."""
+
+    provider: str
+    model: str
+    outcome: Literal["answered", "failed", "skipped"] = Field(
+        description="`failed`, or `skipped` soon after a failure: the results stand as they were ranked."
+    )
+    detail: str | None = Field(description="Why it did not answer.")
 
 
 class SearchResults(BaseModel):
     """What answers a query, best first."""
 
     results: list[Hit]
+    reranking: Reranked | None = Field(None, description="What the reranker did, if it was asked; with `explain`.")

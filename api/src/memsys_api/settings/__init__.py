@@ -27,6 +27,7 @@ from memsys_api.settings.accountability import AccountabilitySettings
 from memsys_api.settings.events import EventSettings
 from memsys_api.settings.models import ModelSettings
 from memsys_api.settings.neptune import NeptuneSettings
+from memsys_api.settings.reranking import RerankingSettings
 from memsys_api.settings.server import ServerSettings
 from memsys_api.settings.stores import PostgresSettings, StoreSettings
 from memsys_api.settings.vectors import VectorSettings
@@ -44,6 +45,7 @@ class Settings(
     VectorSettings,
     NeptuneSettings,
     ModelSettings,
+    RerankingSettings,
     EventSettings,
     ServerSettings,
     AccessSettings,

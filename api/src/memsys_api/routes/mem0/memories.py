@@ -15,6 +15,7 @@ from memsys_api.problems import NOT_FOUND, NOT_SUPPORTED, ProblemError, invalid
 from memsys_api.routes.common import HELD, Json, Reader, Serving, Writer, may_answer, outcome_out
 from memsys_api.routes.mem0 import options, shapes
 from memsys_api.routes.memories import IdempotencyKey
+from memsys_api.routes.search import reranks
 from memsys_api.store import listing
 from memsys_api.store.filters import conditions
 
@@ -92,8 +93,9 @@ async def search(serving: Serving, access: Reader, request: options.Mem0Search) 
         threshold=request.threshold,
         filters=conditions(wanted.rest),
         now=options.reference(request.reference_date),
+        rerank=reranks(serving.searcher, request.rerank),
     )
-    results = [shapes.memory(memory) | {"score": ranked.score} for ranked, memory in found]
+    results = [shapes.memory(memory) | {"score": ranked.score} for ranked, memory in found.hits]
     if request.fields is not None:
         kept = {"id", *request.fields}
         results = [{field: value for field, value in result.items() if field in kept} for result in results]

@@ -133,7 +133,6 @@ _REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "categories": ((), "memories have no categories here; filter by metadata"),
     "agent_custom_instructions": ((), "there is no such distinction here; give custom_instructions"),
     "structured_data_schema": ((), "structured extraction is not supported"),
-    "rerank": ((False,), "there is no reranker; results are ranked already"),
     "show_expired": ((False,), "an expired memory cannot be shown; its history can"),
     "latest_only": ((True,), "only the latest version of a memory is found; see its history for others"),
     "keyword_search": ((True,), "words are always searched for, beside meaning"),

@@ -1,0 +1,224 @@
+"""Searches that a reranker orders once more: mem0's own, with the vendors' real clients, against scripted servers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from memsys_api.metrics import RERANKS
+from memsys_api.reranking import RerankerRejected, create, flow
+from memsys_api.settings import Settings
+from tests.support.scripted_cohere import ScriptedCohere
+from tests.support.scripted_llm import Call, Reply, ScriptedLLM
+
+from .conftest import ADMIN_KEY, Fleet, Replica
+
+TEXTS = ["the cat likes fish", "the cat likes fish and milk", "the cat sleeps", "a dog barks"]
+BEST = "the cat sleeps"
+
+
+@pytest.fixture
+def cohere() -> Iterator[ScriptedCohere]:
+    with ScriptedCohere(lambda text: 0.9 if text == BEST else 0.1) as server:
+        yield server
+
+
+@pytest.fixture
+def llm() -> Iterator[ScriptedLLM]:
+    with ScriptedLLM() as server:
+        server.answer = lambda call: Reply("0.9" if call.user.endswith(BEST) else "0.1")
+        yield server
+
+
+def by_cohere(cohere: ScriptedCohere, **changes: object) -> dict[str, object]:
+    return {
+        "RERANKER_PROVIDER": "cohere",
+        "RERANKER_BASE_URL": cohere.url,
+        "RERANKER_API_KEY": "co-secret",
+        **changes,
+    }
+
+
+def by_llm(llm: ScriptedLLM, **changes: object) -> dict[str, object]:
+    return {
+        "LLM_PROVIDER": "openai",
+        "LLM_MODEL": "m",
+        "LLM_BASE_URL": llm.openai_url,
+        "LLM_API_KEY": "sk-secret",
+        "RERANKER_PROVIDER": "llm",
+        **changes,
+    }
+
+
+async def remember(replica: Replica) -> None:
+    for text in TEXTS:
+        await replica.add(text, user_id="u", infer=False)
+
+
+async def asked(replica: Replica, **fields: object) -> dict[str, object]:
+    question = {"query": "what does the cat like", "user_id": "u", "explain": True, **fields}
+    answer = await replica.client.post("/search", json=question)
+    assert answer.status_code == 200, answer.text
+    body: dict[str, object] = answer.json()
+    return body
+
+
+def texts(body: dict[str, object]) -> list[str]:
+    return [hit["memory"] for hit in body["results"]]  # type: ignore[attr-defined]
+
+
+async def test_cohere_orders_the_best_and_says_so(fleet: Fleet, cohere: ScriptedCohere) -> None:
+    async with fleet.replica(**by_cohere(cohere)) as replica:
+        await remember(replica)
+        plain = await asked(replica, rerank=False)
+        assert cohere.calls == []
+        assert plain["reranking"] is None
+        assert texts(plain)[0] != BEST
+        body = await asked(replica)
+        assert sorted(texts(body)) == sorted(texts(plain))
+        assert texts(body)[0] == BEST
+        assert body["results"][0]["score_parts"]["rerank"] == 0.9  # type: ignore[index]
+        assert body["reranking"] == {
+            "provider": "cohere",
+            "model": "rerank-v3.5",
+            "outcome": "answered",
+            "detail": None,
+        }
+        (call,) = cohere.calls
+        assert call.headers["authorization"] == "Bearer co-secret"
+        assert call.body["query"] == "what does the cat like"
+        # One result is asked for: the reranker sees all candidates nevertheless, and the best by its order is given.
+        assert texts(await asked(replica, top_k=1)) == [BEST]
+
+
+async def test_the_language_model_is_asked_for_each_candidate_side_by_side(fleet: Fleet, llm: ScriptedLLM) -> None:
+    def slowly(call: Call) -> Reply:
+        return Reply("0.9" if call.user.endswith(BEST) else "Score: 0.1", delay=0.5)
+
+    async with fleet.replica(**by_llm(llm)) as replica:
+        await remember(replica)
+        llm.answer = slowly
+        before = time.monotonic()
+        body = await asked(replica)
+        assert time.monotonic() - before < 0.5 * len(TEXTS)
+        assert texts(body)[0] == BEST
+        assert body["reranking"]["model"] == "m"  # type: ignore[index]
+        assert {call.headers["authorization"] for call in llm.calls} == {"Bearer sk-secret"}
+        assert len(llm.calls) == len(texts(body))
+
+
+async def test_only_the_best_are_reranked_and_the_others_follow(fleet: Fleet, cohere: ScriptedCohere) -> None:
+    async with fleet.replica(**by_cohere(cohere, RERANKER_TOP_N=2)) as replica:
+        await remember(replica)
+        plain = texts(await asked(replica, rerank=False))
+        cohere.score = lambda text: 0.9 if text == plain[1] else 0.1
+        assert texts(await asked(replica)) == [plain[1], plain[0], *plain[2:]]
+        assert len(cohere.calls[0].body["documents"]) == 2
+
+
+@pytest.mark.parametrize("how", ["status", "slow", "dead", "zeros", "index"])
+async def test_without_an_answer_of_cohere_the_results_stand_as_ranked(
+    fleet: Fleet, cohere: ScriptedCohere, how: str
+) -> None:
+    async with fleet.replica(**by_cohere(cohere, RERANKER_TIMEOUT_SECONDS=1)) as replica:
+        await remember(replica)
+        plain = texts(await asked(replica, rerank=False))
+        if how == "status":
+            cohere.status = 500
+        elif how == "slow":
+            cohere.delay = 30
+        elif how == "dead":
+            cohere.close()
+        elif how == "zeros":
+            cohere.score = lambda _: 0.0
+        else:
+            cohere.raw = {"id": "1", "results": [{"index": 99, "relevance_score": 0.5}], "meta": {}}
+        failed = RERANKS.labels("failed")._value.get()
+        body = await asked(replica)
+        assert texts(body) == plain
+        assert body["reranking"]["outcome"] == "failed"  # type: ignore[index]
+        assert "co-secret" not in str(body["reranking"])
+        assert RERANKS.labels("failed")._value.get() == failed + 1
+        calls = len(cohere.calls)
+        body = await asked(replica)
+        assert body["reranking"]["outcome"] == "skipped"  # type: ignore[index]
+        assert texts(body) == plain
+        assert len(cohere.calls) == calls  # it is left alone for a while
+
+
+@pytest.mark.parametrize("reply", [Reply(status=500), Reply("I cannot say"), Reply(""), Reply(hang_up=True)])
+async def test_without_a_score_of_the_language_model_the_results_stand_as_ranked(
+    fleet: Fleet, llm: ScriptedLLM, reply: Reply
+) -> None:
+    async with fleet.replica(**by_llm(llm)) as replica:
+        await remember(replica)
+        plain = texts(await asked(replica, rerank=False))
+        llm.answer = lambda call: reply if call.user.endswith(BEST) else Reply("0.1")
+        body = await asked(replica)
+        assert texts(body) == plain
+        assert body["reranking"]["outcome"] == "failed"  # type: ignore[index]
+        assert "sk-secret" not in str(body["reranking"])
+
+
+async def test_it_is_asked_again_when_it_was_spared_for_long_enough(
+    fleet: Fleet, cohere: ScriptedCohere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with fleet.replica(**by_cohere(cohere)) as replica:
+        await remember(replica)
+        cohere.status = 503
+        assert (await asked(replica))["reranking"]["outcome"] == "failed"  # type: ignore[index]
+        cohere.status = None
+        now = time.monotonic() + flow.SPARED_SECONDS
+        monkeypatch.setattr(flow.time, "monotonic", lambda: now)  # type: ignore[attr-defined]
+        assert texts(await asked(replica))[0] == BEST
+
+
+async def test_mem0s_clients_rerank_where_there_is_a_reranker(fleet: Fleet, cohere: ScriptedCohere) -> None:
+    async with fleet.replica(**by_cohere(cohere)) as replica:
+        await remember(replica)
+        search = {"query": "what does the cat like", "filters": {"user_id": "u"}}
+        answer = await replica.client.post("/v3/memories/search/", json={**search, "rerank": True})
+        assert answer.json()["results"][0]["memory"] == BEST
+        answer = await replica.client.post("/v3/memories/search/", json={**search, "rerank": False})
+        assert answer.json()["results"][0]["memory"] != BEST
+
+
+@pytest.mark.parametrize("path", ["/search", "/v3/memories/search/"])
+async def test_without_a_reranker_it_is_refused_by_name(api: Replica, path: str) -> None:
+    answer = await api.client.post(path, json={"query": "q", "filters": {"user_id": "u"}, "rerank": True})
+    assert answer.status_code == 501
+    assert answer.json()["errors"][0]["field"] == "rerank"
+    answer = await api.client.post(path, json={"query": "q", "filters": {"user_id": "u"}, "rerank": False})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"RERANKER_PROVIDER": "nonsense"}, "expected none or one of cohere, huggingface, llm"),
+        ({"RERANKER_PROVIDER": "cohere"}, "needs RERANKER_API_KEY"),
+        ({"RERANKER_PROVIDER": "llm"}, "LLM_PROVIDER, which is none"),
+        ({"RERANKER_PROVIDER": "llm", "LLM_PROVIDER": "litellm"}, "not installed.*LLM_PROVIDER=openai"),
+        ({"RERANKER_PROVIDER": "zero_entropy", "RERANKER_API_KEY": "k"}, "package.*RERANKER_PROVIDER=cohere with"),
+        ({"RERANKER_PROVIDER": "sentence_transformer"}, "package.*RERANKER_PROVIDER=cohere with RERANKER_BASE_URL"),
+        ({"RERANKER_PROVIDER": "huggingface"}, "package.*RERANKER_PROVIDER=cohere with RERANKER_BASE_URL"),
+        ({"RERANKER_PROVIDER": "huggingface", "RERANKER_BASE_URL": "http://x"}, "takes no RERANKER_BASE_URL"),
+    ],
+)
+async def test_what_cannot_be_had_stops_the_start_with_the_remedy(settings: dict[str, str], message: str) -> None:
+    given = {"DATABASE_URL": "postgresql://u@h/d", "MEMSYS_ADMIN_KEY": ADMIN_KEY, **settings}
+    with pytest.raises(RerankerRejected, match=message):
+        await create(Settings.model_validate(given))
+
+
+async def test_the_language_models_key_is_not_sent_to_another_server(fleet: Fleet, llm: ScriptedLLM) -> None:
+    with ScriptedLLM() as other:
+        other.answer = lambda _: Reply("0.5")
+        async with fleet.replica(**by_llm(llm, RERANKER_BASE_URL=other.openai_url)) as replica:
+            await remember(replica)
+            await asked(replica)
+        assert llm.calls == []
+        assert "sk-secret" not in {call.headers["authorization"].removeprefix("Bearer ") for call in other.calls}
+        assert other.calls
