@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def llm() -> Iterator[ScriptedLLM]:
         yield server
 
 
-def by_cohere(cohere: ScriptedCohere, **changes: object) -> dict[str, object]:
+def by_cohere(cohere: ScriptedCohere, **changes: Any) -> dict[str, Any]:
     return {
         "RERANKER_PROVIDER": "cohere",
         "RERANKER_BASE_URL": cohere.url,
@@ -41,7 +42,7 @@ def by_cohere(cohere: ScriptedCohere, **changes: object) -> dict[str, object]:
     }
 
 
-def by_llm(llm: ScriptedLLM, **changes: object) -> dict[str, object]:
+def by_llm(llm: ScriptedLLM, **changes: Any) -> dict[str, Any]:
     return {
         "LLM_PROVIDER": "openai",
         "LLM_MODEL": "m",
@@ -57,16 +58,16 @@ async def remember(replica: Replica) -> None:
         await replica.add(text, user_id="u", infer=False)
 
 
-async def asked(replica: Replica, **fields: object) -> dict[str, object]:
+async def asked(replica: Replica, **fields: Any) -> dict[str, Any]:
     question = {"query": "what does the cat like", "user_id": "u", "explain": True, **fields}
     answer = await replica.client.post("/search", json=question)
     assert answer.status_code == 200, answer.text
-    body: dict[str, object] = answer.json()
+    body: dict[str, Any] = answer.json()
     return body
 
 
-def texts(body: dict[str, object]) -> list[str]:
-    return [hit["memory"] for hit in body["results"]]  # type: ignore[attr-defined]
+def texts(body: dict[str, Any]) -> list[str]:
+    return [hit["memory"] for hit in body["results"]]
 
 
 async def test_cohere_orders_the_best_and_says_so(fleet: Fleet, cohere: ScriptedCohere) -> None:
@@ -79,7 +80,7 @@ async def test_cohere_orders_the_best_and_says_so(fleet: Fleet, cohere: Scripted
         body = await asked(replica)
         assert sorted(texts(body)) == sorted(texts(plain))
         assert texts(body)[0] == BEST
-        assert body["results"][0]["score_parts"]["rerank"] == 0.9  # type: ignore[index]
+        assert body["results"][0]["score_parts"]["rerank"] == 0.9
         assert body["reranking"] == {
             "provider": "cohere",
             "model": "rerank-v3.5",
@@ -104,7 +105,7 @@ async def test_the_language_model_is_asked_for_each_candidate_side_by_side(fleet
         body = await asked(replica)
         assert time.monotonic() - before < 0.5 * len(TEXTS)
         assert texts(body)[0] == BEST
-        assert body["reranking"]["model"] == "m"  # type: ignore[index]
+        assert body["reranking"]["model"] == "m"
         assert {call.headers["authorization"] for call in llm.calls} == {"Bearer sk-secret"}
         assert len(llm.calls) == len(texts(body))
 
@@ -138,12 +139,12 @@ async def test_without_an_answer_of_cohere_the_results_stand_as_ranked(
         failed = RERANKS.labels("failed")._value.get()
         body = await asked(replica)
         assert texts(body) == plain
-        assert body["reranking"]["outcome"] == "failed"  # type: ignore[index]
+        assert body["reranking"]["outcome"] == "failed"
         assert "co-secret" not in str(body["reranking"])
         assert RERANKS.labels("failed")._value.get() == failed + 1
         calls = len(cohere.calls)
         body = await asked(replica)
-        assert body["reranking"]["outcome"] == "skipped"  # type: ignore[index]
+        assert body["reranking"]["outcome"] == "skipped"
         assert texts(body) == plain
         assert len(cohere.calls) == calls  # it is left alone for a while
 
@@ -158,7 +159,7 @@ async def test_without_a_score_of_the_language_model_the_results_stand_as_ranked
         llm.answer = lambda call: reply if call.user.endswith(BEST) else Reply("0.1")
         body = await asked(replica)
         assert texts(body) == plain
-        assert body["reranking"]["outcome"] == "failed"  # type: ignore[index]
+        assert body["reranking"]["outcome"] == "failed"
         assert "sk-secret" not in str(body["reranking"])
 
 
@@ -168,10 +169,10 @@ async def test_it_is_asked_again_when_it_was_spared_for_long_enough(
     async with fleet.replica(**by_cohere(cohere)) as replica:
         await remember(replica)
         cohere.status = 503
-        assert (await asked(replica))["reranking"]["outcome"] == "failed"  # type: ignore[index]
+        assert (await asked(replica))["reranking"]["outcome"] == "failed"
         cohere.status = None
         now = time.monotonic() + flow.SPARED_SECONDS
-        monkeypatch.setattr(flow.time, "monotonic", lambda: now)  # type: ignore[attr-defined]
+        monkeypatch.setattr("memsys_api.reranking.flow.time.monotonic", lambda: now)
         assert texts(await asked(replica))[0] == BEST
 
 

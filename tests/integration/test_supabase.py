@@ -2,8 +2,8 @@
 
 The role ``postgres`` owns the database and is no superuser
 (https://supabase.com/docs/guides/database/postgres/roles); extensions are installed beforehand in the schema
-``extensions``, which is in the role's search_path (https://supabase.com/docs/guides/database/extensions). So nothing can
-be marked leakproof, and the one role both serves and migrates.
+``extensions``, which is in the role's search_path (https://supabase.com/docs/guides/database/extensions). So nothing
+can be marked leakproof, and the one role both serves and migrates.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from memsys_api import app
-from memsys_api.runtime import Makers
+from memsys_api.assembling import Makers
 from memsys_api.settings import Settings
 
 from .conftest import ADMIN_KEY

@@ -92,8 +92,8 @@ async def test_away_and_refused_are_told_apart_without_a_second_try(
 )
 async def test_no_thread_is_lost_to_a_server_that_does_not_answer(provider: str, slow: Reply, llm: ScriptedLLM) -> None:
     llm.queue(slow, Reply(ANSWER))
-    only_thread = {"llm_timeout_seconds": 2.0, "llm_concurrency": 1}
-    inferrer = await inference.create(replace(settings(provider, llm), **only_thread))
+    only_thread = replace(settings(provider, llm), llm_timeout_seconds=2.0, llm_concurrency=1)
+    inferrer = await inference.create(only_thread)
     assert inferrer is not None
     with pytest.raises(InferenceUnavailable):
         await inferrer.infer(TALK, observed_at=NOW)
@@ -105,9 +105,10 @@ async def test_no_thread_is_lost_to_a_server_that_does_not_answer(provider: str,
 async def test_what_is_not_installed_stops_the_start_with_the_way_round_it(
     provider: str, package: str, llm: ScriptedLLM
 ) -> None:
-    changes = {"llm_base_url": None} if provider == "litellm" else {}
+    given = settings(provider, llm)
+    given = replace(given, llm_base_url=None) if provider == "litellm" else given
     with pytest.raises(InferenceRejected, match=rf"package that is not installed .*{package}") as caught:
-        await inference.create(replace(settings(provider, llm), **changes))
+        await inference.create(given)
     assert "LLM_PROVIDER=openai with LLM_BASE_URL" in str(caught.value)
 
 
