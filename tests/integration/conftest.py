@@ -234,7 +234,7 @@ def host(dsn: Dsn) -> Iterator[str]:
     thread.start()
     address = f"http://127.0.0.1:{port}"
     try:
-        _until_ready(address)
+        until_ready(address)
         yield address
     finally:
         server.should_exit = True
@@ -242,7 +242,8 @@ def host(dsn: Dsn) -> Iterator[str]:
     assert not thread.is_alive(), "the server did not stop"
 
 
-def _until_ready(address: str) -> None:
+def until_ready(address: str) -> None:
+    """Wait for an API that listens there."""
     deadline = time.monotonic() + 30
     while True:
         try:

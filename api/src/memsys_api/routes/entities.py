@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
-from pydantic import AwareDatetime
 from starlette.responses import Response
 
 from memsys_api import extraction, problems
@@ -15,7 +14,7 @@ from memsys_api.model import Scope
 from memsys_api.problems import NOT_FOUND, FieldError, ProblemError, invalid
 from memsys_api.routes.common import Json, Reader, Serving, WholeWriter, may_answer, memory_out
 from memsys_api.schemas import entities as wire
-from memsys_api.schemas.fields import ScopeId
+from memsys_api.schemas.fields import Moment, ScopeId
 from memsys_api.store import entities, merges
 
 router = APIRouter(tags=["graph"])
@@ -23,8 +22,8 @@ router = APIRouter(tags=["graph"])
 EntityKey = Annotated[str, Path(max_length=500, description="The entity's key or any spelling of its name.")]
 UserId = Annotated[ScopeId | None, Query(description="Only memories about this user.")]
 AgentId = Annotated[ScopeId | None, Query(description="Only memories that this agent keeps.")]
-AsOf = Annotated[AwareDatetime | None, Query(description="Answer from what was recorded at this moment.")]
-ValidAt = Annotated[AwareDatetime | None, Query(description="Only what holds in the world at this moment.")]
+AsOf = Annotated[Moment | None, Query(description="Answer from what was recorded at this moment.")]
+ValidAt = Annotated[Moment | None, Query(description="Only what holds in the world at this moment.")]
 Depth = Annotated[int, Query(ge=1, le=4, description="How many statements away at most.")]
 PathDepth = Annotated[int, Query(ge=1, le=6, description="How many statements a path may have.")]
 Limit = Annotated[int, Query(ge=1, le=200)]

@@ -7,9 +7,9 @@ from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, StrictBool, StrictInt, model_validator
+from pydantic import AfterValidator, BaseModel, Field, StrictBool, StrictInt, model_validator
 
-from memsys_api.schemas.fields import Body, Scoped, storable
+from memsys_api.schemas.fields import Body, Moment, Scoped, storable
 from memsys_api.sinks.webhooks import signing
 
 EventName = Literal["added", "updated", "deleted"]
@@ -141,7 +141,7 @@ class ReplayRequest(Body):
     """What to deliver anew: one event, everything since a time, or (with neither) what is parked."""
 
     event_id: StrictInt | None = Field(None, ge=1, lt=2**63)
-    since: AwareDatetime | None = Field(None, description="Events of the last seven days can be delivered anew.")
+    since: Moment | None = Field(None, description="Events of the last seven days can be delivered anew.")
 
     @model_validator(mode="after")
     def _one(self) -> ReplayRequest:
