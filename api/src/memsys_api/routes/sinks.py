@@ -72,8 +72,8 @@ async def refill(serving: Serving, access: Admin, name: str) -> Response:
 @router.get("/{name}/count", response_model=SinkCount, responses=may_answer(problems.NOT_FOUND, problems.UNAVAILABLE))
 async def count(serving: Serving, access: Admin, name: str) -> Response:
     """How many memories of all projects a vector index should hold, and how many it does. Counts; takes its time."""
-    vectors = serving.vectors
-    if vectors is None or vectors is not _sink(serving, name):
+    found, vectors = _sink(serving, name), serving.vectors
+    if vectors is None or vectors is not found:
         raise invalid("name", "only an external vector index is counted; for the graph there is GET /graph/drift")
     if not access.everywhere:
         raise ProblemError(
