@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import orjson
 
 from memsys_api import telemetry
+from memsys_api.causes import cause, chain
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
@@ -36,16 +38,30 @@ class JsonFormatter(logging.Formatter):
             entry["trace_id"] = trace
         entry.update({key: value for key, value in vars(record).items() if key not in _STANDARD})
         if record.exc_info:
-            entry["error"] = self.formatException(record.exc_info)
+            entry["error"] = _traceback(record.exc_info[1])
         return orjson.dumps(entry, default=str).decode()
 
 
+def _traceback(error: BaseException | None) -> list[str]:
+    """Where an error arose and what it is, cause by cause, outermost first; never a message, which may quote texts."""
+    lines = []
+    for one in chain(error) if error else ():
+        lines.append(cause(one))
+        lines += [
+            f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in traceback.extract_tb(one.__traceback__)
+        ]
+    return lines
+
+
 def configure(level: str) -> None:
-    """Send every logger's records to standard output as JSON, from ``level`` up."""
+    """Send every logger's records to standard output as JSON, from ``level`` up.
+
+    Libraries are held to warnings: what they say in detail quotes what was sent.
+    """
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-    for chatty in ("httpx", "httpcore", "psycopg.pool"):
-        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    logging.basicConfig(level=max(logging.WARNING, logging.getLevelName(level)), handlers=[handler], force=True)
+    for ours in ("memsys_api", "uvicorn"):
+        logging.getLogger(ours).setLevel(level)
     # The driver warns of every attempt while the graph is away, and the dispatcher says so once.
     logging.getLogger("neo4j").setLevel(logging.ERROR)

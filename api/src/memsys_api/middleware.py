@@ -74,17 +74,17 @@ class Envelope:
         except TimeoutError:
             if not deadline.expired():
                 raise
-            log.warning("request took too long", extra={"path": scope["path"], "seconds": self._seconds})
+            log.warning("request took too long", extra={"route": _route(scope), "seconds": self._seconds})
             detail = f"no answer within {self._seconds:g} s; try again, with an Idempotency-Key to add"
             await self._refuse(TOO_SLOW, detail, scope, receive, observed, retry_after=1)
         except Exception:
-            log.exception("request failed", extra={"path": scope["path"]})
+            log.exception("request failed", extra={"route": _route(scope)})
             if status:
                 raise  # the answer has begun: the connection can only be broken off
             await self._refuse(INTERNAL, "the log has the details under this request's id", scope, receive, observed)
         finally:
             seconds = time.perf_counter() - begun
-            route = getattr(scope.get("route"), "path", "unmatched")
+            route = _route(scope)
             method = scope["method"] if scope["method"] in _METHODS else "other"
             metrics.REQUESTS.labels(route, method, str(status)).inc()
             metrics.REQUEST_SECONDS.labels(route, method).observe(seconds)
@@ -150,3 +150,8 @@ class Envelope:
 def _attributes(method: str, route: str, status: int) -> dict[str, str | int]:
     """What a span says of a request, by the semantic conventions for HTTP."""
     return {"http.request.method": method, "http.route": route, "http.response.status_code": status}
+
+
+def _route(scope: Scope) -> str:
+    """The template of a path, which says no more than which route it was: a path may hold a name."""
+    return str(getattr(scope.get("route"), "path", "unmatched"))

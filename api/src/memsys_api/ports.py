@@ -49,6 +49,10 @@ class EmbedderRejected(EmbedderError):
     """The provider refused the call: wrong key, model or dimensions."""
 
 
+class SinkRefused(Exception):
+    """The sink cannot take one record; the text is the sink's room's own, and quotes nothing of the record."""
+
+
 class SinkUnavailable(Exception):
     """The sink does not answer. Nothing is wrong with the records: all of them are tried again when it is back."""
 

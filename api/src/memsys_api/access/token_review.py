@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import orjson
 
+from memsys_api.causes import cause
 from memsys_api.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -103,7 +104,7 @@ class TokenReviewer:
             answer = await self._client.post(self._url, json=review, headers={"Authorization": f"Bearer {own}"})
         except (httpx.HTTPError, OSError, ssl.SSLError) as error:
             await self.close()  # the next attempt reads the certificate authority again
-            raise ReviewUnavailable(f"{type(error).__name__}: {error}") from error
+            raise ReviewUnavailable(cause(error)) from error
         if answer.status_code != 201:
             raise ReviewUnavailable(f"answered {answer.status_code} to a TokenReview; {_remedy(answer.status_code)}")
         try:

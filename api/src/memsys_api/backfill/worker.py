@@ -16,7 +16,8 @@ from uuid import UUID, uuid4
 
 from memsys_api import acting, metrics
 from memsys_api.access.budgets import OverBudget
-from memsys_api.inference import InferenceRejected, InferenceUnavailable, Inferrer, Message, State
+from memsys_api.causes import cause
+from memsys_api.inference import InferenceError, InferenceRejected, InferenceUnavailable, Inferrer, Message, State
 from memsys_api.inferring import Decided, Inferring, Overtaken, from_json
 from memsys_api.model import Scope
 from memsys_api.ports import EmbedderError
@@ -148,7 +149,7 @@ class Backfill:
         self, claim: Claim, wait: timedelta | None, error: Exception | None = None, *, counts: bool = True
     ) -> None:
         """Give a claim back; parked, its messages stay as they were said."""
-        reason = None if error is None else f"{error}"[:_ERROR_LENGTH] or type(error).__name__
+        reason = None if error is None else _said(error)[:_ERROR_LENGTH]
         if reason:
             log.warning("inference put off" if wait is not None else "inference parked", extra={"reason": reason})
         async with self._database.transaction(claim.project) as conn:
@@ -190,3 +191,9 @@ class Backfill:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
+
+
+def _said(error: Exception) -> str:
+    """The words of the rooms that know what they may repeat; of any other error its type and codes."""
+    own = isinstance(error, InferenceError | EmbedderError | DatabaseUnavailable | StatementTimeout)
+    return (own and str(error)) or cause(error)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from memsys_api.causes import cause
 from memsys_api.embedding.provider_settings import missing_package
 from memsys_api.ports import EmbedderError, EmbedderRejected, EmbedderUnavailable
-from memsys_api.vendor_errors import LATER, detail, is_away, lacks_credentials, status_of
+from memsys_api.vendor_errors import LATER, is_away, lacks_credentials, status_of
 
 
 def translate(error: Exception, provider: str, model: str | None) -> EmbedderError:
@@ -18,13 +19,13 @@ def translate(error: Exception, provider: str, model: str | None) -> EmbedderErr
     if status in (401, 403):  # the body may repeat the key
         return EmbedderRejected(f"{who} refused the key (HTTP {status}): correct {_credentials(provider)}")
     if status is not None:
-        text = f"{who} answered HTTP {status}: {detail(error)}"
+        text = f"{who} answered HTTP {status}: {cause(error)}"
         return EmbedderUnavailable(text) if status in LATER or status >= 500 else EmbedderRejected(text)
     if is_away(error):
-        return EmbedderUnavailable(f"{who} does not answer: {detail(error)}")
+        return EmbedderUnavailable(f"{who} does not answer: {cause(error)}")
     if lacks_credentials(error):
         return EmbedderRejected(f"{who} has no credentials: set {_credentials(provider)}")
-    return EmbedderRejected(f"{who}: {detail(error)}")
+    return EmbedderRejected(f"{who}: {cause(error)}")
 
 
 def _credentials(provider: str) -> str:

@@ -87,7 +87,7 @@ class ProviderEmbedder:
             vectors = np.asarray(rows, np.float32)
         except (ValueError, TypeError) as error:
             raise EmbedderRejected(
-                f"{self.provider} answered with something else than {expected} vectors of one length ({error})"
+                f"{self.provider} answered with something else than {expected} vectors of one length"
             ) from error
         if vectors.ndim != 2 or vectors.shape[0] != expected:
             raise EmbedderRejected(

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from memsys_api.causes import cause
 from memsys_api.inference.provider_errors import refused_parameter, translate
 from memsys_api.inference.provider_settings import ProviderSettings, mem0_config, ollama_options, prompt_room
 from memsys_api.inference.types import InferenceRejected, InferenceUnavailable, Usage
 from memsys_api.inference.usage import estimate, read_usage, was_cut_off
 from memsys_api.mem0_import import llm_factory, load_class
 from memsys_api.vendor_clients import Deadline, bedrock, call_within
-from memsys_api.vendor_errors import detail
 
 JSON_MODE = {"type": "json_object"}
 
@@ -50,7 +50,6 @@ class Chat:
         self._llm = llm
         self._call = _Call()
         self._json_mode = True
-        self._key = settings.api_key
         self._room = prompt_room(settings)
         self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix=f"llm-{settings.provider}")
         _watch_response(llm, self._call)
@@ -83,7 +82,7 @@ class Chat:
                 f"{self.provider} model {self.model} did not answer within {seconds:.3g} s (LLM_TIMEOUT_SECONDS)"
             ) from None
         except Exception as error:  # mem0's classes and the vendors' libraries raise whatever they like
-            raise translate(error, self.provider, self.model, now=datetime.now(UTC), key=self._key) from error
+            raise translate(error, self.provider, self.model, now=datetime.now(UTC)) from error
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -125,8 +124,7 @@ def _make_llm(settings: ProviderSettings) -> Any:
     except Exception as error:  # a client that cannot even be made: a missing package, key or region
         if isinstance(error, ImportError):
             raise translate(error, settings.provider, str(settings.model), now=datetime.now(UTC)) from error
-        text = detail(error, settings.api_key)
-        raise InferenceRejected(f"LLM_PROVIDER={settings.provider} cannot be set up: {text}") from error
+        raise InferenceRejected(f"LLM_PROVIDER={settings.provider} cannot be set up: {cause(error)}") from error
 
 
 def provider_class(provider: str) -> tuple[str, type]:

@@ -6,22 +6,18 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from memsys_api.causes import cause
 from memsys_api.inference.provider_settings import missing_package
 from memsys_api.inference.types import InferenceError, InferenceRejected, InferenceUnavailable
-from memsys_api.vendor_errors import LATER, causes, detail, is_away, lacks_credentials, status_of
+from memsys_api.vendor_errors import LATER, causes, is_away, lacks_credentials, status_of
 
 OF_SETTINGS = frozenset({401, 402, 403, 404, 405})  # other 4xx are about this one request
 _SAMPLING = ("temperature", "top_p", "max_tokens")
 _NO_MONEY = ("insufficient_quota", "credit balance")  # answered as 429 or 400, and no waiting will mend it
 
 
-def translate(
-    error: BaseException, provider: str, model: str, *, now: datetime, key: str | None = None
-) -> InferenceError:
-    """Return the error of the contract for ``error``. Status codes and connection errors decide, not the library.
-
-    ``key`` is the secret that must not appear in it.
-    """
+def translate(error: BaseException, provider: str, model: str, *, now: datetime) -> InferenceError:
+    """Return the error of the contract for ``error``. Status codes and connection errors decide, not the library."""
     if isinstance(error, InferenceError):
         return error
     if isinstance(error, ImportError):
@@ -31,9 +27,9 @@ def translate(
     if status in (401, 403):  # the body may repeat the key
         return InferenceRejected(f"{who} refused the key (HTTP {status}): correct {credentials(provider)}")
     if status is not None:
-        text = f"{who} answered HTTP {status}: {detail(error, key)}"
+        text = f"{who} answered HTTP {status}: {cause(error)}"
         if any(word in str(error).casefold() for word in _NO_MONEY):
-            return InferenceRejected(text)
+            return InferenceRejected(f"{text}; the account has no credit left")
         if status in LATER or status >= 500:
             return InferenceUnavailable(text, retry_after=retry_after(error, now))
         if status == 404 and provider == "ollama":
@@ -42,11 +38,11 @@ def translate(
             return InferenceRejected(f"{text}; correct LLM_MODEL or LLM_BASE_URL")
         return InferenceRejected(text, subject="input")
     if is_away(error):
-        return InferenceUnavailable(f"{who} does not answer: {detail(error, key)}")
+        return InferenceUnavailable(f"{who} does not answer: {cause(error)}")
     if lacks_credentials(error):
         return InferenceRejected(f"{who} has no credentials: set {credentials(provider)}")
     # A provider's library failed on what its server sent: no fault of this request, and perhaps gone with the next.
-    return InferenceUnavailable(f"{who} cannot be used: {type(error).__name__}: {detail(error, key)}")
+    return InferenceUnavailable(f"{who} cannot be used: {cause(error)}")
 
 
 def refused_parameter(error: BaseException) -> str | None:
@@ -61,8 +57,8 @@ def refused_parameter(error: BaseException) -> str | None:
 
 def retry_after(error: BaseException, now: datetime) -> float | None:
     """Return the seconds after which the provider wants to be asked again, if it says so in a header."""
-    for cause in causes(error):
-        headers: Any = getattr(getattr(cause, "response", None), "headers", None)
+    for beneath in causes(error):
+        headers: Any = getattr(getattr(beneath, "response", None), "headers", None)
         if headers is None:
             continue
         for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):

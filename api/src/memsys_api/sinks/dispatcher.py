@@ -14,10 +14,10 @@ from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from memsys_api import telemetry
+from memsys_api import causes, telemetry
 from memsys_api.metrics import SINK_AVAILABLE, SINK_DELIVERIES, SINK_LAG, SINK_PARKED, SINK_PENDING
 from memsys_api.model import SinkRecord
-from memsys_api.ports import Sink, SinkUnavailable
+from memsys_api.ports import Sink, SinkRefused, SinkUnavailable
 from memsys_api.sinks.attempts import wait_after
 from memsys_api.sinks.breaker import Breaker
 from memsys_api.store import deliveries
@@ -163,13 +163,14 @@ class Dispatcher:
                 return {(records[0].project, records[0].id): error}
             middle = len(records) // 2
             return await self._apply(records[:middle]) | await self._apply(records[middle:])
-        return {(r.project, r.id): ValueError(refused[r.id]) for r in records if r.id in refused}
+        return {(r.project, r.id): SinkRefused(refused[r.id]) for r in records if r.id in refused}
 
     def failure(self, held: Claim, error: Exception) -> Failure:
         """What becomes of a claim whose attempt failed: due again after a wait, or parked after the last attempt."""
         wait = wait_after(held.attempts, self._retry_base)
         cause: deliveries.Cause = "away" if isinstance(error, SinkUnavailable) else "record"
-        return Failure(held, cause, f"{error}"[:_ERROR_LENGTH], wait)
+        said = str(error) if isinstance(error, SinkUnavailable | SinkRefused) else causes.cause(error)
+        return Failure(held, cause, said[:_ERROR_LENGTH], wait)
 
     async def _watch(self) -> None:
         """See whether the sink answers; when it does again, make due what only waited for that."""

@@ -13,6 +13,7 @@ from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+from memsys_api.causes import cause
 from memsys_api.ports import GraphSink, SinkUnavailable
 from memsys_api.sinks.drift import RANGE, shared_end
 from memsys_api.store import deliveries, rebuilds, records
@@ -70,7 +71,7 @@ class Rebuilder:
             reason = str(error)[:_ERROR_LENGTH] or "the graph did not answer in time"
             await rebuilds.put_off(self._database, self._sink.name, lease, step, reason, _WAIT)
         except Exception as error:
-            await rebuilds.put_off(self._database, self._sink.name, lease, step, f"{error}"[:_ERROR_LENGTH], _WAIT)
+            await rebuilds.put_off(self._database, self._sink.name, lease, step, cause(error)[:_ERROR_LENGTH], _WAIT)
             raise
         return True
 

@@ -15,12 +15,15 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from memsys_api import acting, logs, telemetry
+from memsys_api.causes import cause
 
 log = logging.getLogger(__name__)
 
 Connection = AsyncConnection[TupleRow]
 
 _SPAN = {"db.system.name": "postgresql"}
+# Connection, authorisation, no such database, resources, operator intervention: none of them is about a value.
+_OF_THE_SERVER = frozenset({"08", "28", "3D", "53", "57"})
 _CONNECT_SECONDS = 3
 _CHECK_SECONDS = 15
 _RECHECK_SECONDS = 0.5
@@ -62,8 +65,23 @@ async def translated() -> AsyncIterator[None]:
         if task is not None and task.cancelling():
             raise asyncio.CancelledError from error
         if isinstance(error, psycopg.errors.QueryCanceled):
-            raise StatementTimeout(str(error)) from error
-        raise DatabaseUnavailable(str(error)) from error
+            raise StatementTimeout(cause(error)) from error
+        raise DatabaseUnavailable(_said(error)) from error
+
+
+def _said(error: Exception) -> str:
+    """What may be repeated of psycopg's error, on one line.
+
+    The words of libpq about a connection, and of the server about itself, name hosts, roles and states. Those about
+    a statement may quote its values.
+    """
+    state = getattr(error, "sqlstate", None)
+    if isinstance(error, psycopg.Error) and state is not None and state[:2] in _OF_THE_SERVER:
+        return f"{error.diag.message_primary} (SQLSTATE {state})"
+    of_connecting = isinstance(error, psycopg.OperationalError) and type(error).__module__ == "psycopg"
+    if isinstance(error, PoolTimeout | TooManyRequests) or (of_connecting and state is None):
+        return " ".join(str(error).split())
+    return cause(error)
 
 
 async def _configure(conn: Connection) -> None:
@@ -132,7 +150,7 @@ class Database:
                     await self._pool.check()
                 await self.ping()
             except Exception as error:
-                reason = " ".join(str(error).split()) or type(error).__name__
+                reason = str(error) if isinstance(error, DatabaseUnavailable) else _said(error)
                 log.warning("database does not answer", extra={"reason": reason})
                 self._suspect.set()
                 await asyncio.sleep(_RECHECK_SECONDS)

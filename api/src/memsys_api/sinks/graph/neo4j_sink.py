@@ -11,6 +11,7 @@ from uuid import UUID
 import neo4j
 from neo4j.exceptions import AuthError, ConfigurationError, DriverError, Neo4jError, TransientError
 
+from memsys_api.causes import cause
 from memsys_api.model import Scope, SinkRecord
 from memsys_api.ports import SinkUnavailable
 from memsys_api.sinks.graph import content, cypher, neo4j_cypher, steps
@@ -193,12 +194,12 @@ class Neo4jSink:
                 f"Neo4j at {self._uri} refused user {self._user!r}: correct NEO4J_USER and NEO4J_PASSWORD"
             ) from error
         except ConfigurationError as error:
-            raise SinkUnavailable(f"NEO4J_URI={self._uri} does not fit the server: {error}") from error
+            raise SinkUnavailable(f"NEO4J_URI={self._uri} does not fit the server: {cause(error)}") from error
         except (DriverError, TransientError) as error:
-            raise SinkUnavailable(f"Neo4j at {self._uri} is away: {error}") from error
+            raise SinkUnavailable(f"Neo4j at {self._uri} is away: {cause(error)}") from error
         except Neo4jError as error:
             if error.is_retryable():
-                raise SinkUnavailable(f"Neo4j at {self._uri} asks to try again: {error}") from error
+                raise SinkUnavailable(f"Neo4j at {self._uri} asks to try again: {cause(error)}") from error
             raise
         except OSError as error:
-            raise SinkUnavailable(f"Neo4j at {self._uri} cannot be reached: {error}") from error
+            raise SinkUnavailable(f"Neo4j at {self._uri} cannot be reached: {cause(error)}") from error

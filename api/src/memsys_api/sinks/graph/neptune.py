@@ -23,8 +23,9 @@ from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError
 from botocore.session import Session
 
+from memsys_api.causes import cause, word
 from memsys_api.model import Scope, SinkRecord
-from memsys_api.ports import SinkUnavailable
+from memsys_api.ports import SinkRefused, SinkUnavailable
 from memsys_api.sinks.graph import content, cypher, neptune_cypher, steps
 
 CONNECT_SECONDS = 3.0
@@ -53,8 +54,8 @@ _PASSING = frozenset(
 )
 
 
-class NeptuneError(Exception):
-    """Neptune refuses a statement as it is; the message is Neptune's own."""
+class NeptuneError(SinkRefused):
+    """Neptune refuses a statement as it is; the message names its code."""
 
 
 class NeptuneSink:
@@ -173,10 +174,9 @@ class NeptuneSink:
             headers = await asyncio.to_thread(partial(self._headers, body))
             answer = await self._http.post(self._url, content=body, headers=headers)
         except BotoCoreError as error:
-            raise SinkUnavailable(f"no AWS credentials for Neptune can be had: {error}") from error
+            raise SinkUnavailable(f"no AWS credentials for Neptune can be had: {cause(error)}") from error
         except httpx.HTTPError as error:
-            reason = str(error) or type(error).__name__
-            raise SinkUnavailable(f"Neptune at {self._url} cannot be reached: {reason}") from error
+            raise SinkUnavailable(f"Neptune at {self._url} cannot be reached: {cause(error)}") from error
         if answer.status_code == httpx.codes.OK:
             return self._rows(answer)
         raise self._refusal(answer)
@@ -202,11 +202,10 @@ class NeptuneSink:
 
     def _refusal(self, answer: httpx.Response) -> Exception:
         try:
-            told = answer.json()
-            code, message = str(told.get("code") or ""), str(told.get("detailedMessage") or told.get("message") or "")
+            code = word(answer.json().get("code")) or ""
         except (ValueError, AttributeError):
-            code, message = "", answer.text[:200]
-        said = f"Neptune at {self._url} answers {answer.status_code} {code}: {message}"
+            code = ""
+        said = f"Neptune at {self._url} answers {answer.status_code} {code}".rstrip()
         if answer.status_code == httpx.codes.FORBIDDEN:
             return SinkUnavailable(
                 f"{said}; the role needs neptune-db:connect, and NEPTUNE_IAM must be as the cluster's"

@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 from uuid import UUID
 
+from memsys_api.causes import cause
 from memsys_api.model import Embedded, Scope, SinkRecord
-from memsys_api.ports import VECTORS, SinkUnavailable, Vectors
-from memsys_api.sinks.vectors.errors import detail, is_away
+from memsys_api.ports import VECTORS, SinkRefused, SinkUnavailable, Vectors
+from memsys_api.sinks.vectors.errors import is_away
 from memsys_api.sinks.vectors.points import point, point_id, scope_of
 from memsys_api.sinks.vectors.store import Connection, VectorStore
 
@@ -122,11 +123,11 @@ class ExternalVectors:
         except TimeoutError as error:
             raise SinkUnavailable(f"{who} did not answer within {seconds:g} s") from error
         except Exception as error:  # the clients raise whatever they like
-            text = detail(error, self._connection.api_key)
+            text = cause(error)
             if is_away(error):
                 raise SinkUnavailable(f"{who} is away: {text}") from error
             raise VectorStoreError(f"{who} refused: {text}") from error
 
 
-class VectorStoreError(Exception):
+class VectorStoreError(SinkRefused):
     """The store refused what it was sent."""

@@ -58,7 +58,10 @@ class WeaviateStore(VectorStore):
     def write(self, points: Sequence[Point]) -> Mapping[str, str]:
         objects = [DataObject(properties=dict(p.payload), uuid=p.id, vector=p.vector) for p in points]
         result = self._collection.data.insert_many(objects)
-        return {points[place].id: error.message for place, error in result.errors.items()}
+        return {
+            points[place].id: "Weaviate refuses it" + (f" (code {error.code})" if error.code else "")
+            for place, error in result.errors.items()
+        }
 
     def remove(self, ids: Sequence[str]) -> None:
         self._collection.data.delete_many(where=Filter.by_id().contains_any(list(ids)))

@@ -16,6 +16,7 @@ from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+from memsys_api.causes import cause
 from memsys_api.metrics import (
     WEBHOOK_DELIVERIES,
     WEBHOOK_LAG,
@@ -130,7 +131,7 @@ class WebhookDispatcher:
         except Exception as error:
             log.exception("webhook delivery failed")
             with suppress(DatabaseUnavailable, StatementTimeout):
-                await self._record(claim, Answer(None, f"{type(error).__name__}: {error}"))
+                await self._record(claim, Answer(None, cause(error)))
         finally:
             self._under_way[claim.webhook_id] -= 1
             if not self._under_way[claim.webhook_id]:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import httpcore
 
+from memsys_api.causes import cause
 from memsys_api.sinks.webhooks.addresses import Network, refused
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -126,7 +127,7 @@ class Sender:
         except Blocked as error:
             return Answer(None, str(error))
         except (OSError, httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
-            return Answer(None, f"no connection: {' '.join(str(error).split()) or type(error).__name__}", away=True)
+            return Answer(None, f"no connection: {cause(error)}", away=True)
         if 200 <= status < 300:
             return Answer(status, None)
         if 300 <= status < 400:
