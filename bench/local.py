@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,26 +63,38 @@ def system(*, graph: bool = True) -> Iterator[System]:
 
 @contextmanager
 def process(
-    arguments: list[str], ready: str, log: Path, environment: Mapping[str, str] | None = None
+    arguments: list[str],
+    ready: str,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    cores: Collection[int] | None = None,
+    listening: bool = False,
 ) -> Iterator[None]:
-    """A Python process that runs until the end of the block. Raises when it is not ready in time, with its log."""
+    """A Python process that runs until the end of the block, on these ``cores`` alone where they are given.
+
+    It is ready when the address ``ready`` answers with success; with ``listening``, when it answers at all. Raises when
+    that does not come in time, with the process's log.
+    """
     with log.open("wb") as output:
         running = subprocess.Popen(
             [sys.executable, *arguments], env={**os.environ, **(environment or {})}, stdout=output, stderr=output
         )
     try:
-        _wait(running, ready, log)
+        if cores is not None:
+            os.sched_setaffinity(running.pid, cores)
+        _wait(running, ready, log, listening)
         yield
     finally:
         running.terminate()
         running.wait(60)
 
 
-def _wait(running: subprocess.Popen[bytes], ready: str, log: Path) -> None:
+def _wait(running: subprocess.Popen[bytes], ready: str, log: Path, listening: bool) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while True:
         try:
-            if httpx.get(ready, timeout=5).is_success:
+            if httpx.get(ready, timeout=5).is_success or listening:
                 return
         except httpx.TransportError:
             pass

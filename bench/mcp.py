@@ -1,0 +1,195 @@
+"""The MCP server beside a bare one, and beside the reference memory server: ``python -m bench.mcp --data FILE``.
+
+The same FastMCP client everywhere. Each round asks every way once, in turns, so that a change of the machine's speed
+meets all of them alike. Memories are the turns of a LoCoMo file, copied in PostgreSQL until there are enough; the
+reference server gets a file with as many entities of one observation each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, ExitStack
+from itertools import cycle, islice
+from pathlib import Path
+
+import httpx
+import numpy as np
+from fastmcp import Client
+from fastmcp.client.transports import StdioTransport, StreamableHttpTransport
+
+from bench.local import System, process, system
+from bench.locomo import Conversation, load
+from bench.many import multiply, wait_for_index
+from tests.integration.mcp.npm import NODE, installed
+from tests.integration.support.postgres import free_port
+
+PROJECT = "bench"
+ROUNDS = 100
+CLIENTS = 50
+CALLS_EACH = 10
+BATCH = 200
+REFERENCE = "@modelcontextprotocol/server-memory@{version}"
+
+MCP, HTTP, BARE = "search_memories over MCP", "the same search over HTTP", "bare FastMCP tool call"
+ADD, REFERENCE_SEARCH, REFERENCE_ADD = (
+    "add_memory over MCP",
+    "server-memory: search_nodes",
+    "server-memory: create_entities",
+)
+
+Way = Callable[[str], Awaitable[object]]
+
+
+async def measure(conversation: Conversation, memories: int, version: str) -> str:
+    """Return the report as Markdown."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="memsys-bench-")))
+        running = stack.enter_context(system(graph=False))
+        _fill(running, conversation, memories)
+        url = _served(stack, running, folder)
+        bare = f"http://127.0.0.1:{free_port()}"
+        port = bare.rpartition(":")[2]
+        stack.enter_context(
+            process(["-m", "bench.bare_tool", port], f"{bare}/mcp", folder / "bare.log", listening=True)
+        )
+        reference = _reference(folder, conversation, memories, version)
+        seconds = await _ask(running, f"{url}/p/{PROJECT}/mcp", f"{bare}/mcp", reference, conversation)
+        crowd = await _crowd(f"{url}/p/{PROJECT}/mcp", running.key, conversation)
+    return f"{_table(seconds, memories)}\n\n{crowd}"
+
+
+def _fill(running: System, conversation: Conversation, memories: int) -> None:
+    headers = {"Authorization": f"Bearer {running.key}", "X-Memsys-Project": PROJECT}
+    with httpx.Client(base_url=running.api, headers=headers, timeout=120) as client:
+        turns = conversation.turns
+        for start in range(0, len(turns), BATCH):
+            said = [{"role": "user", "content": t.text, "name": t.speaker} for t in turns[start : start + BATCH]]
+            client.post("/memories", json={"messages": said, "infer": False}).raise_for_status()
+    copies = max(0, round(memories / len(turns)) - 1)
+    multiply(running.database, PROJECT, copies)
+    if memories > 20_000:  # VECTOR_EXACT_ROWS: larger scopes are searched by an index
+        wait_for_index(running.database)
+
+
+def _served(stack: ExitStack, running: System, folder: Path) -> str:
+    """The MCP server as a process on one core."""
+    port = free_port()
+    environment = {"MEMSYS_API_URL": running.api, "MEMSYS_HOST": "127.0.0.1", "MEMSYS_PORT": str(port)}
+    url = f"http://127.0.0.1:{port}"
+    stack.enter_context(process(["-m", "memsys_mcp"], f"{url}/readyz", folder / "mcp.log", environment, cores={0}))
+    return url
+
+
+def _reference(folder: Path, conversation: Conversation, memories: int, version: str) -> StdioTransport:
+    """The reference server with a file of as many entities."""
+    programs = installed("server-memory", REFERENCE.format(version=version), NODE)
+    lines = (
+        json.dumps({"type": "entity", "name": f"e{number}", "entityType": "turn", "observations": [turn.text]})
+        for number, turn in enumerate(islice(cycle(conversation.turns), memories))
+    )
+    file = folder / "memory.jsonl"
+    file.write_text("\n".join(lines))
+    return StdioTransport(
+        str(programs / "mcp-server-memory"),
+        [],
+        env={"MEMORY_FILE_PATH": str(file), "PATH": f"{programs}:{os.environ['PATH']}"},
+    )
+
+
+async def _ask(
+    running: System, url: str, bare: str, reference: StdioTransport, conversation: Conversation
+) -> dict[str, list[float]]:
+    headers = {"Authorization": f"Bearer {running.key}"}
+    seconds: dict[str, list[float]] = {}
+    async with AsyncExitStack() as stack:
+        ours = await stack.enter_async_context(Client(StreamableHttpTransport(url, headers=headers)))
+        empty = await stack.enter_async_context(Client(StreamableHttpTransport(bare)))
+        theirs = await stack.enter_async_context(Client(reference))
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(base_url=running.api, headers={**headers, "X-Memsys-Project": PROJECT}, timeout=60)
+        )
+        added = iter(range(10**9))
+        ways: list[tuple[str, Way]] = [
+            (MCP, lambda text: ours.call_tool("search_memories", {"query": text})),
+            (HTTP, lambda text: _posted(http, text)),
+            (BARE, lambda text: empty.call_tool("echo", {"text": text})),
+            (ADD, lambda text: ours.call_tool("add_memory", {"text": text})),
+            (REFERENCE_SEARCH, lambda text: theirs.call_tool("search_nodes", {"query": text})),
+            (
+                REFERENCE_ADD,
+                lambda text: theirs.call_tool(
+                    "create_entities",
+                    {"entities": [{"name": f"new{next(added)}", "entityType": "turn", "observations": [text]}]},
+                ),
+            ),
+        ]
+        # Words that occur, for a server that looks for them as they stand.
+        texts = [turn.text.split(".")[0] for turn in islice(cycle(conversation.turns), ROUNDS)]
+        for text, first in zip(texts, cycle(range(len(ways))), strict=False):
+            for name, way in ways[first:] + ways[:first]:
+                started = time.perf_counter()
+                await way(text)
+                seconds.setdefault(name, []).append(time.perf_counter() - started)
+    return seconds
+
+
+async def _posted(http: httpx.AsyncClient, text: str) -> object:
+    return (await http.post("/search", json={"query": text})).raise_for_status().json()
+
+
+async def _crowd(url: str, key: str, conversation: Conversation) -> str:
+    """Many clients at once against the server on its one core."""
+
+    async def one(number: int) -> int:
+        transport = StreamableHttpTransport(url, headers={"Authorization": f"Bearer {key}"})
+        async with Client(transport) as client:
+            for turn in conversation.turns[number : number + CALLS_EACH]:
+                await client.call_tool("search_memories", {"query": turn.text})
+        return CALLS_EACH
+
+    started = time.perf_counter()
+    outcomes = await asyncio.gather(*(one(number) for number in range(CLIENTS)), return_exceptions=True)
+    taken = time.perf_counter() - started
+    failed = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    calls = sum(outcome for outcome in outcomes if isinstance(outcome, int))
+    said = f"; the first: {failed[0]!r}" if failed else ""
+    return (
+        f"{CLIENTS} clients at once, the MCP server on one core: {calls} searches in {taken:.1f} s, "
+        f"**{len(failed)} clients with an error**{said}."
+    )
+
+
+def _table(seconds: dict[str, list[float]], memories: int) -> str:
+    p50 = {name: float(np.percentile(np.array(times) * 1000, 50)) for name, times in seconds.items()}
+    lines = [f"| {memories:,} memories | p50 ms | p95 ms |", "| --- | --- | --- |"]
+    for name, times in seconds.items():
+        lines.append(f"| {name} | {p50[name]:.1f} | {np.percentile(np.array(times) * 1000, 95):.1f} |")
+    hop = (p50[MCP] - p50[HTTP]) / p50[BARE]
+    lines += [
+        "",
+        f"(search over MCP - over HTTP) / bare tool call = **{hop:.2f}** (wanted: at most 1.5). "
+        f"server-memory's search / ours = **{p50[REFERENCE_SEARCH] / p50[MCP]:.1f}** (wanted at 100,000: 20); "
+        f"its add / ours = **{p50[REFERENCE_ADD] / p50[ADD]:.1f}** (wanted at 100,000: 40).",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.mcp", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="a LoCoMo file; not part of this project")
+    parser.add_argument("--memories", type=int, default=100_000)
+    parser.add_argument("--reference", default="2026.8.31", help="version of the reference server on npm")
+    arguments = parser.parse_args()
+    conversation = load(arguments.data)[0]
+    print(asyncio.run(measure(conversation, arguments.memories, arguments.reference)))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
