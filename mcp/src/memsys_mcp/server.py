@@ -25,6 +25,7 @@ from memsys_mcp.answers import problem
 from memsys_mcp.edge import Edge
 from memsys_mcp.gate import Gate
 from memsys_mcp.isolation import IsolationMiddleware
+from memsys_mcp.listing import StaticTools
 from memsys_mcp.metrics import Metrics, MetricsMiddleware
 from memsys_mcp.oauth.metadata import WELL_KNOWN
 from memsys_mcp.patience import Patience
@@ -100,7 +101,7 @@ def create_server(
         INSTRUCTIONS,
         version=__version__,
         mask_error_details=True,
-        middleware=[TracingMiddleware(), MetricsMiddleware(metrics), isolation],
+        middleware=[TracingMiddleware(), MetricsMiddleware(metrics), isolation, StaticTools()],
     )
     tools.register(server, queue)
     knowledge.register(server, queue)
