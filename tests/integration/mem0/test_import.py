@@ -65,7 +65,7 @@ def test_a_table_of_mem0_is_brought_over_once(
     assert "would send 2 versions" in capsys.readouterr().out
     assert _held(host, key) == []
     assert _run(host, key, *command) == 0
-    assert "imported 2, unchanged 0, failed 0" in capsys.readouterr().out
+    assert "imported 2, unchanged 0, erased there 0, failed 0" in capsys.readouterr().out
     [alice] = _held(host, key, user_id="alice")
     assert (alice["id"], alice["memory"], alice["metadata"]["cups"]) == (first["id"], "Alice drinks tea", 3)
     source = mem0.get(first["id"])
@@ -74,7 +74,7 @@ def test_a_table_of_mem0_is_brought_over_once(
     [bob] = _held(host, key, user_id="bob", run_id="r")
     assert bob["memory"] == "Bob repairs bikes"
     assert _run(host, key, *command) == 0
-    assert "imported 0, unchanged 2, failed 0" in capsys.readouterr().out
+    assert "imported 0, unchanged 2, erased there 0, failed 0" in capsys.readouterr().out
 
 
 def test_mem0s_history_is_brought_over_with_its_past(
@@ -97,7 +97,7 @@ def test_a_running_server_is_read_page_by_page(host: str, key: str, capsys: pyte
     for n in range(120):
         httpx.post(f"{host}/memories", json={"text": f"fact {n}", "user_id": "u"}, headers={"X-API-Key": key})
     command = ("mem0-server", host, "--source-key", key, "--user-id", "u", "--project", "new")
-    for report in ("imported 120, unchanged 0, failed 0", "imported 0, unchanged 120, failed 0"):
+    for report in ("imported 120, unchanged 0, erased", "imported 0, unchanged 120, erased"):
         assert _run(host, key, *command) == 0
         assert report in capsys.readouterr().out
     there = httpx.get(f"{host}/memories", params={"limit": 1}, headers={"X-API-Key": key, "X-Memsys-Project": "new"})
