@@ -183,8 +183,8 @@ async def world(fleet: Fleet, dsn: Dsn) -> AsyncIterator[World]:
         add = {"text": MARK, "user_id": f"{MARK}-user", "infer": False, "wait": False}
         event = (await api.client.post("/memories", json=add, headers={"X-Memsys-Project": VICTIM})).json()
         webhook = (await api.client.post("/webhooks", json=hook, headers={"X-Memsys-Project": VICTIM})).json()
-        erasure = await api.client.post("/erasures", json={"user_id": "w"}, headers={"X-Memsys-Project": VICTIM})
-        erasure = await api.client.post("/erasures", json={"user_id": "v"}, headers={"X-Memsys-Project": VICTIM})
+        gone = {"user_id": f"{MARK}-gone"}
+        erasure = await api.client.post("/erasures", json=gone, headers={"X-Memsys-Project": VICTIM})
         await api.client.put("/policy", json={"quarantine": "hold"}, headers={"X-Memsys-Project": VICTIM})
         secret = {"text": f"{MARK}: the password is hunter2-{MARK}-77", "user_id": f"{MARK}-user"}
         held = await api.client.post("/memories", json=secret, headers={"X-Memsys-Project": VICTIM})
