@@ -46,8 +46,8 @@ async def erase(serving: Serving, access: ScopedAdmin, request: ErasureScope) ->
     while time.monotonic() < deadline:
         await sleep(_LOOK_SECONDS)
         found = await erasures.get(serving.database, access.project, entry.id)
-        if found and (found.state == "done" or found.waits_for):
-            return Json(_out(found), status_code=200 if found.state == "done" else 202)
+        if found and found.state == "done":
+            return Json(_out(found))
     return Json(_out(found or entry), status_code=202)
 
 
