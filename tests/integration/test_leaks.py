@@ -180,7 +180,7 @@ async def _poison_the_graph(house: House) -> None:
     """Have Neo4j refuse a record with an error that quotes its text."""
     text = f"Zoe {house.marks.text} has a cat."
     with GraphDatabase.driver(house.graph.uri, auth=(house.graph.user, house.graph.password)) as driver:
-        driver.execute_query("CREATE CONSTRAINT poison FOR (m:Memory) REQUIRE m.text IS UNIQUE")
+        driver.execute_query("CREATE CONSTRAINT poison IF NOT EXISTS FOR (m:Memory) REQUIRE m.text IS UNIQUE")
         driver.execute_query("CREATE (:Memory {project: 'poison', id: 'x', text: $text})", text=text)
         house.add(infer=False, messages=text)
         await until("a record is parked", lambda: house.ask("GET", "/graph/status").json()["parked"] > 0, 30)

@@ -161,6 +161,7 @@ async def test_without_a_score_of_the_language_model_the_results_stand_as_ranked
         assert texts(body) == plain
         assert body["reranking"]["outcome"] == "failed"
         assert "sk-secret" not in str(body["reranking"])
+        assert "cannot say" not in str(body["reranking"])
 
 
 async def test_it_is_asked_again_when_it_was_spared_for_long_enough(

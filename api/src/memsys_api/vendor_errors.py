@@ -1,11 +1,10 @@
-"""What a vendor's library says went wrong, whoever wraps it: status, connection, text. Pure."""
+"""What a vendor's library says went wrong, whoever wraps it: status, connection, credentials. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-DETAIL_CHARACTERS = 300
 LATER = frozenset({408, 409, 425, 429})
 """Statuses that pass by themselves, beside all 5xx."""
 
@@ -56,14 +55,6 @@ def is_away(error: BaseException) -> bool:
 def lacks_credentials(error: BaseException) -> bool:
     """Whether the vendor was not even asked, because AWS's client found no credentials."""
     return any(_named(cause, _CREDENTIALS) for cause in causes(error))
-
-
-def detail(error: BaseException, key: str | None = None) -> str:
-    """Return the error's text on one line, shortened, without the key."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    if key:
-        text = text.replace(key, "***")
-    return text if len(text) <= DETAIL_CHARACTERS else text[:DETAIL_CHARACTERS] + "…"
 
 
 def _named(error: BaseException, names: frozenset[str]) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from memsys_api.causes import cause
 from memsys_api.inference import InferenceRejected
 from memsys_api.inference import chat as llms
 from memsys_api.inference.provider_settings import mem0_config as llm_config
@@ -27,12 +28,11 @@ from memsys_api.reranking.settings import (
     NAMES,
     OWN_MACHINE,
     RerankerRejected,
-    api_key,
     llm_settings,
     mem0_config,
 )
 from memsys_api.vendor_clients import Deadline, call_within
-from memsys_api.vendor_errors import detail, status_of
+from memsys_api.vendor_errors import status_of
 
 if TYPE_CHECKING:
     from memsys_api.reranking import RerankerSettings
@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 
 class _Escape(BaseException):
     """What mem0's ``except Exception`` does not catch; its cause is what went wrong."""
+
+
+class AnswerWithoutNumber(Exception):
+    """The language model said something else than a score; its words, which may repeat the memory, are not kept."""
 
 
 class ProviderReranker:
@@ -51,7 +55,6 @@ class ProviderReranker:
         self.model = str(config.model)
         self._reranker = reranker
         self._deadline = deadline
-        self._key = api_key(settings, provider)
         # mem0's own asks the language model for one text after the other: here each is a call of its own, side by side
         self._texts_of_a_call = 1 if provider == LLM else settings.reranker_top_n
         self._threads = ThreadPoolExecutor(settings.llm_concurrency, thread_name_prefix=f"reranker-{provider}")
@@ -76,7 +79,7 @@ class ProviderReranker:
         except (RerankerRejected, InferenceRejected) as error:
             raise RerankerRejected(str(error)) from error
         except Exception as error:  # whatever a vendor's client dislikes
-            raise RerankerRejected(f"RERANKER_PROVIDER={provider} cannot be set up: {detail(error)}") from error
+            raise RerankerRejected(f"RERANKER_PROVIDER={provider} cannot be set up: {cause(error)}") from error
 
     async def scores(self, query: str, texts: Sequence[str], seconds: float) -> list[float]:
         loop, until, size = asyncio.get_running_loop(), time.monotonic() + seconds, self._texts_of_a_call
@@ -115,8 +118,7 @@ class ProviderReranker:
         status = status_of(error)
         if status in (401, 403):  # the body may repeat the key
             return f"{who} refused the key (HTTP {status})"
-        said = detail(error, self._key)
-        return f"{who} answered HTTP {status}: {said}" if status else f"{who}: {said}"
+        return f"{who} answered HTTP {status}: {cause(error)}" if status else f"{who}: {cause(error)}"
 
 
 def _make(settings: RerankerSettings, provider: str, deadline: Deadline) -> Any:
@@ -174,7 +176,7 @@ def _with_a_number(call: Callable[..., Any]) -> Callable[..., Any]:
     def called(*arguments: Any, **named: Any) -> Any:
         text = call(*arguments, **named)
         if not isinstance(text, str) or not re.search(r"\d", text):
-            raise ValueError(f"answered {str(text)[:40]!r} instead of a score")
+            raise AnswerWithoutNumber
         return text
 
     return called
