@@ -7,7 +7,6 @@ import logging
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from starlette.requests import Request
@@ -18,6 +17,7 @@ from memsys_api.access.narrowing import HEADER, narrowed
 from memsys_api.access.refusals import Refusals
 from memsys_api.access.token_review import ReviewUnavailable, TokenReviewer
 from memsys_api.problems import FORBIDDEN, RATE_LIMITED, UNAUTHENTICATED, UNAVAILABLE, ProblemError
+from memsys_api.recent import Recent
 from memsys_api.store import keys
 from memsys_api.store.database import Database
 
@@ -42,7 +42,7 @@ class Guard:
         self._refusals = refusals
         self._reviewer = reviewer
         self._welcome: OrderedDict[bytes, None] = OrderedDict()
-        self._cache: OrderedDict[str, tuple[float, keys.StoredKey | None]] = OrderedDict()
+        self._recent = Recent(self._find, seconds=_FRESH_SECONDS, size=_REMEMBERED)
 
     async def caller(self, request: Request) -> Caller:
         """Who asks, and no further than a signed scope allows.
@@ -86,7 +86,7 @@ class Guard:
         if self._reviewer is not None and token_review.is_token(given):
             return await self._service_account(self._reviewer, given)
         parts = secrets.parse(given)
-        stored = await self._find(parts.id) if parts else None
+        stored = await self._recent.get(parts.id) if parts else None
         if parts is None or stored is None or not _opens(stored, parts.secret, datetime.now(UTC)):
             raise ProblemError(UNAUTHENTICATED, "the API key is not valid")
         return _caller(stored)
@@ -102,7 +102,7 @@ class Guard:
             ) from error
         if subject is None:
             raise ProblemError(UNAUTHENTICATED, "the API key is not valid")
-        stored = await self._find(subject, keys.find_subject)
+        stored = await self._recent.get(subject)
         if stored is None or not stored.live(datetime.now(UTC)):
             raise ProblemError(FORBIDDEN, f"no key is declared for {subject}; declare one with it as the subject")
         return _caller(stored)
@@ -111,21 +111,12 @@ class Guard:
         """Look keys up afresh, by id or subject; for the replica that just changed them."""
         for name in names:
             if name is not None:
-                self._cache.pop(name, None)
+                self._recent.forget(name)
 
-    async def _find(
-        self, name: str, look_up: Callable[[Database, str], Awaitable[keys.StoredKey | None]] = keys.find
-    ) -> keys.StoredKey | None:
-        """A key by its id or, with a colon in it, by its subject; at most a second old."""
-        now = time.monotonic()
-        if (cached := self._cache.get(name)) and now - cached[0] < _FRESH_SECONDS:
-            return cached[1]
-        stored = await look_up(self._database, name)
-        self._cache[name] = (now, stored)
-        self._cache.move_to_end(name)
-        if len(self._cache) > _REMEMBERED:
-            self._cache.popitem(last=False)
-        return stored
+    async def _find(self, name: str) -> keys.StoredKey | None:
+        """A key by its id, or by its subject, which has colons in it."""
+        look_up = keys.find_subject if ":" in name else keys.find
+        return await look_up(self._database, name)
 
 
 def _opens(key: keys.StoredKey, secret: str, now: datetime) -> bool:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+from memsys_api.recent import Recent
 from memsys_api.settings import Settings
 from memsys_api.store import policies
 from memsys_api.store.database import Database
@@ -32,20 +31,15 @@ class Policies:
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
         self._defaults = Policy(settings.quarantine, settings.llm_tokens_per_day, settings.rate_limit_per_minute)
-        self._cache: OrderedDict[str, tuple[float, Policy]] = OrderedDict()
+        self._recent = Recent(self._look_up, seconds=_FRESH_SECONDS, size=_REMEMBERED)
 
     async def of(self, project: str) -> Policy:
         """What holds in the project. Raises what the database raises."""
-        now = time.monotonic()
-        if (cached := self._cache.get(project)) and now - cached[0] < _FRESH_SECONDS:
-            return cached[1]
+        return await self._recent.get(project)
+
+    async def _look_up(self, project: str) -> Policy:
         stored = await policies.find(self._database, project)
-        policy = self.in_force(stored.policy if stored else {})
-        self._cache[project] = (now, policy)
-        self._cache.move_to_end(project)
-        if len(self._cache) > _REMEMBERED:
-            self._cache.popitem(last=False)
-        return policy
+        return self.in_force(stored.policy if stored else {})
 
     def in_force(self, document: dict[str, Any]) -> Policy:
         """A stored document with the server's defaults where it says nothing."""
@@ -58,4 +52,4 @@ class Policies:
 
     def forget(self, project: str) -> None:
         """Look the project's policy up afresh; for the replica that just changed it."""
-        self._cache.pop(project, None)
+        self._recent.forget(project)
