@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -47,17 +48,29 @@ async def caught_up(api: Replica) -> bool:
 
 
 def due_now(dsn: Dsn) -> None:
-    """As if the waits of all that is put off were over, and the leases of the dead too.
+    """As if the waits of all that is put off were over.
 
-    What a worker holds at this moment is left alone: it shares this thread's event loop, so waiting for it would be
-    waiting for ever.
+    What a worker has claimed is left alone, for its lease is what keeps others from it. So is a row that is locked at
+    this moment: its worker shares this thread's event loop, so waiting for it would be waiting for ever.
     """
     with psycopg.connect(dsn.superuser) as conn:
         conn.execute(
             """
-            UPDATE inferences SET due_at = now(), leased_until = now() - interval '1 s'
-            WHERE (project, id) IN (SELECT project, id FROM inferences FOR UPDATE SKIP LOCKED)
+            UPDATE inferences SET due_at = now()
+            WHERE (project, id) IN (SELECT project, id FROM inferences WHERE lease IS NULL FOR UPDATE SKIP LOCKED)
             """
+        )
+
+
+def end_lease(dsn: Dsn, lease: UUID | None) -> None:
+    """As if the lease of somebody who died had run out, where it was not given back."""
+    with psycopg.connect(dsn.superuser) as conn:
+        conn.execute(
+            """
+            UPDATE inferences SET leased_until = now() - interval '1 s'
+            WHERE (project, id) IN (SELECT project, id FROM inferences WHERE lease = %s FOR UPDATE SKIP LOCKED)
+            """,
+            (lease,),
         )
 
 
@@ -174,6 +187,38 @@ async def test_what_the_model_cannot_read_is_parked_and_stays_as_it_was_said(
             assert conn.execute("SELECT attempts, state FROM inferences").fetchall() == [(7, "parked")]
 
 
+async def test_what_its_workers_always_die_over_is_parked_after_the_last_attempt(
+    fleet: Fleet, llm: ScriptedLLM, dsn: Dsn
+) -> None:
+    async with fleet.replica(**settings(llm)) as api:
+        (added,) = await api.add(TEA, user_id="u")
+    asked = len(llm.calls)
+    llm.answer = tea
+    with psycopg.connect(dsn.superuser) as conn:
+        conn.execute(
+            """
+            UPDATE inferences SET attempts = 7, due_at = now(), lease = gen_random_uuid(),
+                                  leased_until = now() - interval '1 s'
+            """
+        )
+    async with fleet.replica(**settings(llm)) as api:
+
+        async def parked() -> bool:
+            return (await info(api))["parked"] == 1
+
+        await until("nobody tries it again", parked)
+        assert len(llm.calls) == asked
+        assert await texts(api, user_id="u") == {TEA}
+        kept = provenance(dsn, added["id"])
+        assert kept["inference"] == "failed"
+        assert "7 attempts" in kept["inference_error"]
+        with psycopg.connect(dsn.superuser) as conn:
+            assert conn.execute("SELECT attempts FROM inferences").fetchone() == (7,)
+        assert (await api.client.post("/inferences/sync")).json()["requeued"] == 1
+        await until("it has been read after all", lambda: caught_up(api), 30)
+        assert await texts(api, user_id="u") == {"User likes green tea"}
+
+
 async def test_what_was_edited_or_deleted_meanwhile_is_not_inferred(fleet: Fleet, llm: ScriptedLLM, dsn: Dsn) -> None:
     async with fleet.replica(**settings(llm)) as api:
         (edited,) = await api.add(TEA, user_id="u")
@@ -199,12 +244,14 @@ async def test_a_worker_that_dies_before_it_commits_leaves_the_work_to_another(
     """The model has answered, the transaction is open, and the connection to PostgreSQL is cut."""
     inner = Inferring.carry_out
     cut = asyncio.Event()
+    dead: list[UUID] = []
 
     async def dying(self: Inferring, conn: Any, *rest: Any, **more: Any) -> Any:
         written = await inner(self, conn, *rest, **more)
         if not cut.is_set():
             cut.set()
             with psycopg.connect(dsn.superuser, autocommit=True) as killer:
+                dead.extend(row[0] for row in killer.execute("SELECT lease FROM inferences"))
                 killer.execute("SELECT pg_terminate_backend(%s)", (conn.info.backend_pid,))
             await conn.execute("SELECT 1")
         return written
@@ -215,6 +262,7 @@ async def test_a_worker_that_dies_before_it_commits_leaves_the_work_to_another(
         llm.answer = tea
 
         async def over() -> bool:
+            end_lease(dsn, dead[0])
             due_now(dsn)
             return await caught_up(api)
 

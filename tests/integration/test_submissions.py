@@ -119,7 +119,6 @@ async def test_it_survives_the_death_of_who_took_it_and_of_who_carried_it_out(
         await until("the first has the model's answer", reached.is_set)
     monkeypatch.setattr(Inferring, "carry_out", inner)
     async with fleet.replica(**settings(llm)) as two:
-        due_now(dsn)
         done = await becomes(two, submitted["id"], "SUCCEEDED")
         assert [one["memory"] for one in done["results"]] == ["User likes green tea"]
         assert await texts(two, user_id="u") == {"User likes green tea"}

@@ -2,7 +2,8 @@
 
 Any number of replicas may run one each: a request is held by a lease, and the transaction that carries it out takes it
 out of the queue, so that it is carried out once. Dying at any point loses nothing: the lease ends and the request is
-claimed again. Until then, and for good where the model cannot read it, the messages stay as they were said.
+claimed again, unless that was its last attempt. Until then, and for good where the model cannot read it, the messages
+stay as they were said.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from memsys_api.inference import InferenceError, InferenceRejected, InferenceUna
 from memsys_api.inferring import Decided, Inferring, Overtaken, from_json
 from memsys_api.model import Scope
 from memsys_api.ports import EmbedderError
-from memsys_api.sinks.attempts import wait_after
+from memsys_api.sinks.attempts import ATTEMPTS, wait_after
 from memsys_api.store import add_events, deliveries, facts, inferences
 from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
 from memsys_api.store.inferences import Claim
@@ -35,6 +36,10 @@ _LONGEST_AWAY = timedelta(seconds=30)  # the breaker keeps calls from a dead pro
 _SETTINGS = timedelta(seconds=60)
 _LEASE_MARGIN = timedelta(seconds=60)
 _ERROR_LENGTH = 500
+_NEVER_ENDED = (
+    f"{ATTEMPTS} attempts were begun and the last of them never came to an end: see why the API stopped or took so "
+    "long, then ask again with POST /inferences/sync"
+)
 
 
 class Backfill:
@@ -92,6 +97,9 @@ class Backfill:
         claim = await inferences.claim(self._database, uuid4(), self._lease)
         if claim is None:
             return False
+        if claim.attempts > ATTEMPTS:  # whoever made the last one died over it, or was too slow to hold its lease
+            await self._put_off(claim, None, InferenceError(_NEVER_ENDED), counts=False)
+            return True
         try:
             await self._infer(claim)
         except asyncio.CancelledError:
