@@ -11,6 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from memsys_api import problems
 from memsys_api.access.grants import PROJECT_HEADER, PROJECT_NAME
 from memsys_api.filters import SCOPE_FIELDS
+from memsys_api.openapi_examples import illustrate
 from memsys_api.schemas import Problem
 
 PROJECT_PATTERN = f"^{PROJECT_NAME.pattern}$"
@@ -68,6 +69,7 @@ def _complete(schema: dict[str, Any]) -> dict[str, Any]:
                 if int(status) >= 400:
                     reference = {"schema": {"$ref": "#/components/schemas/Problem"}}
                     response["content"] = {problems.media_type(path): reference}
+    illustrate(schema)
     return schema
 
 

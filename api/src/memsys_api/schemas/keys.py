@@ -60,7 +60,7 @@ class RotateRequest(Body):
     """How to replace a key's secret."""
 
     overlap_seconds: int = Field(
-        3600, ge=0, le=30 * DAY_SECONDS, description="How long the secret before is still accepted."
+        3600, strict=True, ge=0, le=30 * DAY_SECONDS, description="How long the secret before is still accepted."
     )
 
 
