@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.support.crash_points import swept
+from tests.faults.support.crash_points import operator_killed_at_each_step, swept
 from tests.faults.support.sweep import sweep
 
 
@@ -23,4 +23,11 @@ async def test_a_crash_of_neo4j_at_any_step_that_reaches_it_leaves_both_stores_w
     """It takes long to start: it is lost only where it takes part, and its connections elsewhere."""
     async with sweep(tmp_path) as running:
         wrong = await swept(running, "Neo4j", only="neo4j ")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.timeout(3600)
+async def test_an_operator_killed_at_any_step_of_a_repair_is_followed_by_one_that_ends_it(tmp_path: Path) -> None:
+    async with sweep(tmp_path) as running:
+        wrong = await operator_killed_at_each_step(running)
     assert not wrong, "\n".join(wrong)
