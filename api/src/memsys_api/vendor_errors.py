@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
+
+from memsys_api.causes import chain
 
 LATER = frozenset({408, 409, 425, 429})
 """Statuses that pass by themselves, beside all 5xx."""
 
-_DEPTH = 5
 _TRANSPORT = frozenset(
     {  # base classes of httpx, OpenAI's client and those made like it, requests, botocore
         "TransportError",
@@ -22,19 +22,9 @@ _TRANSPORT = frozenset(
 _CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "TokenError"})
 
 
-def causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it was raised from: mem0 wraps some vendors' errors in its own."""
-    cause: BaseException | None = error
-    for _ in range(_DEPTH):
-        if cause is None:
-            return
-        yield cause
-        cause = cause.__cause__ or cause.__context__
-
-
 def status_of(error: BaseException) -> int | None:
     """Return the HTTP status that the vendor answered, wherever its library keeps it."""
-    for cause in causes(error):
+    for cause in chain(error):
         response = getattr(cause, "response", None)
         for status in (
             getattr(cause, "status_code", None),
@@ -49,12 +39,12 @@ def status_of(error: BaseException) -> int | None:
 
 def is_away(error: BaseException) -> bool:
     """Whether nobody answered, or not in time."""
-    return any(isinstance(cause, TimeoutError | OSError) or _named(cause, _TRANSPORT) for cause in causes(error))
+    return any(isinstance(cause, TimeoutError | OSError) or _named(cause, _TRANSPORT) for cause in chain(error))
 
 
 def lacks_credentials(error: BaseException) -> bool:
     """Whether the vendor was not even asked, because AWS's client found no credentials."""
-    return any(_named(cause, _CREDENTIALS) for cause in causes(error))
+    return any(_named(cause, _CREDENTIALS) for cause in chain(error))
 
 
 def _named(error: BaseException, names: frozenset[str]) -> bool:

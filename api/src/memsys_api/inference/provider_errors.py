@@ -6,10 +6,10 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from memsys_api.causes import cause
+from memsys_api.causes import cause, chain
 from memsys_api.inference.provider_settings import missing_package
 from memsys_api.inference.types import InferenceError, InferenceRejected, InferenceUnavailable
-from memsys_api.vendor_errors import LATER, causes, is_away, lacks_credentials, status_of
+from memsys_api.vendor_errors import LATER, is_away, lacks_credentials, status_of
 
 OF_SETTINGS = frozenset({401, 402, 403, 404, 405})  # other 4xx are about this one request
 _SAMPLING = ("temperature", "top_p", "max_tokens")
@@ -57,7 +57,7 @@ def refused_parameter(error: BaseException) -> str | None:
 
 def retry_after(error: BaseException, now: datetime) -> float | None:
     """Return the seconds after which the provider wants to be asked again, if it says so in a header."""
-    for beneath in causes(error):
+    for beneath in chain(error):
         headers: Any = getattr(getattr(beneath, "response", None), "headers", None)
         if headers is None:
             continue
