@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from memsys_operator import models
 from memsys_operator.errors import Rejected
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class _Model(BaseModel):
@@ -262,18 +264,24 @@ class System:
         return self.spec.deletion_policy == "Retain"
 
 
+def typed(model: type[M], obj: Mapping[str, Any]) -> M:
+    """The spec of an object as a model. Raises :class:`Rejected` naming the first field that it does not admit."""
+    try:
+        return model.model_validate(obj.get("spec") or {})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(["spec", *(str(part) for part in first["loc"])])
+        message = first["msg"].removeprefix("Value error, ")
+        raise Rejected(f"{field}: {message}; remove or correct the field") from error
+
+
 def parse(obj: Mapping[str, Any]) -> System:
     """The typed system of a MemorySystem object.
 
     Raises :class:`Rejected` naming the field when the object holds what this operator cannot carry out
     (the CRD refuses most of it earlier; a newer CRD may admit more than this operator knows).
     """
-    try:
-        spec = Spec.model_validate(obj.get("spec") or {})
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(["spec", *(str(part) for part in first["loc"])])
-        raise Rejected(f"{field}: {first['msg']}; remove or correct the field") from error
+    spec = typed(Spec, obj)
     meta = obj["metadata"]
     return System(
         ref=Ref(meta["namespace"], meta["name"]),

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
 
 from memsys_operator import names
-from memsys_operator.errors import Rejected
-from memsys_operator.spec import LocalObjectRef, Ref
+from memsys_operator.spec import LocalObjectRef, Ref, typed
 
 _UNITS = {"m": 60, "h": 3600, "d": 86_400}
 _ID_LENGTH = 12
@@ -120,12 +119,7 @@ def prefix(namespace: str) -> str:
 
 def parse(obj: Mapping[str, Any]) -> MemoryKey:
     """The typed key of a MemoryKey object. Raises :class:`Rejected` naming the field."""
-    try:
-        spec = KeySpec.model_validate(obj.get("spec") or {})
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(["spec", *(str(part) for part in first["loc"])])
-        raise Rejected(f"{field}: {first['msg'].removeprefix('Value error, ')}; correct the field") from error
+    spec = typed(KeySpec, obj)
     meta = obj["metadata"]
     return MemoryKey(
         ref=Ref(meta["namespace"], meta["name"]),
