@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from .support import OPERATOR_NAMESPACE, ROOT, Kubectl, Operator, Refused, ScriptedAPI, System, eventually
+from .scripted_api import ScriptedAPI
+from .support import OPERATOR_NAMESPACE, ROOT, Kubectl, Operator, Refused, System, eventually
 
 CACHE = Path(os.environ.get("MEMSYS_CACHE") or Path.home() / ".cache/memsys")
 KUBE_VERSION = "v1.34.4"

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from .support import Kubectl, Operator, Refused, ScriptedAPI, System, eventually, operator_writes
+from .scripted_api import ScriptedAPI
+from .support import Kubectl, Operator, Refused, System, eventually, operator_writes
 
 
 def memory_key(**spec: Any) -> dict[str, Any]:

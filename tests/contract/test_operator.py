@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from .support import Kubectl, Operator, Refused, ScriptedAPI, System, eventually, operator_writes
+from .scripted_api import ScriptedAPI
+from .support import Kubectl, Operator, Refused, System, eventually, operator_writes
 
 SELECTOR = "memsys.dev/system=m"
 CHILDREN = "secret,serviceaccount,service,networkpolicy,statefulset,deployment,poddisruptionbudget"
