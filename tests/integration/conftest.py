@@ -24,6 +24,7 @@ from memsys_api.store import generations, migrate
 from .support.parts import MemorySink, WordEmbedder
 from .support.postgres import Server, create_database, free_port
 from .support.postgres import server as postgres_server
+from .support.receiver import Receiver, receiving
 from .support.waiting import until
 
 ADMIN_KEY = "an-admin-key-for-tests"
@@ -261,3 +262,9 @@ def until_ready(address: str) -> None:
 def key() -> str:
     """A key that may do anything."""
     return ADMIN_KEY
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as running:
+        yield running
