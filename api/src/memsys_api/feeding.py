@@ -57,7 +57,7 @@ class Vectors(Fed[VectorSink]):
 
 def feed_graph(database: Database, sink: GraphSink, *, retry_base: float) -> Graph:
     """The graph with a dispatcher of its own, not started yet."""
-    fed = _feed(database, sink, retry_base=retry_base)
+    fed = _feed(database, sink, retry_base=retry_base, named=True)
     return Graph(fed.sink, fed.dispatcher, fed.breaker, Rebuilder(database, sink, fed.dispatcher.wake))
 
 
@@ -79,9 +79,9 @@ async def feed_vectors(
     return Vectors(fed.sink, fed.dispatcher, fed.breaker, Filling(database, sink, fed.dispatcher.wake))
 
 
-def _feed(database: Database, sink: S, *, retry_base: float) -> Fed[S]:
+def _feed(database: Database, sink: S, *, retry_base: float, named: bool = False) -> Fed[S]:
     breaker = Breaker(sink.name)
-    return Fed(sink, Dispatcher(database, sink, breaker, retry_base=retry_base), breaker)
+    return Fed(sink, Dispatcher(database, sink, breaker, retry_base=retry_base, named=named), breaker)
 
 
 def names_and_wake(

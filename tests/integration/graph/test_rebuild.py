@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import neo4j
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from memsys_api.model import SinkRecord
@@ -50,12 +50,14 @@ async def _rebuilt(api: Replica) -> dict[str, Any]:
     return dict(state)
 
 
+_MET = "We met Anna Keller and Bob Stone in Lisbon."
 _TEXTS = st.sampled_from(
     [
         "Anna Keller works at Acme Corp.",
         "ANNA KELLER lives in Lisbon.",
         "Bob Stone works at Acme Corp.",
         "Dr. Bob Stone lives in Lisbon.",
+        _MET,
         "nothing of note",
     ]
 )
@@ -64,6 +66,7 @@ _STEPS = st.lists(
         st.tuples(st.just("add"), _TEXTS),
         st.tuples(st.just("update"), st.integers(0, 5), _TEXTS),
         st.tuples(st.just("delete"), st.integers(0, 5)),
+        st.tuples(st.just("deliver")),
         st.tuples(st.just("crash"), st.integers(0, 3)),
         st.tuples(st.just("replay"), st.integers(0, 5)),
         st.tuples(st.just("merge"), st.booleans()),
@@ -93,6 +96,7 @@ class _Crashing:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(steps=_STEPS)
+@example(steps=[("add", _MET), ("deliver",), ("add", "Anna Keller works at Acme Corp."), ("delete", 1)])
 def test_any_sequence_gives_the_graph_of_a_rebuild(
     fleet: Fleet,
     server: Neo4jServer,
@@ -119,7 +123,7 @@ async def _lived_and_rebuilt(fleet: Fleet, server: Neo4jServer, steps: list[tupl
         ids: list[str] = []
         for step in steps:
             await _take(api, sink, ids, step)
-        dispatcher = Dispatcher(api.service.database, sink, api.service.graph.breaker, retry_base=0.02)
+        dispatcher = Dispatcher(api.service.database, sink, api.service.graph.breaker, retry_base=0.02, named=True)
         dispatcher.start()
         await _delivered(api)
         lived = snapshot(server, _project(api))
@@ -148,10 +152,12 @@ async def _take(api: Replica, sink: Neo4jSink, ids: list[str], step: tuple[Any, 
             await client.post("/entities/merge", json={"from": "bob stone", "into": "anna keller"})
         case ("merge", False):
             await client.post("/entities/unmerge", json={"from": "bob stone"})
+        case ("deliver",):
+            await Dispatcher(api.service.database, sink, api.service.graph.breaker, named=True).drain()
         case ("crash", records):
             dying = _Crashing(sink, records)
             with suppress(asyncio.CancelledError):
-                await Dispatcher(api.service.database, dying, api.service.graph.breaker).drain()
+                await Dispatcher(api.service.database, dying, api.service.graph.breaker, named=True).drain()
 
 
 async def test_a_rebuild_mends_whatever_was_done_by_hand_while_searches_go_on(

@@ -16,7 +16,7 @@ from uuid import UUID
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from memsys_api.model import EndedRelation, Entity, Extraction, Memory, Relation, Scope, SinkRecord
+from memsys_api.model import UNSPECIFIC, EndedRelation, Entity, Extraction, Memory, Relation, Scope, SinkRecord
 from memsys_api.sinks.graph import steps
 
 from .graph_model import Broken, GraphModel
@@ -30,19 +30,38 @@ Said = tuple[frozenset[str], tuple[tuple[str, str], ...]]
 
 @dataclass
 class Source:
-    """What PostgreSQL holds: all versions, which names are merged, and which memories are due in the graph."""
+    """What PostgreSQL holds: versions, entities, which names are merged, and which memories are due in the graph."""
 
     versions: dict[int, list[Said | None]] = field(default_factory=dict)
+    entities: dict[str, Entity] = field(default_factory=dict)
     merged: dict[str, str] = field(default_factory=dict)
     demands: dict[int, int] = field(default_factory=dict)
     """How often a memory has become due."""
     settled: dict[int, int] = field(default_factory=dict)
+    revisions: int = 0
+    """How often an entity was named."""
+    renamed: set[str] = field(default_factory=set)
+    """Entities of which nobody who reads memories for the graph has heard yet."""
 
-    def write(self, number: int, said: Said | None) -> None:
+    def write(self, number: int, said: Said | None, persons: frozenset[str] = frozenset()) -> None:
         versions = self.versions.get(number, [])
         if said is not None or (versions and versions[-1] is not None):
             self.versions[number] = [*versions, said]
             self._demand(number)
+        for key in sorted(said[0]) if said is not None else ():
+            kind, known = "person" if key in persons else UNSPECIFIC, self.entities.get(key)
+            if known is None or (known.kind == UNSPECIFIC != kind):
+                self.revisions += 1
+                self.entities[key] = Entity(key, key.upper(), kind, self.revisions)
+                self.renamed |= {key} if known else set()
+
+    def announce(self) -> None:
+        """Make due whatever memory speaks, or has spoken, of a renamed entity under any of its names."""
+        for number, versions in self.versions.items():
+            spoken_of = {key for said in versions if said is not None for key in said[0]}
+            if versions[-1] is not None and any(self.renamed.intersection(self._stands_for(key)) for key in spoken_of):
+                self._demand(number)
+        self.renamed.clear()
 
     def merge(self, source: str, target: str | None) -> None:
         before = dict(self.merged)
@@ -54,9 +73,13 @@ class Source:
                 self._demand(number)
 
     def resolved(self, key: str) -> str:
-        while key in self.merged:
-            key = self.merged[key]
-        return key
+        return self._stands_for(key)[-1]
+
+    def _stands_for(self, key: str) -> list[str]:
+        names = [key]
+        while names[-1] in self.merged:
+            names.append(self.merged[names[-1]])
+        return names
 
     def due(self) -> list[int]:
         return [number for number in sorted(self.demands) if self.settled.get(number) != self.demands[number]]
@@ -76,12 +99,15 @@ class Source:
         keys = {self.resolved(key) for key in said[0]}
         beside = {key for one in ended for key in (one.relation.subject, one.relation.object)} - keys
         memory = Memory(identity, Scope("p"), current, f"{number}.{current}", "", NOON, NOON, _at(current))
-        extraction = Extraction(_entities(keys), tuple(self._relations(said)))
-        return SinkRecord("p", identity, current, memory, extraction, ended, _entities(beside))
+        extraction = Extraction(self._named(keys), tuple(self._relations(said)))
+        return SinkRecord("p", identity, current, memory, extraction, ended, self._named(beside))
 
     def _relations(self, said: Said) -> list[Relation]:
         resolved = [(self.resolved(subject), self.resolved(target)) for subject, target in said[1]]
         return [Relation(subject, "knows", target) for subject, target in resolved if subject != target]
+
+    def _named(self, keys: set[str]) -> tuple[Entity, ...]:
+        return tuple(self.entities.get(key) or Entity(key, key) for key in sorted(keys))
 
     def _demand(self, number: int) -> None:
         self.demands[number] = self.demands.get(number, 0) + 1
@@ -89,10 +115,6 @@ class Source:
 
 def _at(version: int) -> datetime:
     return NOON + timedelta(hours=version)
-
-
-def _entities(keys: set[str]) -> tuple[Entity, ...]:
-    return tuple(Entity(key, key.upper(), "person", 1) for key in sorted(keys))
 
 
 @dataclass
@@ -108,9 +130,12 @@ class World:
 
     def claim(self) -> None:
         """A worker takes what is due, as it is now; much may happen before it is applied."""
-        for number in self.source.due():
-            if number not in self.claimed:
-                self.claimed[number] = (self.source.demands[number], self.source.record(number))
+        claimed = [number for number in self.source.due() if number not in self.claimed]
+        demands = dict(self.source.demands)
+        if claimed:
+            self.source.announce()
+        for number in claimed:
+            self.claimed[number] = (demands[number], self.source.record(number))
 
     async def deliver(self, breaks_after: int | None = None) -> None:
         """The worker applies what it has read; dead before it could say so, it leaves all of that due."""
@@ -147,8 +172,8 @@ _SAID = st.lists(st.tuples(_KEY, _KEY).filter(lambda pair: pair[0] != pair[1]), 
 _NUMBER = st.integers(0, MEMORIES - 1)
 _STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("write"), _NUMBER, _SAID),
-        st.tuples(st.just("write"), _NUMBER, st.none()),
+        st.tuples(st.just("write"), _NUMBER, _SAID, st.frozensets(_KEY, max_size=2)),
+        st.tuples(st.just("write"), _NUMBER, st.none(), st.just(frozenset())),
         st.tuples(st.just("merge"), _KEY, st.none() | _KEY),
         st.tuples(st.just("claim")),
         st.tuples(st.just("deliver")),
@@ -162,14 +187,19 @@ _STEPS = st.lists(
 
 _ANNA: Said = (frozenset("ab"), (("a", "b"),))
 _BOB: Said = (frozenset("c"), ())
+_NONE: frozenset[str] = frozenset()
 _ONCE_MORE = [("deliver",), ("replay", 0)]
+_FOUND_TO_BE_A_PERSON = [("write", 0, _ANNA, _NONE), ("deliver",), ("write", 1, _ANNA, frozenset("a"))]
+"""By a memory that says something else, or is gone, before it gets to the graph."""
 
 
 @settings(max_examples=400, deadline=None)
 @given(sequence=_STEPS, atomic=st.booleans())
-@example(sequence=[("write", 0, _ANNA), ("deliver",), ("write", 0, _BOB), *_ONCE_MORE], atomic=True)
-@example(sequence=[("write", 0, _ANNA), ("deliver",), ("write", 0, None), *_ONCE_MORE], atomic=True)
-@example(sequence=[("write", 0, _ANNA), ("claim",), ("merge", "a", "c"), ("deliver",)], atomic=False)
+@example(sequence=[("write", 0, _ANNA, _NONE), ("deliver",), ("write", 0, _BOB, _NONE), *_ONCE_MORE], atomic=True)
+@example(sequence=[("write", 0, _ANNA, _NONE), ("deliver",), ("write", 0, None, _NONE), *_ONCE_MORE], atomic=True)
+@example(sequence=[("write", 0, _ANNA, _NONE), ("claim",), ("merge", "a", "c"), ("deliver",)], atomic=False)
+@example(sequence=[*_FOUND_TO_BE_A_PERSON, ("write", 1, _BOB, _NONE)], atomic=True)
+@example(sequence=[*_FOUND_TO_BE_A_PERSON, ("write", 1, None, _NONE)], atomic=True)
 def test_any_sequence_gives_the_graph_of_a_rebuild(sequence: list[tuple[object, ...]], atomic: bool) -> None:
     asyncio.run(_lived_and_rebuilt(sequence, atomic))
 
@@ -178,8 +208,8 @@ async def _lived_and_rebuilt(sequence: list[tuple[object, ...]], atomic: bool) -
     world = World(atomic)
     for step in sequence:
         match step:
-            case ("write", int(number), said):
-                world.source.write(number, said)  # type: ignore[arg-type]
+            case ("write", int(number), said, persons):
+                world.source.write(number, said, persons)  # type: ignore[arg-type]
             case ("merge", str(source), target) if source != target:
                 world.source.merge(source, target)  # type: ignore[arg-type]
             case ("claim",):

@@ -20,7 +20,7 @@ from memsys_api.model import SinkRecord
 from memsys_api.ports import Sink, SinkRefused, SinkUnavailable
 from memsys_api.sinks.attempts import wait_after
 from memsys_api.sinks.breaker import Breaker
-from memsys_api.store import deliveries
+from memsys_api.store import deliveries, renaming
 from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
 from memsys_api.store.deliveries import Claim, Failure
 from memsys_api.store.records import newest
@@ -38,13 +38,16 @@ _ERROR_LENGTH = 500
 
 
 class Dispatcher:
-    """Keeps one sink up to date."""
+    """Keeps one sink up to date; ``named`` says that it shows the names of entities."""
 
-    def __init__(self, database: Database, sink: Sink, breaker: Breaker, *, retry_base: float = 1.0) -> None:
+    def __init__(
+        self, database: Database, sink: Sink, breaker: Breaker, *, retry_base: float = 1.0, named: bool = False
+    ) -> None:
         self._database = database
         self._sink = sink
         self._breaker = breaker
         self._retry_base = retry_base
+        self._named = named
         self._due = asyncio.Event()
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -134,6 +137,8 @@ class Dispatcher:
             by_project.setdefault(held.project, []).append(held)
         records = []
         for project, here in by_project.items():
+            if self._named and await renaming.announce(self._database, self._sink.name, project):
+                self.wake()
             found = await newest(self._database, project, [held.memory_id for held in here])
             records += [
                 found.get(held.memory_id, SinkRecord(project, held.memory_id, held.version, None)) for held in here

@@ -129,7 +129,8 @@ async def _insert_entities(conn: Connection, project: str, entities: Sequence[En
                    JOIN entities e ON e.project = %s AND e.key = n.key AND e.kind = %s AND n.kind <> %s
                    ORDER BY e.key FOR UPDATE OF e
                )
-               UPDATE entities e SET name = better.name, kind = better.kind, revision = nextval('entity_revisions')
+               UPDATE entities e SET name = better.name, kind = better.kind, revision = nextval('entity_revisions'),
+                                     renamed = true
                FROM better WHERE e.project = %s AND e.key = better.key""",
             (*columns, project, UNSPECIFIC, UNSPECIFIC, project),
         )
