@@ -9,7 +9,7 @@ from typing import Any, LiteralString, TypeVar
 from uuid import UUID
 
 import neo4j
-from neo4j.exceptions import AuthError, ConfigurationError, DriverError, Neo4jError, TransientError
+from neo4j.exceptions import AuthError, ClientError, ConfigurationError, DriverError, Neo4jError, TransientError
 
 from memsys_api.causes import cause
 from memsys_api.model import Scope, SinkRecord
@@ -21,6 +21,7 @@ APPLY_SECONDS = 20.0
 ASK_SECONDS = 5.0
 READ_SECONDS = 20.0
 SCHEMA_RETRY_SECONDS = 0.2  # one of a deadlock is ended, the others go on meanwhile
+MADE_BY_ANOTHER = "Neo.ClientError.Schema.EquivalentSchemaRuleAlreadyExists"
 RETRY_SECONDS = 1.0  # attempts are the dispatcher's business
 HUB_MENTIONS = 50  # of an entity with more, any handful would be named: it tells memories apart no more
 
@@ -160,6 +161,11 @@ class Neo4jSink:
                 await self._driver.execute_query(statement)
             except TransientError:
                 await asyncio.sleep(SCHEMA_RETRY_SECONDS)
+            except ClientError as error:
+                # IF NOT EXISTS looks before it locks: of two that find nothing, the second one is refused.
+                if error.code != MADE_BY_ANOTHER:
+                    raise
+                return
             else:
                 return
 
