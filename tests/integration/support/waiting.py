@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 
-async def until(what: str, condition: Callable[[], Awaitable[object] | object], seconds: float = 15) -> None:
+async def until(what: str, condition: Callable[[], Awaitable[object] | object], seconds: float = 60) -> None:
     """Wait until a condition holds; after so many seconds fail, saying what did not come true."""
     deadline = time.monotonic() + seconds
     while True:
