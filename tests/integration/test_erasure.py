@@ -129,8 +129,8 @@ def test_every_table_is_in_the_catalogue_and_every_text_in_it_is_treated(dsn: Ds
         "deliveries": ["cause", "error", "project", "sink", "state"],
         "fills": ["at_project", "sink", "target"],
         "audit": ["action", "actor", "detail", "project", "request_id", "target"],
-        "erasures": ["project", "receipt", "removed", "requested_by", "scope", "state", "step", "waits_for"],
-        "erased": ["project"],
+        "erasures": ["project", "receipt", "removed", "renamed", "requested_by", "scope", "state", "step", "waits_for"],
+        "erased": ["entities", "project"],  # digests
         "policies": ["policy", "project", "updated_by"],
         "keys": [
             "agent_id", "app_id", "default_project", "id", "name", "projects", "rights", "run_id", "secrets",

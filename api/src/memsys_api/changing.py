@@ -17,6 +17,7 @@ from memsys_api.store import deliveries, versions
 from memsys_api.store.contents import NewVersion
 from memsys_api.store.database import Database
 from memsys_api.store.generations import Generation
+from memsys_api.store.held import Kept
 
 
 class Change(NamedTuple):
@@ -54,9 +55,10 @@ class Changing:
         A suspect request that was not ``reviewed`` raises what the quarantine's gate raises.
         """
         if not reviewed:
-            texts, kept = _texts(request), request.model_dump(mode="json", exclude_unset=True)
-            if texts and await self._there(scope, memory_id):
-                await self._gate.admit(scope, texts, kept, actor, memory_id=memory_id)
+            texts, body = _texts(request), request.model_dump(mode="json", exclude_unset=True)
+            if texts and (standing := await self._standing(scope, memory_id)):
+                write = Kept(kind="update", scope=standing, request=body, actor=actor, memory_id=memory_id)
+                await self._gate.admit(write, texts)
         try:
             return (await self._update(scope, [Change(memory_id, request)], actor))[0]
         except _Missing as error:
@@ -101,10 +103,11 @@ class Changing:
             raise invalid("user_id", "give at least one of user_id, agent_id, app_id and run_id")
         return await self._bury(scope, None, actor)
 
-    async def _there(self, scope: Scope, memory_id: UUID) -> bool:
-        """Whether there is anything to be changed: nothing is held for a memory beyond the scope."""
+    async def _standing(self, scope: Scope, memory_id: UUID) -> Scope | None:
+        """Whose memory is to be changed; ``None``: nothing is held for a memory beyond the scope."""
         async with self._database.transaction(scope.project) as conn:
-            return await versions.head(conn, scope, memory_id) is not None
+            head = await versions.head(conn, scope, memory_id)
+        return None if head is None else head.memory.scope
 
     async def _update(self, scope: Scope, changes: Sequence[Change], actor: str) -> list[Memory]:
         ids = [change.memory_id for change in changes]

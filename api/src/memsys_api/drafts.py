@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 import orjson
 
-from memsys_api import extraction, retrieval
+from memsys_api import extraction, metrics, retrieval
 from memsys_api.inference import fingerprint
 from memsys_api.model import UNSPECIFIC, Entity, Extraction, Scope
 from memsys_api.ports import Embedder
@@ -49,6 +49,8 @@ async def finished(embedder: Embedder, drafts: Sequence[Draft], *, mark: bool = 
     """
     if not drafts:
         return []
+    suspicions = [suspicion(draft) if mark else {} for draft in drafts]
+    metrics.QUARANTINE.labels("flagged").inc(sum(map(bool, suspicions)))
     extracted, embeddings = await asyncio.gather(
         asyncio.to_thread(lambda: [_extract(draft) for draft in drafts]),
         embedder.embed([passage(draft.text, draft.speaker) for draft in drafts]),
@@ -65,10 +67,10 @@ async def finished(embedder: Embedder, drafts: Sequence[Draft], *, mark: bool = 
             role=draft.role,
             speaker=draft.speaker,
             metadata=dict(draft.metadata),
-            provenance={**draft.provenance, **(suspicion(draft) if mark else {})},
+            provenance={**draft.provenance, **suspect},
             expires_at=draft.expires_at,
         )
-        for draft, found, embedding in zip(drafts, extracted, embeddings, strict=True)
+        for draft, found, embedding, suspect in zip(drafts, extracted, embeddings, suspicions, strict=True)
     ]
 
 

@@ -17,11 +17,13 @@ from memsys_api.drafts import Draft, finished, passage, text_hash, thread_of
 from memsys_api.inference import Add, Inference, Inferrer, Message, Nothing, Supersede
 from memsys_api.model import Outcome, Scope
 from memsys_api.ports import Embedder
+from memsys_api.quarantine.detect import Finding
 from memsys_api.quarantine.gate import Gate
 from memsys_api.store import facts, versions
 from memsys_api.store.contents import NewVersion
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.generations import Generation
+from memsys_api.store.held import Kept
 
 SHOWN = 20
 """Existing memories that the model is shown at most."""
@@ -40,6 +42,8 @@ class Conversation:
     instructions: str | None = None
     includes: str | None = None
     excludes: str | None = None
+    reviewed: bool = False
+    """Whether somebody has let it in, so that no policy stops what is made of it."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,14 @@ class Overtaken(Exception):
     """What the model was asked about or shown was edited, deleted or erased meanwhile; ask again without it."""
 
 
+class Suspect(Exception):
+    """What the model made of a conversation is not let in by the project's policy."""
+
+    def __init__(self, findings: list[Finding], facts: list[str]) -> None:
+        super().__init__()
+        self.findings, self.facts = findings, facts
+
+
 class Inferring:
     """Asks the model, and carries out what it decides."""
 
@@ -88,7 +100,8 @@ class Inferring:
     async def decide(self, scope: Scope, conversation: Conversation) -> Decided:
         """Ask the model, with what it may know already. Raises what inference, embedder and database raise.
 
-        Past the project's budget that is :class:`~memsys_api.access.budgets.OverBudget`.
+        Past the project's budget that is :class:`~memsys_api.access.budgets.OverBudget`, and :class:`Suspect` where
+        the project's policy does not let in what the model says.
         """
         await self._budgets.check(scope.project)
         existing = []
@@ -113,7 +126,10 @@ class Inferring:
             for place, decision in enumerate(found.decisions)
             if not isinstance(decision, Nothing)
         }
-        made = await finished(self._embedder, list(drafts.values()), mark=await self._gate.marks(scope.project))
+        said = list(drafts.values())
+        if not conversation.reviewed and (findings := await self._gate.stopped(scope.project, _words(said))):
+            raise Suspect(findings, [draft.text for draft in said])
+        made = await finished(self._embedder, said, mark=await self._gate.marks(scope.project))
         ready = dict(zip(drafts, made, strict=True))
         return Decided(conversation, found, {memory.id: memory.version for memory in existing}, ready)
 
@@ -169,6 +185,24 @@ class Inferring:
             changed += await versions.bury(conn, self._generation, scope, replaced, note)
         return Written(answer, changed)
 
+    async def keep_back(
+        self, conn: Connection, scope: Scope, conversation: Conversation, sources: Sequence[UUID], suspect: Suspect
+    ) -> tuple[UUID | None, list[tuple[UUID, int]]]:
+        """Hold a conversation that was stored as it was said, or (``None``) refuse it; in the caller's transaction.
+
+        Either way its messages are buried: what was made of them is no more let in than they would have been with it.
+        Raises :class:`Overtaken` when one of them has changed meanwhile.
+        """
+        await versions.lock(conn, scope, list(sources))
+        if len(await facts.waiting(conn, scope.project, sources)) < len(sources):
+            raise Overtaken
+        note: dict[str, Any] = {"key": conversation.actor, "inference": "refused"}
+        review = None
+        if await self._gate.mode(scope.project) == "hold":
+            review = (await self._gate.hold(conn, _kept(scope, conversation, sources, suspect), suspect.findings)).id
+            note = note | {"inference": "held", "review": str(review)}
+        return review, await versions.bury(conn, self._generation, scope, sources, note)
+
     async def _supersede(
         self, conn: Connection, scope: Scope, decided: Decided, target: UUID, new: NewVersion
     ) -> Outcome | None:
@@ -204,6 +238,41 @@ def _draft(decision: Add | Supersede, conversation: Conversation) -> Draft:
         },
         expires_at=conversation.expires_at,
         extraction=fact.extraction,
+    )
+
+
+def _words(drafts: Sequence[Draft]) -> dict[str, str]:
+    """All that the model says, by field."""
+    words: dict[str, str] = {}
+    for place, draft in enumerate(drafts):
+        found = draft.extraction
+        words[f"facts.{place}"] = draft.text
+        words |= {f"facts.{place}.entities.{n}": entity.name for n, entity in enumerate(found.entities)}
+        words |= {f"facts.{place}.relations.{n}": stated.predicate for n, stated in enumerate(found.relations)}
+    return words
+
+
+def _kept(scope: Scope, conversation: Conversation, sources: Sequence[UUID], suspect: Suspect) -> Kept:
+    """A conversation as the add that it came with."""
+    said = {
+        "messages": [
+            {"role": turn.role, "content": turn.content} | ({"name": turn.name} if turn.name else {})
+            for turn in conversation.turns
+        ],
+        "metadata": dict(conversation.metadata),
+        "timestamp": conversation.observed_at.isoformat(),
+        "expires_at": conversation.expires_at and conversation.expires_at.isoformat(),
+        "prompt": conversation.instructions,
+        "includes": conversation.includes,
+        "excludes": conversation.excludes,
+    }
+    return Kept(
+        kind="add",
+        scope=scope,
+        request={name: value for name, value in said.items() if value is not None},
+        actor=conversation.actor,
+        facts=suspect.facts,
+        source_ids=sources,
     )
 
 

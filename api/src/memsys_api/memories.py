@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
@@ -15,9 +16,10 @@ import orjson
 from memsys_api import extraction, inference
 from memsys_api.access.budgets import OverBudget
 from memsys_api.drafts import Draft, finished, thread_of
+from memsys_api.erasing import late
 from memsys_api.inference import InferenceError, InferenceRejected
 from memsys_api.inference.trivia import holds_no_fact
-from memsys_api.inferring import Conversation, Inferring, Overtaken, Written, to_json
+from memsys_api.inferring import Conversation, Inferring, Overtaken, Suspect, Written, to_json
 from memsys_api.model import Memory, Outcome, Scope
 from memsys_api.ports import Embedder
 from memsys_api.problems import IDEMPOTENCY_CONFLICT, NOT_FOUND, FieldError, ProblemError
@@ -28,6 +30,7 @@ from memsys_api.store import deliveries, facts, idempotency, inferences, reads, 
 from memsys_api.store.contents import NewVersion
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.generations import Generation
+from memsys_api.store.held import Kept
 from memsys_api.store.rows import Condition
 
 log = logging.getLogger(__name__)
@@ -66,33 +69,44 @@ class Memories:
         actor: str,
         idempotency_key: str | None = None,
         reviewed: bool = False,
+        accepted_at: datetime | None = None,
     ) -> list[Outcome]:
         """Remember what a request says, all of it in one transaction or none.
 
         With a language model, and unless the request declines, that is the facts it finds; while the model is away,
         and without one, every message as it was said. The same ``idempotency_key`` with the same request is answered
         as the first time and stores nothing; with another request it raises an ``idempotency-conflict`` problem.
-        A suspect request that was not ``reviewed`` raises what the quarantine's gate raises.
+        A suspect request that was not ``reviewed`` raises what the quarantine's gate raises. ``accepted_at`` is when
+        another server had taken it: what was erased since raises an ``erased`` problem.
         """
         request_hash = _request_hash(scope, request)
+        if accepted_at is not None:
+            async with self._database.transaction(scope.project) as conn:
+                await late.refuse(conn, scope, accepted_at)
         if idempotency_key is not None:
             async with self._database.transaction(scope.project) as conn:
                 earlier = await idempotency.recall(conn, scope.project, idempotency_key)
             if earlier is not None:
                 return _replay(earlier, request_hash)
+        repeated = idempotency_key and f"{idempotency_key}\x1f{request_hash}"
         if not reviewed:
-            repeated = idempotency_key and f"{idempotency_key}\x1f{request_hash}"
-            await self._gate.admit(scope, texts_of(words_of(request)), kept_of(request), actor, repeated=repeated)
+            await self._gate.admit(kept_of(scope, request, actor), texts_of(words_of(request)), repeated=repeated)
         while True:
-            write = await self._prepare(scope, request, actor)
             try:
-                return await self._write(scope, write, request_hash, idempotency_key)
+                write = await self._prepare(scope, request, actor, reviewed)
+                return await self._write(scope, write, request_hash, idempotency_key, accepted_at)
             except Overtaken:  # what the model was shown is erased
                 continue
+            except Suspect as error:
+                kept = replace(kept_of(scope, request, actor), facts=error.facts)
+                await self._gate.stop(kept, error.findings, repeated=repeated)
 
-    async def _write(self, scope: Scope, write: Write, request_hash: str, idempotency_key: str | None) -> list[Outcome]:
+    async def _write(
+        self, scope: Scope, write: Write, request_hash: str, idempotency_key: str | None, accepted_at: datetime | None
+    ) -> list[Outcome]:
         """The one transaction of an add."""
         async with self._database.transaction(scope.project) as conn:
+            await late.refuse(conn, scope, accepted_at)
             if idempotency_key is not None and not await idempotency.claim(
                 conn, scope.project, idempotency_key, request_hash
             ):
@@ -109,14 +123,14 @@ class Memories:
         self._wake()
         return written.outcomes
 
-    async def _prepare(self, scope: Scope, request: AddRequest, actor: str) -> Write:
+    async def _prepare(self, scope: Scope, request: AddRequest, actor: str, reviewed: bool) -> Write:
         """Everything of an add that needs no transaction: above all the model's answer and the embeddings."""
         turns = request.turns()
         observed_at = request.timestamp or datetime.now(UTC)
         if self._inferring is None or not request.infer:
             new = await self._verbatim(scope.project, request, turns, observed_at, {"key": actor, "verbatim": True})
             return partial(self._insert, scope=scope, new=new)
-        conversation = conversation_of(request, turns, observed_at, actor)
+        conversation = conversation_of(request, turns, observed_at, actor, reviewed=reviewed)
         try:
             decided = await self._inferring.decide(scope, conversation)
         except InferenceError as error:
@@ -228,7 +242,9 @@ def drafts_of(
     ]
 
 
-def conversation_of(request: AddRequest, turns: Sequence[Message], observed_at: datetime, actor: str) -> Conversation:
+def conversation_of(
+    request: AddRequest, turns: Sequence[Message], observed_at: datetime, actor: str, *, reviewed: bool = False
+) -> Conversation:
     """What the language model is asked about."""
     return Conversation(
         turns=[inference.Message(turn.role, turn.content, _speaker(turn)) for turn in turns],
@@ -239,6 +255,7 @@ def conversation_of(request: AddRequest, turns: Sequence[Message], observed_at: 
         instructions=request.prompt,
         includes=request.includes,
         excludes=request.excludes,
+        reviewed=reviewed,
     )
 
 
@@ -252,11 +269,11 @@ def _metadata(request: AddRequest, turn: Message) -> dict[str, Any]:
     return noted | request.metadata if isinstance(request.messages, list) else dict(request.metadata)
 
 
-def kept_of(request: AddRequest) -> dict[str, Any]:
+def kept_of(scope: Scope, request: AddRequest, actor: str) -> Kept:
     """A request as it is kept for review: said when it was said, however much later it is released."""
     said_at = request.timestamp or datetime.now(UTC)
-    kept = request.model_dump(mode="json", exclude_unset=True, exclude={"wait"})
-    return kept | {"timestamp": said_at.isoformat()}
+    body = request.model_dump(mode="json", exclude_unset=True, exclude={"wait"})
+    return Kept(kind="add", scope=scope, request=body | {"timestamp": said_at.isoformat()}, actor=actor)
 
 
 def words_of(request: AddRequest) -> dict[str, Any]:

@@ -21,6 +21,15 @@ REFUSED = Counter(
     ["problem"],
     registry=REGISTRY,
 )
+QUARANTINE = Counter(
+    "memsys_quarantine_total",
+    "Suspect writes by what became of them: flagged (stored and marked), held, refused, released, rejected.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+for _outcome in ("flagged", "held", "refused", "released", "rejected"):
+    QUARANTINE.labels(_outcome)
+QUARANTINE_WAITING = Gauge("memsys_quarantine_waiting", "Held writes that wait for review.", registry=REGISTRY)
 RATE_LIMIT_BLIND = Counter(
     "memsys_api_rate_limit_blind_total",
     "Times that a replica kept a rate limit by itself, because PostgreSQL could not be asked.",

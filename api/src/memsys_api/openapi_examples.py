@@ -81,12 +81,22 @@ def illustrate(description: dict[str, Any]) -> None:
                     if int(status) >= 400:
                         _offer(content, _problem(int(status)))
                     elif media == "application/json":
-                        _offer(content, example(content.get("schema", {}), schemas))
+                        _offer_answer(content, schemas)
 
 
 def _offer(content: dict[str, Any], example: Any) -> None:
     if "examples" not in content:
         content.setdefault("example", example)
+
+
+def _offer_answer(content: dict[str, Any], schemas: Mapping[str, Any]) -> None:
+    """An example of an answer; where it is one of several, of each."""
+    schema = content.get("schema", {})
+    if several := schema.get("anyOf"):
+        named = {one["$ref"].rpartition("/")[2]: {"value": example(one, schemas)} for one in several}
+        content.setdefault("examples", named)
+    else:
+        _offer(content, example(schema, schemas))
 
 
 def _request(media: str, content: Mapping[str, Any]) -> Any:

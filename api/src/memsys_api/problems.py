@@ -37,6 +37,7 @@ CONFLICT = Kind("version-conflict", 409, "The memory was changed meanwhile")
 IDEMPOTENCY_CONFLICT = Kind("idempotency-conflict", 409, "The idempotency key was used for another request")
 KEY_CONFLICT = Kind("key-conflict", 409, "The key's state does not allow this")
 LIMIT_REACHED = Kind("limit-reached", 409, "There are as many of these as there may be")
+ERASED = Kind("erased", 409, "What this would store was erased")
 GONE = Kind("gone", 410, "What is asked for is no longer kept")
 QUARANTINED = Kind("quarantined", 400, "The write is suspect")
 REVIEWED = Kind("reviewed", 409, "The write was decided on before")
@@ -52,7 +53,7 @@ INTERNAL = Kind("internal", 500, "Something went wrong inside the service")
 
 KINDS = (
     INVALID_REQUEST, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, METHOD_NOT_ALLOWED, CONFLICT, IDEMPOTENCY_CONFLICT,
-    KEY_CONFLICT, LIMIT_REACHED, GONE, QUARANTINED, REVIEWED, TOO_LARGE, RATE_LIMITED, NOT_SUPPORTED,
+    KEY_CONFLICT, LIMIT_REACHED, ERASED, GONE, QUARANTINED, REVIEWED, TOO_LARGE, RATE_LIMITED, NOT_SUPPORTED,
     EMBEDDER_REJECTED, NOT_READY, TOO_SLOW, TOO_MANY_STREAMS, UNAVAILABLE, INTERNAL,
 )  # fmt: skip
 

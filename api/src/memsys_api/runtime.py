@@ -13,6 +13,7 @@ from memsys_api.feeding import feed_graph, feed_vectors, names_and_wake
 from memsys_api.inference import InferenceRejected, Inferrer
 from memsys_api.measured import MeasuredEmbedder, MeasuredInferrer
 from memsys_api.ports import Embedder, EmbedderError, EmbedderUnavailable
+from memsys_api.quarantine import watch
 from memsys_api.reranking import RerankerRejected, Reranking
 from memsys_api.settings import Settings
 from memsys_api.store import audit, generations, migrate, retention, vector_index
@@ -171,6 +172,7 @@ class Runtime:
         sinks, wake = names_and_wake(service.fed, service.webhooks, service.feed)
         expiry = retention.expire_by_and_by(database, generation, sinks, wake)
         self._chores.append(asyncio.create_task(expiry, name="expiry"))
+        self._chores.append(asyncio.create_task(watch.keep(database), name="quarantine"))
         if settings.audit_retention_days:
             shortening = audit.keep(settings.migration_url, settings.audit_retention_days)
             self._chores.append(asyncio.create_task(shortening, name="audit"))

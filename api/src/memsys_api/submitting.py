@@ -8,8 +8,8 @@ place. So nothing is ever held anywhere but among the memories, and when the mod
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -17,20 +17,22 @@ from uuid import UUID, uuid4
 
 import orjson
 
-from memsys_api.drafts import finished, thread_of
+from memsys_api.drafts import Draft, finished, thread_of
+from memsys_api.erasing import late
 from memsys_api.inferring import to_json
 from memsys_api.memories import conversation_of, drafts_of, kept_of, request_content, saying_something, words_of
 from memsys_api.model import Outcome, Scope
 from memsys_api.ports import Embedder
 from memsys_api.problems import IDEMPOTENCY_CONFLICT, NOT_FOUND, FieldError, ProblemError
-from memsys_api.quarantine.detect import texts_of
-from memsys_api.quarantine.gate import Gate
+from memsys_api.quarantine.detect import Finding, texts_of
+from memsys_api.quarantine.gate import Gate, refused
 from memsys_api.schemas import AddRequest
 from memsys_api.store import add_events, deliveries, facts, idempotency, inferences, versions
 from memsys_api.store.add_events import AddEvent
 from memsys_api.store.contents import NewVersion
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.generations import Generation
+from memsys_api.store.held import Kept
 
 Item = tuple[Scope, AddRequest]
 """An add and where it belongs; those of one submission are of one project."""
@@ -41,9 +43,11 @@ class _Ready:
     """What is written of one add."""
 
     scope: Scope
-    new: Sequence[NewVersion]
-    waiting: dict[str, Any] | None
+    new: Sequence[NewVersion] = ()
+    waiting: dict[str, Any] | None = None
     """How it is to be inferred; ``None``: it is stored as it was said."""
+    suspect: tuple[Kept, list[Finding]] | None = None
+    """It is held for review, and nothing else of it is written."""
 
 
 class Submitting:
@@ -68,23 +72,37 @@ class Submitting:
         self._gate = gate
 
     async def submit(
-        self, project: str, items: Sequence[Item], *, actor: str, idempotency_key: str | None = None
+        self,
+        project: str,
+        items: Sequence[Item],
+        *,
+        actor: str,
+        idempotency_key: str | None = None,
+        within: str | None = None,
+        accepted_at: datetime | None = None,
     ) -> list[AddEvent]:
         """Store what all these adds say, in one transaction or not at all; one event for each, in order.
 
-        What there is a language model for waits for it; everything else has succeeded already. The same
-        ``idempotency_key`` with the same adds is answered with their events as they are by then.
+        What there is a language model for waits for it; what the project's policy holds waits for review; everything
+        else has succeeded already. The same ``idempotency_key`` with the same adds is answered with their events as
+        they are by then. ``within`` is the field of the request that the adds stand in, for refusals.
+
+        Raises a ``quarantined`` problem where the policy refuses one of them, and an ``erased`` one as
+        :meth:`memsys_api.memories.Memories.add`.
         """
         request_hash = _hash(items)
+        if accepted_at is not None:
+            async with self._database.transaction(project) as conn:
+                await self._refuse_late(conn, items, accepted_at)
         if idempotency_key is not None:
             async with self._database.transaction(project) as conn:
                 earlier = await self._earlier(conn, project, idempotency_key, request_hash)
             if earlier is not None:
                 return earlier
-        await self._admit(items, actor, idempotency_key and f"{idempotency_key}\x1f{request_hash}")
-        ready = await self._prepare(project, items, actor)
+        ready = await self._prepare(project, items, await self._suspect(project, items, within), actor)
         ids = [uuid4() for _ in ready]
         async with self._database.transaction(project) as conn:
+            await self._refuse_late(conn, items, accepted_at)
             if idempotency_key is not None and not await idempotency.claim(
                 conn, project, idempotency_key, request_hash
             ):
@@ -103,18 +121,20 @@ class Submitting:
             self._wake_backfill()
         return events
 
-    async def _admit(self, items: Sequence[Item], actor: str, repeated: str | None) -> None:
-        """Let no suspect add through: one by itself may be held for review, several are refused as a whole."""
-        if len(items) == 1:
-            scope, request = items[0]
-            await self._gate.admit(scope, texts_of(words_of(request)), kept_of(request), actor, repeated=repeated)
-            return
-        texts = {
-            f"items.{place}.{field}": text
-            for place, (_, request) in enumerate(items)
-            for field, text in texts_of(words_of(request)).items()
-        }
-        await self._gate.refuse(items[0][0].project, texts)
+    async def _refuse_late(self, conn: Connection, items: Sequence[Item], accepted_at: datetime | None) -> None:
+        for scope, _ in items:
+            await late.refuse(conn, scope, accepted_at)
+
+    async def _suspect(self, project: str, items: Sequence[Item], within: str | None) -> dict[int, list[Finding]]:
+        """Which of the adds the project's policy holds, by their places, and why. Raises a refusal of all of them."""
+        suspect: dict[int, list[Finding]] = {}
+        for place, (_, request) in enumerate(items):
+            texts = texts_of(words_of(request), f"{within}.{place}" if within else "")
+            if findings := await self._gate.stopped(project, texts):
+                suspect[place] = findings
+        if suspect and await self._gate.mode(project) != "hold":
+            raise refused([finding for findings in suspect.values() for finding in findings])
+        return suspect
 
     async def event(self, scope: Scope, event_id: UUID) -> AddEvent:
         """What has become of an add. Raises a ``not-found`` problem."""
@@ -137,10 +157,17 @@ class Submitting:
             )
         return await add_events.read(conn, Scope(project), earlier.event_ids)
 
-    async def _prepare(self, project: str, items: Sequence[Item], actor: str) -> list[_Ready]:
+    async def _prepare(
+        self, project: str, items: Sequence[Item], suspect: Mapping[int, list[Finding]], actor: str
+    ) -> list[_Ready]:
         """All that needs no transaction: one embedding of all messages together."""
-        drafts, shapes = [], []
-        for scope, request in items:
+        drafts: list[Draft] = []
+        ready, counts = [], []
+        for place, (scope, request) in enumerate(items):
+            if findings := suspect.get(place):
+                ready.append(_Ready(scope, suspect=(kept_of(scope, request, actor), findings)))
+                counts.append(0)
+                continue
             observed_at = request.timestamp or datetime.now(UTC)
             waits = self._wake_backfill is not None and request.infer
             turns = saying_something(request) if waits else request.turns()
@@ -148,11 +175,16 @@ class Submitting:
             own = drafts_of(request, turns, observed_at, provenance)
             waiting = to_json(scope, conversation_of(request, turns, observed_at, actor)) if waits and own else None
             drafts += own
-            shapes.append((scope, len(own), waiting))
+            ready.append(_Ready(scope, waiting=waiting))
+            counts.append(len(own))
         new = iter(await finished(self._embedder, drafts, mark=await self._gate.marks(project)))
-        return [_Ready(scope, list(islice(new, count)), waiting) for scope, count, waiting in shapes]
+        return [replace(one, new=list(islice(new, count))) for one, count in zip(ready, counts, strict=True)]
 
     async def _write(self, conn: Connection, event_id: UUID, one: _Ready) -> None:
+        if one.suspect is not None:
+            review = (await self._gate.hold(conn, *one.suspect)).id
+            await add_events.insert(conn, one.scope, event_id, [], finished=False, review=review)
+            return
         ids = [n.id for n in one.new]
         if one.new:
             await versions.insert_first(conn, self._generation, one.scope, thread_of(one.scope, len(ids)), one.new)

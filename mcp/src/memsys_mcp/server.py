@@ -121,7 +121,14 @@ def create_queue(
         return None
     assert settings.queue_dir is not None, "held by the settings"
     file = QueueFile(settings.queue_dir, settings.write_queue)
-    return WriteQueue(file, upstream.api, metrics.queue, knows=knows, service_key=service_key(settings))
+    return WriteQueue(
+        file,
+        upstream.api,
+        metrics.queue,
+        knows=knows,
+        keep_seconds=settings.queue_hours * 3600,
+        service_key=service_key(settings),
+    )
 
 
 @asynccontextmanager

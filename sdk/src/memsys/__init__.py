@@ -8,6 +8,7 @@ from memsys.delegation import Delegation
 from memsys.errors import (
     CircuitOpen,
     Conflict,
+    Erased,
     FieldError,
     Forbidden,
     Held,
@@ -76,6 +77,7 @@ __all__ = [
     "Delegation",
     "Entity",
     "EntityPage",
+    "Erased",
     "Erasure",
     "ErasurePage",
     "FieldError",

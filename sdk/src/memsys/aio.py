@@ -115,8 +115,13 @@ class AsyncClient(AsyncEventCalls, AsyncGraphMethods, AsyncOversightMethods):
         expires_at: datetime | None = None,
         ttl_seconds: int | None = None,
         idempotency_key: str | None = None,
+        accepted_at: datetime | None = None,
     ) -> AddResults:
-        """Store a text, or messages ``{"role", "content", "name"?}``. ``timestamp`` is when it happened."""
+        """Store a text, or messages ``{"role", "content", "name"?}``. ``timestamp`` is when it happened.
+
+        ``accepted_at`` is when it was taken from its writer, where that was earlier: what was erased since is refused
+        (:class:`Erased`).
+        """
         return await self._send(
             operations.add(
                 content,
@@ -127,6 +132,7 @@ class AsyncClient(AsyncEventCalls, AsyncGraphMethods, AsyncOversightMethods):
                 expires_at=expires_at,
                 ttl_seconds=ttl_seconds,
                 idempotency_key=idempotency_key,
+                accepted_at=accepted_at,
             )
         )
 

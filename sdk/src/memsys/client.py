@@ -116,8 +116,13 @@ class Client(EventCalls, GraphMethods, OversightMethods):
         expires_at: datetime | None = None,
         ttl_seconds: int | None = None,
         idempotency_key: str | None = None,
+        accepted_at: datetime | None = None,
     ) -> AddResults:
-        """Store a text, or messages ``{"role", "content", "name"?}``. ``timestamp`` is when it happened."""
+        """Store a text, or messages ``{"role", "content", "name"?}``. ``timestamp`` is when it happened.
+
+        ``accepted_at`` is when it was taken from its writer, where that was earlier: what was erased since is refused
+        (:class:`Erased`).
+        """
         return self._send(
             operations.add(
                 content,
@@ -128,6 +133,7 @@ class Client(EventCalls, GraphMethods, OversightMethods):
                 expires_at=expires_at,
                 ttl_seconds=ttl_seconds,
                 idempotency_key=idempotency_key,
+                accepted_at=accepted_at,
             )
         )
 

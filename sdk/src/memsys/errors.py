@@ -123,6 +123,12 @@ class Conflict(ProblemError):
     default_title = "Conflict"
 
 
+class Erased(Conflict):
+    """409: what this would store was erased since it was accepted; drop it."""
+
+    default_title = "Erased"
+
+
 class TooLarge(ProblemError):
     """413: the body is larger than the service takes."""
 
@@ -164,6 +170,7 @@ _BY_STATUS: Mapping[int, type[ProblemError]] = {
     503: ServiceUnavailable,
     504: ServiceUnavailable,
 }
+_BY_TYPE: Mapping[str, type[ProblemError]] = {"https://memsys.dev/problems/erased": Erased}
 _TEXT_LIMIT = 300
 
 
@@ -180,6 +187,7 @@ def problem(
             request_id=request_id,
             retry_after=retry_after,
         )
+    kind = _BY_TYPE.get(_text(document.get("type")) or "", kind)
     detail = document.get("detail")
     errors = _fields(document.get("errors"))
     if not errors and isinstance(detail, list):  # the validation answer of a plain FastAPI application

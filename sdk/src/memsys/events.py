@@ -18,13 +18,15 @@ EventName = Literal["added", "updated", "deleted"]
 
 
 class AddEvent(Wire):
-    """An add that was answered before it was carried out. Until it has succeeded, and when it fails, ``results`` are
-    its messages as they were said."""
+    """An add that was answered before it was carried out. Until it has succeeded, and when the model cannot read it,
+    ``results`` are its messages as they were said; of what is held or not let in there are none."""
 
     id: uuid.UUID
-    status: Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED"]
+    status: Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "HELD"]
     results: tuple[Added, ...] = ()
     error: str | None = None
+    review_id: uuid.UUID | None = None
+    """Where it was held for review."""
     created_at: datetime | None = None
     finished_at: datetime | None = None
 

@@ -129,6 +129,8 @@ class RefusedLine(Wire):
     line: int
     field: str | None = None
     message: str
+    review_id: UUID | None = None
+    """Where it is held for review."""
 
 
 class ImportReport(Wire):
@@ -138,6 +140,8 @@ class ImportReport(Wire):
     unchanged: int
     erased: int = 0
     """Lines that say what was erased there, and were left out."""
+    held: int = 0
+    """Suspect lines that wait for review."""
     failed: int
     complete: bool
     errors: tuple[RefusedLine, ...] = ()

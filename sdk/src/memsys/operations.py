@@ -125,6 +125,7 @@ def add(
     expires_at: datetime | None = None,
     ttl_seconds: int | None = None,
     idempotency_key: str | None = None,
+    accepted_at: datetime | None = None,
 ) -> Call[AddResults]:
     """Store a text or a conversation. Sent again with the same key, it answers what it did before."""
     body = to_body(
@@ -137,6 +138,8 @@ def add(
         **scope.given(),
     )
     headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+    if accepted_at is not None:
+        headers["X-Memsys-Accepted"] = accepted_at.isoformat()
     return Call("POST", "/memories", AddResults, body=body, headers=headers, repeatable=True)
 
 

@@ -86,7 +86,8 @@ class Replayed(Wire):
 
 
 class Review(Wire):
-    """A write under review, or what was decided on it. ``request`` is what was to be written, until then."""
+    """A write under review, or what was decided on it. Until then ``request`` is what was to be written, and ``facts``
+    what a language model made of it, where that is suspect."""
 
     id: uuid.UUID
     project: str
@@ -94,11 +95,15 @@ class Review(Wire):
     agent_id: str | None = None
     app_id: str | None = None
     run_id: str | None = None
+    kind: Literal["add", "update", "import"] = "add"
     memory_id: uuid.UUID | None = None
-    """Whose update it is; ``None``: an add."""
+    """Whose version it is to be; ``None``: of memories that are new."""
     state: ReviewState
     findings: tuple[Finding, ...] = ()
     request: dict[str, Any] | None = Field(None, repr=False)
+    facts: tuple[str, ...] | None = Field(None, repr=False)
+    source_ids: tuple[uuid.UUID, ...] = ()
+    """Its messages, where they had been stored before."""
     actor: str
     held_at: datetime
     decided_at: datetime | None = None

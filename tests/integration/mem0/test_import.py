@@ -65,7 +65,7 @@ def test_a_table_of_mem0_is_brought_over_once(
     assert "would send 2 versions" in capsys.readouterr().out
     assert _held(host, key) == []
     assert _run(host, key, *command) == 0
-    assert "imported 2, unchanged 0, erased there 0, failed 0" in capsys.readouterr().out
+    assert "imported 2, unchanged 0, erased there 0, held for review 0, failed 0" in capsys.readouterr().out
     [alice] = _held(host, key, user_id="alice")
     assert (alice["id"], alice["memory"], alice["metadata"]["cups"]) == (first["id"], "Alice drinks tea", 3)
     source = mem0.get(first["id"])
@@ -74,7 +74,7 @@ def test_a_table_of_mem0_is_brought_over_once(
     [bob] = _held(host, key, user_id="bob", run_id="r")
     assert bob["memory"] == "Bob repairs bikes"
     assert _run(host, key, *command) == 0
-    assert "imported 0, unchanged 2, erased there 0, failed 0" in capsys.readouterr().out
+    assert "imported 0, unchanged 2, erased there 0, held for review 0, failed 0" in capsys.readouterr().out
 
 
 def test_mem0s_history_is_brought_over_with_its_past(

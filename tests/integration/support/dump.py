@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import psycopg
 from psycopg import sql
+
+from .postgres import BIN, Server
 
 
 def tables(url: str) -> dict[str, list[str]]:
@@ -19,6 +22,12 @@ def tables(url: str) -> dict[str, list[str]]:
             ]
             for (name,) in names
         }
+
+
+def dumped(server: Server, database: str) -> str:
+    """The database as pg_dump writes it."""
+    command = [BIN / "pg_dump", "--dbname", server.url("postgres", database)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def holding(url: str, mark: str) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +56,10 @@ def bound(caller: Caller, project: str | None = "shop") -> Bound:
     return Bound(memsys.AsyncClient("http://127.0.0.1:9"), patience, caller, project)
 
 
-def start(folder: Path, api: Api, *, limit: int = 10, knows: bool = True) -> WriteQueue:
+def start(folder: Path, api: Api, *, limit: int = 10, knows: bool = True, keep: float = 3600) -> WriteQueue:
     metrics = QueueMetrics(CollectorRegistry())
-    return WriteQueue(QueueFile(folder, limit), api, metrics, knows=lambda _: knows, service_key=OWN)
+    file = QueueFile(folder, limit)
+    return WriteQueue(file, api, metrics, knows=lambda _: knows, keep_seconds=keep, service_key=OWN)
 
 
 async def drained(queue: WriteQueue) -> None:
@@ -215,6 +217,54 @@ async def test_the_queue_runs_by_itself(tmp_path: Path, monkeypatch: pytest.Monk
     await asyncio.wait({task})
 
 
+def _on_disk(folder: Path, text: bytes) -> bool:
+    return any(text in file.read_bytes() for file in folder.iterdir())
+
+
+async def test_what_was_erased_meanwhile_is_dropped_and_leaves_nothing_in_the_file(tmp_path: Path) -> None:
+    api = Api()
+    queue = start(tmp_path, api)
+    before = time.time()
+    await queue.keep(bound(Caller(KEY)), request("zebrafinch"))
+    assert _on_disk(tmp_path, b"zebrafinch")
+    api.world["failing"] = problem(409, b'{"type": "https://memsys.dev/problems/erased", "title": "Erased"}')
+    await drained(queue)
+    assert await queue.entries(Caller(KEY)) == []
+    assert not _on_disk(tmp_path, b"zebrafinch")
+    api.world["failing"] = None
+    await queue.keep(bound(Caller(KEY)), request("new"))
+    await drained(queue)
+    accepted_at = api.world["added"][0][2]["accepted_at"]
+    assert before <= accepted_at.timestamp() <= time.time()
+
+
+async def test_nothing_waits_for_longer_than_it_may_also_for_a_key_that_never_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = start(tmp_path, Api())
+    await first.keep(bound(Caller(KEY)), request("zebrafinch"))
+    await first.close()
+    monkeypatch.setattr(module, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
+    dropped, loop, drop = asyncio.Event(), asyncio.get_running_loop(), QueueFile.drop_older
+
+    def dropping(file: QueueFile, seconds: float) -> int:
+        count = drop(file, seconds)
+        if count:
+            loop.call_soon_threadsafe(dropped.set)
+        return count
+
+    monkeypatch.setattr(QueueFile, "drop_older", dropping)
+    queue = start(tmp_path, Api(), keep=0.5)
+    task = asyncio.create_task(queue.run())
+    await asyncio.wait_for(dropped.wait(), 20)
+    assert await queue.entries(Caller(KEY)) == []
+    task.cancel()
+    await asyncio.wait({task})
+    assert not _on_disk(tmp_path, b"zebrafinch")
+    assert queue._metrics.outcomes.labels("expired")._value.get() == 1
+
+
 def test_a_folder_has_one_server(tmp_path: Path) -> None:
     first = QueueFile(tmp_path, 1)
     with pytest.raises(QueueUnusable, match="in use by another server"):
@@ -231,8 +281,8 @@ def test_parked_entries_count_until_their_time_is_up(tmp_path: Path) -> None:
     file.park(file.put("o", {}, {}, "k"), "refused")
     with pytest.raises(QueueFull):
         file.put("o", {}, {}, "k2")
-    assert file.drop_parked(3600) == 0
-    assert file.drop_parked(-1) == 1
+    assert file.drop_older(3600) == 0
+    assert file.drop_older(-1) == 1
     assert file.counts() == (0, 0)
     file.put("o", {}, {}, "k2")
 

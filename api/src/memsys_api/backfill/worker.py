@@ -19,9 +19,10 @@ from memsys_api import acting, metrics
 from memsys_api.access.budgets import OverBudget
 from memsys_api.causes import cause
 from memsys_api.inference import InferenceError, InferenceRejected, InferenceUnavailable, Inferrer, Message, State
-from memsys_api.inferring import Decided, Inferring, Overtaken, from_json
+from memsys_api.inferring import Conversation, Decided, Inferring, Overtaken, Suspect, from_json
 from memsys_api.model import Scope
 from memsys_api.ports import EmbedderError
+from memsys_api.quarantine.gate import refused
 from memsys_api.sinks.attempts import ATTEMPTS, wait_after
 from memsys_api.store import add_events, deliveries, facts, inferences
 from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
@@ -134,12 +135,16 @@ class Backfill:
                 return
         turns = [Message(message.role or "user", message.text, message.speaker) for message in waiting]
         scope, conversation = from_json(stored[1], turns)
-        decided = await self._inferring.decide(scope, conversation)
         replaced = [message.id for message in waiting]
         with acting.on_behalf_of(conversation.actor):
-            if not await self._carry_out(claim, scope, decided, replaced):
-                log.warning("inference dropped: its lease had ended", extra={"project": claim.project})
-                return
+            try:
+                decided = await self._inferring.decide(scope, conversation)
+                done = await self._carry_out(claim, scope, decided, replaced)
+            except Suspect as suspect:
+                done = await self._keep_back(claim, scope, conversation, replaced, suspect)
+        if not done:
+            log.warning("inference dropped: its lease had ended", extra={"project": claim.project})
+            return
         self._wake_sinks()
         metrics.BACKFILLED.inc()
 
@@ -151,6 +156,19 @@ class Backfill:
             written = await self._inferring.carry_out(conn, scope, decided, replaced)
             await deliveries.enqueue(conn, claim.project, self._sinks, written.changed)
             await add_events.finish(conn, claim.project, claim.id, written.outcomes)
+        return True
+
+    async def _keep_back(
+        self, claim: Claim, scope: Scope, conversation: Conversation, replaced: Sequence[UUID], suspect: Suspect
+    ) -> bool:
+        """Hold or refuse what was said, by the project's policy; ``False`` as for :meth:`_carry_out`."""
+        async with self._database.transaction(claim.project) as conn:
+            if not await inferences.finish(conn, claim):
+                return False
+            review, buried = await self._inferring.keep_back(conn, scope, conversation, replaced, suspect)
+            await deliveries.enqueue(conn, claim.project, self._sinks, buried)
+            error = None if review else refused(suspect.findings).detail
+            await add_events.keep_back(conn, claim.project, claim.id, review, error)
         return True
 
     async def _put_off(

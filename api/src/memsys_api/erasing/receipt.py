@@ -11,6 +11,8 @@ from memsys_api.store.vacuum import Vacuumed, WriteAheadLog
 
 CACHE = timedelta(seconds=2)
 """Within this every replica drops its cache of embeddings, see :mod:`memsys_api.erasing.worker`."""
+QUEUE_SWEPT = timedelta(minutes=5)
+"""Within this an MCP server that runs drops what it has kept for its time."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,8 @@ class Kept:
 
     backups: timedelta | None
     graph_logs: timedelta
+    queued_writes: timedelta | None
+    """Zero: there is no queue of writes."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,16 @@ class Remainder:
 
 
 def remainders(
-    *, mark: datetime, finished: datetime, vacuumed: Vacuumed, wal: WriteAheadLog, kept: Kept, sinks: Sequence[str]
+    *,
+    requested: datetime,
+    mark: datetime,
+    finished: datetime,
+    vacuumed: Vacuumed,
+    wal: WriteAheadLog,
+    kept: Kept,
+    sinks: Sequence[str],
 ) -> list[Remainder]:
-    """What remains of what was removed by ``mark``, in the order of the stores."""
+    """What remains of what was recorded by ``requested`` and removed by ``mark``, in the order of the stores."""
     found = [_rows(vacuumed)]
     found.append(
         Remainder(
@@ -94,8 +105,20 @@ def remainders(
             mark + CACHE,
         )
     )
+    if kept.queued_writes != timedelta():
+        found.append(_queued(requested, kept.queued_writes))
     found.append(Remainder("logs, metrics and the audit trail", "ids and counts, no text", "their own retention", None))
     return found
+
+
+def _queued(requested: datetime, hours: timedelta | None) -> Remainder:
+    return Remainder(
+        "the write queues of MCP servers (MEMSYS_MCP_WRITE_QUEUE), where they are on",
+        "adds that such a server had accepted while this one was away: they are refused when they come, and dropped",
+        "their sending; of those whose writer does not come back their expiry, at a server that is stopped its next "
+        "start" + ("" if hours is not None else "; MEMSYS_MCP_QUEUE_HOURS does not tell this server when"),
+        None if hours is None else requested + hours + QUEUE_SWEPT,
+    )
 
 
 def _rows(vacuumed: Vacuumed) -> Remainder:

@@ -25,7 +25,7 @@ from memsys_api import acting
 from memsys_api.erasing import ledger
 from memsys_api.erasing.receipt import Kept, remainders
 from memsys_api.ports import Sink, SinkUnavailable
-from memsys_api.store import deliveries, erasure, erasures
+from memsys_api.store import deliveries, erasure, erasures, orphans
 from memsys_api.store.database import Connection, Database, DatabaseUnavailable, StatementTimeout
 from memsys_api.store.erasures import Erasure, Step
 from memsys_api.store.generations import Generation
@@ -192,9 +192,9 @@ class Eraser:
             await self._counted(conn, entry, lease, await erasure.strip(conn, entry.id, target))
         try:
             async with self._database.transaction(project) as conn:
-                orphans = await erasure.remove_orphans(conn, project, lock_seconds=_LOCK_SECONDS)
-                await self._counted(conn, entry, lease, orphans)
-        except erasure.Busy as error:
+                counts = await orphans.remove(conn, project, entry.id, self._sink_names, lock_seconds=_LOCK_SECONDS)
+                await self._counted(conn, entry, lease, counts)
+        except orphans.Busy as error:
             if lease is not None:
                 raise Wait(f"PostgreSQL: {error}") from error
 
@@ -250,6 +250,7 @@ class Eraser:
         vacuumed = await vacuum(self._outside.owner_url, names)
         assert entry.mark is not None  # set by the step before
         remain = remainders(
+            requested=entry.recorded_before,
             mark=entry.mark,
             finished=datetime.now(UTC),
             vacuumed=vacuumed,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 Kind = Literal[
@@ -101,7 +101,7 @@ def inspect(fields: Mapping[str, str]) -> list[Finding]:
     return sorted(found, key=lambda finding: (finding.field, finding.start, finding.end, finding.kind))
 
 
-def kinds(findings: list[Finding]) -> list[Kind]:
+def kinds(findings: Iterable[Finding]) -> list[Kind]:
     """The kinds among findings, each once."""
     return sorted({finding.kind for finding in findings})
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
 from uuid import UUID, uuid4, uuid5
 
-from memsys_api.access.policies import Policies
-from memsys_api.model import Scope
+from memsys_api import metrics
+from memsys_api.access.policies import Policies, Quarantine
 from memsys_api.problems import QUARANTINED, FieldError, ProblemError
 from memsys_api.quarantine.detect import Finding, inspect, kinds
 from memsys_api.store import held
-from memsys_api.store.database import Database
+from memsys_api.store.database import Connection, Database
+from memsys_api.store.held import Kept
 
 _REPEATED = UUID("5f4e7a0c-93d4-4c07-8f7b-0a3d6e1f2b59")
 
@@ -19,59 +20,81 @@ _REPEATED = UUID("5f4e7a0c-93d4-4c07-8f7b-0a3d6e1f2b59")
 class HeldForReview(Exception):
     """A write was not carried out: it waits for review under this id."""
 
-    def __init__(self, project: str, review: UUID, memory_id: UUID | None, findings: list[Finding]) -> None:
+    def __init__(self, project: str, review: UUID, memory_id: UUID | None, findings: Sequence[Finding]) -> None:
         super().__init__(str(review))
         self.project, self.review, self.memory_id, self.findings = project, review, memory_id, findings
 
 
 class Gate:
-    """Looks at every write before it is carried out."""
+    """Looks at every write before it is carried out, and at what a language model makes of one."""
 
     def __init__(self, database: Database, policies: Policies) -> None:
         self._database = database
         self._policies = policies
 
+    async def mode(self, project: str) -> Quarantine:
+        """What the project's policy does with what is suspect."""
+        return (await self._policies.of(project)).quarantine
+
     async def marks(self, project: str) -> bool:
         """Whether what is stored there is to be marked where it is suspect."""
-        return (await self._policies.of(project)).quarantine != "off"
+        return await self.mode(project) != "off"
 
-    async def admit(
-        self,
-        scope: Scope,
-        texts: Mapping[str, str],
-        request: Mapping[str, Any],
-        actor: str,
-        *,
-        memory_id: UUID | None = None,
-        repeated: str | None = None,
-    ) -> None:
-        """Let a write through, or not.
+    async def stopped(self, project: str, texts: Mapping[str, str]) -> list[Finding]:
+        """What the project's policy does not let in of these texts, by field; nothing where it only marks."""
+        return inspect(texts) if await self.mode(project) in ("hold", "refuse") else []
 
-        ``texts`` are looked at, by field; ``request`` is what is kept for review. A request that is known to be one
-        that came before, by ``repeated``, is held once. Raises :class:`HeldForReview`, and a ``quarantined`` problem
-        that names kinds and fields, never what was found.
+    async def admit(self, write: Kept, texts: Mapping[str, str], *, repeated: str | None = None) -> None:
+        """Let a write through, or not: :meth:`stop` says what is raised.
+
+        A request that is known to be one that came before, by ``repeated``, is held once, and stays so when the same
+        texts or what is made of them would pass by now.
         """
-        mode = (await self._policies.of(scope.project)).quarantine
-        if mode not in ("hold", "refuse") or not (findings := inspect(texts)):
-            return
-        if mode == "refuse":
+        if repeated is not None and await self.mode(write.scope.project) == "hold":
+            earlier = await held.get(self._database, write.scope.project, _review(write, repeated))
+            if earlier is not None:
+                findings = [Finding(**finding) for finding in earlier.findings]
+                raise HeldForReview(write.scope.project, earlier.id, earlier.memory_id, findings)
+        if findings := await self.stopped(write.scope.project, texts):
+            await self.stop(write, findings, repeated=repeated)
+
+    async def stop(self, write: Kept, findings: Sequence[Finding], *, repeated: str | None = None) -> NoReturn:
+        """Hold a suspect write, or refuse it.
+
+        Raises :class:`HeldForReview`, or a ``quarantined`` problem that names kinds and fields, never what was found.
+        """
+        if await self.mode(write.scope.project) != "hold":
             raise refused(findings)
-        review = uuid4() if repeated is None else uuid5(_REPEATED, f"{scope.project}\x1f{repeated}")
-        await held.hold(self._database, scope, review, memory_id, [f._asdict() for f in findings], request, actor)
-        raise HeldForReview(scope.project, review, memory_id, findings)
+        review = _review(write, repeated)
+        async with self._database.transaction(write.scope.project) as conn:
+            await self.hold(conn, write, findings, review)
+        raise HeldForReview(write.scope.project, review, write.memory_id, findings)
+
+    async def hold(
+        self, conn: Connection, write: Kept, findings: Sequence[Finding], review: UUID | None = None
+    ) -> held.Held:
+        """Keep a write for review in the caller's transaction; once under the same id, and as it was first kept."""
+        kept, first = await held.hold(conn, review or uuid4(), write, [finding._asdict() for finding in findings])
+        if first:
+            metrics.QUARANTINE.labels("held").inc()
+        return kept
 
     async def refuse(self, project: str, texts: Mapping[str, str]) -> None:
         """Let through what is not suspect; for changes of many at once, which are carried out whole or not at all."""
-        mode = (await self._policies.of(project)).quarantine
-        if mode in ("hold", "refuse") and (findings := inspect(texts)):
+        if findings := await self.stopped(project, texts):
             raise refused(findings)
 
 
-def refused(findings: list[Finding]) -> ProblemError:
+def refused(findings: Sequence[Finding]) -> ProblemError:
     """The refusal of a write, by kinds and fields."""
+    metrics.QUARANTINE.labels("refused").inc()
     said = ", ".join(kinds(findings))
     return ProblemError(
         QUARANTINED,
         f"the write looks like {said}, which this project's policy does not let in; leave it out",
         errors=[FieldError(f.field, f"looks like {f.kind}, characters {f.start} to {f.end}") for f in findings[:20]],
     )
+
+
+def _review(write: Kept, repeated: str | None) -> UUID:
+    return uuid4() if repeated is None else uuid5(_REPEATED, f"{write.scope.project}\x1f{repeated}")

@@ -192,6 +192,7 @@ def event_out(event: AddEvent, project: str) -> dict[str, Any]:
         "status": event.state,
         "results": [outcome_out(outcome, project) for outcome in event.outcomes],
         "error": event.error,
+        "review_id": event.review_id,
         "created_at": event.created_at,
         "finished_at": event.finished_at,
     }

@@ -177,7 +177,7 @@ async def _deliver_again(serving: Serving, conn: Any, project: str, source: str)
     if serving.graph is None:
         return 0
     names = await merges.names_of(conn, project, [source])
-    return await merges.enqueue_speaking_of(conn, project, [serving.graph.sink.name], names)
+    return len(await merges.enqueue_speaking_of(conn, project, [serving.graph.sink.name], names))
 
 
 def _wake(serving: Serving) -> None:

@@ -80,6 +80,7 @@ async def import_(
             "imported": report.imported,
             "unchanged": report.unchanged,
             "erased": report.erased,
+            "held": report.held,
             "failed": report.failed,
             "complete": report.complete,
             "errors": report.errors,

@@ -25,6 +25,7 @@ from memsys_api.routes.common import (
     write_cursor,
 )
 from memsys_api.schemas.fields import Moment
+from memsys_api.schemas.quarantine import HeldResults
 from memsys_api.schemas.submissions import AddEventOut
 from memsys_api.store import reads
 from memsys_api.store.filters import conditions
@@ -66,8 +67,8 @@ class HistoryQuery(schemas.Body):
     response_model=schemas.AddResults,
     responses={
         202: {
-            "model": AddEventOut,
-            "description": "Stored as it was said; what it means is found out later",
+            "model": AddEventOut | HeldResults,
+            "description": "Stored as it was said, and what it means is found out later; or held for review",
             "headers": {"Location": {"schema": {"type": "string"}, "description": "Where to follow it."}},
         },
         **may_answer(problems.IDEMPOTENCY_CONFLICT),
@@ -81,17 +82,31 @@ async def add(
     prefer: Annotated[
         str | None, Header(max_length=1000, description="`respond-async` is the same as `wait: false` (RFC 7240).")
     ] = None,
+    accepted_at: Annotated[
+        Moment | None,
+        Header(
+            alias="X-Memsys-Accepted",
+            description="When another server has taken this, where it could not hand it on at once. What was erased "
+            "since is answered 409 `erased`, and nothing is stored.",
+        ),
+    ] = None,
 ) -> Response:
     """Remember messages. All of them or, on any error, none."""
     scope = access.scope(request.user_id, request.agent_id, request.app_id, request.run_id)
     preferred = any(part.strip().lower() == "respond-async" for part in (prefer or "").split(","))
     if preferred or not request.wait:
         (event,) = await serving.submitting.submit(
-            scope.project, [(scope, request)], actor=access.caller.key_id, idempotency_key=idempotency_key
+            scope.project,
+            [(scope, request)],
+            actor=access.caller.key_id,
+            idempotency_key=idempotency_key,
+            accepted_at=accepted_at,
         )
         headers = {"Location": f"/events/{event.id}"} | ({"Preference-Applied": "respond-async"} if preferred else {})
         return Json(event_out(event, scope.project), status_code=202, headers=headers)
-    outcomes = await serving.memories.add(scope, request, actor=access.caller.key_id, idempotency_key=idempotency_key)
+    outcomes = await serving.memories.add(
+        scope, request, actor=access.caller.key_id, idempotency_key=idempotency_key, accepted_at=accepted_at
+    )
     return Json({"results": [outcome_out(o, scope.project) for o in outcomes]})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID
@@ -9,9 +10,10 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from memsys_api import problems, schemas
+from memsys_api import metrics, problems, schemas
 from memsys_api.acting import on_behalf_of
 from memsys_api.assembling import Service
+from memsys_api.model import Outcome
 from memsys_api.problems import NOT_FOUND, REVIEWED, ProblemError
 from memsys_api.routes.common import Admin, Json, Serving, may_answer, read_cursor, write_cursor
 from memsys_api.schemas.quarantine import HeldOut, HeldPage, HeldQuery
@@ -33,23 +35,29 @@ async def page(serving: Serving, access: Admin, query: Annotated[HeldQuery, Quer
 
 @router.post("/{review_id}/release", response_model=HeldOut, responses=_DECISION)
 async def release(serving: Serving, access: Admin, review_id: UUID) -> Response:
-    """Carry a held write out, as whoever wrote it asked; it is stored once, however often it is released."""
+    """Carry a held write out, as whoever wrote it asked; it is stored once, however often it is released.
+
+    A language model is asked again about an add, so its facts may differ from those that were shown.
+    """
     one = await _find(serving, access.project, review_id)
     if one.state == "rejected":
         raise ProblemError(REVIEWED, "the write was rejected, and its words are gone; write it again")
     if one.request is not None:
-        ids = await _carry_out(serving, one)
-        await held.decide(serving.database, access.project, review_id, "released", access.caller.key_id, ids)
+        outcomes = await _carry_out(serving, one)
+        await held.decide(serving.database, access.project, review_id, "released", access.caller.key_id, outcomes)
+        metrics.QUARANTINE.labels("released").inc()
     return Json(_out(await _find(serving, access.project, review_id)))
 
 
 @router.post("/{review_id}/reject", response_model=HeldOut, responses=_DECISION)
 async def reject(serving: Serving, access: Admin, review_id: UUID) -> Response:
-    """Drop a held write."""
+    """Drop a held write. Its messages that had been stored stay in their history, until `source_ids` are erased."""
     one = await _find(serving, access.project, review_id)
     if one.state == "released":
         raise ProblemError(REVIEWED, "the write was released; delete or erase what came of it")
-    await held.decide(serving.database, access.project, review_id, "rejected", access.caller.key_id)
+    if one.request is not None:
+        await held.decide(serving.database, access.project, review_id, "rejected", access.caller.key_id)
+        metrics.QUARANTINE.labels("rejected").inc()
     return Json(_out(await _find(serving, access.project, review_id)))
 
 
@@ -60,18 +68,20 @@ async def _find(serving: Service, project: str, review_id: UUID) -> held.Held:
     return found
 
 
-async def _carry_out(serving: Service, one: held.Held) -> list[UUID]:
+async def _carry_out(serving: Service, one: held.Held) -> Sequence[Outcome]:
     """The normal flow, under an idempotency key of the review's own: a crash after it does no harm."""
     assert one.request is not None
     with on_behalf_of(one.actor):
-        if one.memory_id is not None:
+        if one.kind == "import":
+            return [await serving.importing.release(one)]
+        if one.kind == "update":
+            assert one.memory_id is not None
             change = schemas.UpdateRequest.model_validate(one.request)
             memory = await serving.changing.update(one.scope, one.memory_id, change, actor=one.actor, reviewed=True)
-            return [memory.id]
+            return [Outcome(memory.id, memory.text, "UPDATE", memory.version)]
         request = schemas.AddRequest.model_validate(one.request)
         key = f"review:{one.id}"
-        outcomes = await serving.memories.add(one.scope, request, actor=one.actor, idempotency_key=key, reviewed=True)
-        return [outcome.id for outcome in outcomes]
+        return await serving.memories.add(one.scope, request, actor=one.actor, idempotency_key=key, reviewed=True)
 
 
 def _out(one: held.Held) -> dict[str, Any]:

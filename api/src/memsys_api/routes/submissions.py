@@ -20,19 +20,23 @@ router = APIRouter(tags=["memories"])
 @router.post(
     "/memories/batch",
     response_model=wire.BatchAdded,
-    responses={202: {"model": wire.BatchAdded}, **may_answer(problems.IDEMPOTENCY_CONFLICT)},
+    responses={
+        202: {"model": wire.BatchAdded, "description": "Stored, or held for review: each request's event says"},
+        **may_answer(problems.IDEMPOTENCY_CONFLICT),
+    },
 )
 async def batch(
     serving: Serving, access: Writer, request: wire.BatchAddRequest, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """Remember what many requests say: all of them or, on any error, none.
 
-    Answered 200 when everything is carried out, and 202 when something is left to the language model: a batch never
-    waits for it. Each request has an event of its own to follow at `/events/{event_id}`.
+    Answered 200 when everything is carried out, and 202 when something is left to the language model, for which a
+    batch never waits, or is held for review by the project's policy while the rest is stored. Each request has an event
+    of its own, which says what became of it, to follow at `/events/{event_id}`.
     """
     items = [(access.scope(r.user_id, r.agent_id, r.app_id, r.run_id), r) for r in request.requests]
     events = await serving.submitting.submit(
-        access.project, items, actor=access.caller.key_id, idempotency_key=idempotency_key
+        access.project, items, actor=access.caller.key_id, idempotency_key=idempotency_key, within="requests"
     )
     status = 200 if all(event.finished_at is not None for event in events) else 202
     return Json({"results": [event_out(event, access.project) for event in events]}, status_code=status)

@@ -84,11 +84,12 @@ class VersionLine(Scoped):
 
 
 class ImportError(BaseModel):
-    """A line that was not imported."""
+    """A line that was not imported, and why."""
 
     line: int = Field(description="Its number in the file, from 1.")
     field: str | None = Field(None, description="The field at fault, if it is one.")
     message: str
+    review_id: UUID | None = Field(None, description="Where it was held for review: its id in `/quarantine`.")
 
 
 class ImportReport(BaseModel):
@@ -97,9 +98,13 @@ class ImportReport(BaseModel):
     imported: int = Field(description="Versions that were written.")
     unchanged: int = Field(description="Versions that were there already.")
     erased: int = Field(description="Lines that say what was erased here, and were left out.")
+    held: int = Field(
+        description="Suspect lines that are held for review, by the project's policy. What follows one of them in its "
+        "memory's history fails: import the file again when it is released."
+    )
     failed: int = Field(description="Lines that could not be imported.")
     complete: bool = Field(description="Whether the file had its last line and everything before it.")
-    errors: list[ImportError] = Field(description="The first hundred lines that were erased or failed, and why.")
+    errors: list[ImportError] = Field(description="The first hundred lines that were erased, held or failed, and why.")
 
 
 def example() -> list[dict[str, Any]]:

@@ -45,10 +45,19 @@ class HeldOut(BaseModel):
     agent_id: str | None
     app_id: str | None
     run_id: str | None
-    memory_id: UUID | None
+    kind: Literal["add", "update", "import"]
+    memory_id: UUID | None = Field(description="Whose version it is to be; null: of memories that are new.")
     state: Literal["held", "released", "rejected"]
     findings: list[FindingOut]
-    request: dict[str, Any] | None = Field(description="What was to be written; null once it is decided on.")
+    request: dict[str, Any] | None = Field(
+        description="What was to be written: a request's body, or an import's line; null once it is decided on."
+    )
+    facts: list[str] | None = Field(
+        description="What a language model made of it, where that is suspect; null once it is decided on."
+    )
+    source_ids: list[UUID] = Field(
+        description="Its messages, where they had been stored before the language model was asked. They are deleted."
+    )
     actor: str
     held_at: datetime
     decided_at: datetime | None

@@ -19,13 +19,16 @@ class AddEventOut(BaseModel):
     """An add to follow."""
 
     id: UUID
-    status: Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED"] = Field(
-        description="FAILED: the language model cannot read it; the messages stay as they were said."
+    status: Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "HELD"] = Field(
+        description="FAILED: the language model cannot read it, and the messages stay as they were said; or the "
+        "project's policy does not let it in. HELD: it waits for review, and is followed here until it is decided on."
     )
     results: list[Added] = Field(
-        description="What became of it; until it has succeeded, and when it fails, the messages as they were said."
+        description="What became of it; until it has succeeded, and when the language model cannot read it, the "
+        "messages as they were said. Of what is held or not let in there are none."
     )
     error: str | None = Field(description="Why it has not succeeded yet, or has failed.")
+    review_id: UUID | None = Field(description="Where it was held: its id in `/quarantine`.")
     created_at: datetime
     finished_at: datetime | None
 

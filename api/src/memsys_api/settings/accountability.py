@@ -31,6 +31,13 @@ class AccountabilitySettings(BaseSettings):
         description="How long backups and archived write-ahead logs of PostgreSQL are kept; what erasure receipts say "
         "of them is computed from this.",
     )
+    mcp_queue_hours: int | None = Field(
+        None,
+        ge=0,
+        validation_alias="MEMSYS_MCP_QUEUE_HOURS",
+        description="How long the MCP servers of this system keep writes while this server is away (their setting of "
+        "the same name); 0: they keep none. What erasure receipts say of them is computed from this.",
+    )
     graph_log_retention_days: int = Field(
         2,
         ge=0,

@@ -11,18 +11,15 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from memsys_api.model import Scope
-from memsys_api.store import deliveries, versions
+from memsys_api.store import deliveries, orphans, versions
+from memsys_api.store.counting import Counts, changed, counted
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.generations import Generation
 from memsys_api.store.rows import Condition, scope_condition
-
-Counts = dict[str, int]
-"""Rows by table."""
 
 BATCH = 500
 """Memories that one transaction takes: locks and pauses stay short, and little is done twice after a crash."""
@@ -44,6 +41,8 @@ class Table:
     treatment: Treatment
     memory: str = "memory_id"
     """The column with a memory's id, where rows go by it; empty: there is none."""
+    memories: str = ""
+    """The column with several memories' ids, where the rows of a ``scope`` go by these too."""
     time: str = "created_at"
     """The column that says since when a row of a ``scope`` is there."""
 
@@ -58,7 +57,7 @@ CATALOGUE: dict[str, Table] = {
     "idempotency": Table("records"),
     "inference_requests": Table("records"),
     "inferences": Table("records"),
-    "held": Table("scope", time="held_at"),
+    "held": Table("scope", memories="source_ids", time="held_at"),
     "add_events": Table("scope", memory=""),
     "outbox": Table("ids"),
     "outbox_horizons": Table("ids"),
@@ -100,10 +99,6 @@ class Target:
         return Condition(sql.SQL(" AND ").join(clauses), parameters)
 
 
-class Busy(Exception):
-    """Writers did not make room in time; try again."""
-
-
 async def tables(conn: Connection) -> dict[str, Table]:
     """The catalogue with each generation's embeddings by their tables' own names."""
     cursor = await conn.execute("SELECT id FROM generations ORDER BY id")
@@ -114,7 +109,7 @@ async def tables(conn: Connection) -> dict[str, Table]:
 async def unfinished(database: Database, before: datetime) -> int:
     """How many transactions of this role began before then and may still record something as of before then."""
     async with database.system() as conn:
-        return await _count(
+        return await counted(
             conn,
             sql.SQL(
                 """SELECT count(*) FROM pg_stat_activity
@@ -147,19 +142,16 @@ async def sweep(
         "SELECT id, max(version) FROM memory_versions WHERE project = %s AND id = ANY(%s) GROUP BY id", (project, ids)
     )
     tombstones = [(memory_id, version) for memory_id, version in await cursor.fetchall()]
-    await conn.execute(
-        """INSERT INTO erased (project, erasure_id, memory_id, version)
-           SELECT %s, %s, * FROM unnest(%s::uuid[], %s::int[]) ON CONFLICT (project, erasure_id, memory_id)
-           DO UPDATE SET version = greatest(erased.version, excluded.version)""",
-        (project, erasure, ids_of(tombstones), [version for _, version in tombstones]),
-    )
+    await orphans.take(conn, project, erasure, tombstones)
     counts: Counts = {}
     for name, table in (await tables(conn)).items():
         if table.treatment == "rows":
-            counts[name] = await _gone(
+            counts[name] = await counted(
                 conn,
-                sql.SQL("DELETE FROM {} WHERE project = %s AND {} = ANY(%s)").format(
-                    sql.Identifier(name), sql.Identifier(table.memory)
+                changed(
+                    sql.SQL("DELETE FROM {} WHERE project = %s AND {} = ANY(%s)").format(
+                        sql.Identifier(name), sql.Identifier(table.memory)
+                    )
                 ),
                 (project, ids),
             )
@@ -175,14 +167,16 @@ async def strip(conn: Connection, erasure: UUID, target: Target) -> Counts:
     """
     values = {"project": target.scope.project, "erasure": erasure}
     counts = {
-        "idempotency": await _gone(
+        "idempotency": await counted(
             conn,
-            sql.SQL(
-                """UPDATE idempotency t SET key = 'erased:' || encode(sha256(convert_to(key, 'UTF8')), 'hex'),
+            changed(
+                sql.SQL(
+                    """UPDATE idempotency t SET key = 'erased:' || encode(sha256(convert_to(key, 'UTF8')), 'hex'),
                           request_hash = '', memory_ids = '{}', outcomes = '[]'
                    WHERE t.project = %(project)s AND"""
-            )
-            + _POINTING,
+                )
+                + _POINTING
+            ),
             values,
         )
     }
@@ -210,9 +204,9 @@ async def strip(conn: Connection, erasure: UUID, target: Target) -> Counts:
     for name, table in CATALOGUE.items():
         if table.treatment == "scope":
             within = _within(table, erasure, target)
-            counts[name] = await _gone(
+            counts[name] = await counted(
                 conn,
-                sql.SQL("DELETE FROM {} m WHERE {}").format(sql.Identifier(name), within.clause),
+                changed(sql.SQL("DELETE FROM {} m WHERE {}").format(sql.Identifier(name), within.clause)),
                 within.parameters,
             )
     return counts
@@ -257,50 +251,26 @@ def _within(table: Table, erasure: UUID, target: Target) -> Condition:
                             WHERE e.project = %(project)s AND e.erasure_id = %(erasure)s)"""
             ).format(sql.Identifier(table.memory))
         )
+        if target.memory_ids is not None:  # also of what never became a memory
+            clauses.append(sql.SQL("m.{} = ANY(%(ids)s)").format(sql.Identifier(table.memory)))
+    if table.memories:
+        clauses.append(
+            sql.SQL(
+                """EXISTS (SELECT FROM erased e WHERE e.project = %(project)s AND e.erasure_id = %(erasure)s
+                                                  AND e.memory_id = ANY(m.{}))"""
+            ).format(sql.Identifier(table.memories))
+        )
     return Condition(
         sql.SQL("m.project = %(project)s AND ({}) AND m.{} <= %(recorded_before)s").format(
             sql.SQL(" OR ").join(clauses or [sql.SQL("false")]), sql.Identifier(table.time)
         ),
-        {**where.parameters, "erasure": erasure, "recorded_before": target.recorded_before},
+        {
+            **where.parameters,
+            "erasure": erasure,
+            "recorded_before": target.recorded_before,
+            "ids": list(target.memory_ids or ()),
+        },
     )
-
-
-async def remove_orphans(conn: Connection, project: str, *, lock_seconds: float) -> Counts:
-    """Remove entities that no memory speaks of any more. Raises :class:`Busy`.
-
-    A writer may be about to mention an entity that it found there: none may be under way while orphans go, or its
-    mention would point to nothing. Found first without that lock, so that writers wait for milliseconds.
-    """
-    orphaned = """NOT EXISTS (SELECT FROM mentions n WHERE n.project = e.project AND n.entity_key = e.key)
-        AND NOT EXISTS (SELECT FROM relations r WHERE r.project = e.project AND r.subject_key = e.key)
-        AND NOT EXISTS (SELECT FROM relations r WHERE r.project = e.project AND r.object_key = e.key)"""
-    cursor = await conn.execute(
-        sql.SQL("SELECT e.key FROM entities e WHERE e.project = %s AND {}").format(sql.SQL(orphaned)), (project,)
-    )
-    keys = [row[0] for row in await cursor.fetchall()]
-    if not keys:
-        return {"entities": 0, "merges": 0}
-    await conn.execute("SELECT set_config('lock_timeout', %s, true)", (f"{int(lock_seconds * 1000)}ms",))
-    try:
-        await conn.execute("LOCK TABLE entities IN SHARE ROW EXCLUSIVE MODE")
-        await (await conn.execute("SELECT 1")).fetchone()  # waits for the lock
-    except psycopg.errors.LockNotAvailable as error:
-        raise Busy("a long write is under way") from error
-    entities = await _gone(
-        conn,
-        sql.SQL("DELETE FROM entities e WHERE e.project = %s AND e.key = ANY(%s) AND {}").format(sql.SQL(orphaned)),
-        (project, keys),
-    )
-    merges = await _gone(
-        conn,
-        sql.SQL(
-            """DELETE FROM merges g WHERE g.project = %s AND (g.source_key = ANY(%s) OR g.target_key = ANY(%s))
-               AND NOT EXISTS (SELECT FROM entities e WHERE e.project = g.project
-                               AND e.key IN (g.source_key, g.target_key))"""
-        ),
-        (project, keys, keys),
-    )
-    return {"entities": entities, "merges": merges}
 
 
 async def left(database: Database, erasure: UUID, target: Target) -> Counts:
@@ -310,7 +280,7 @@ async def left(database: Database, erasure: UUID, target: Target) -> Counts:
     async with database.transaction(project) as conn:
         for name, table in (await tables(conn)).items():
             if table.treatment == "rows":
-                counts[name] = await _count(
+                counts[name] = await counted(
                     conn,
                     sql.SQL(
                         """SELECT count(*) FROM {} t JOIN erased e ON e.project = t.project AND e.memory_id = t.{}
@@ -318,11 +288,11 @@ async def left(database: Database, erasure: UUID, target: Target) -> Counts:
                     ).format(sql.Identifier(name), sql.Identifier(table.memory)),
                     (project, erasure),
                 )
-        counts["memory_versions"] += await _count(
+        counts["memory_versions"] += await counted(
             conn, sql.SQL("SELECT count(*) FROM memory_versions m WHERE {}").format(where.clause), where.parameters
         )
         for name in ("idempotency", "inference_requests"):
-            counts[name] = await _count(
+            counts[name] = await counted(
                 conn,
                 sql.SQL("SELECT count(*) FROM {} t WHERE t.project = %(project)s AND").format(sql.Identifier(name))
                 + _POINTING,
@@ -331,7 +301,7 @@ async def left(database: Database, erasure: UUID, target: Target) -> Counts:
         for name, table in CATALOGUE.items():
             if table.treatment == "scope":
                 within = _within(table, erasure, target)
-                counts[name] = await _count(
+                counts[name] = await counted(
                     conn,
                     sql.SQL("SELECT count(*) FROM {} m WHERE {}").format(sql.Identifier(name), within.clause),
                     within.parameters,
@@ -353,31 +323,22 @@ async def taken(
 
 
 async def undelivered(conn: Connection, project: str, erasure: UUID) -> list[tuple[str, int, int, str | None]]:
-    """What sinks have not been told yet: name, how many deliveries, how many of them parked, the last error."""
+    """What sinks have not been told yet: name, how many deliveries, how many of them parked, the last error.
+
+    Also of what others' memories are called now, where a name that they had been merged into is erased.
+    """
     cursor = await conn.execute(
         """SELECT d.sink, count(*), count(*) FILTER (WHERE d.state = 'parked'),
                   (array_agg(d.error ORDER BY d.due_at DESC) FILTER (WHERE d.error IS NOT NULL))[1]
-           FROM deliveries d JOIN erased e ON e.project = d.project AND e.memory_id = d.memory_id
-           WHERE e.project = %s AND e.erasure_id = %s GROUP BY d.sink ORDER BY d.sink""",
-        (project, erasure),
+           FROM deliveries d
+           WHERE d.project = %(project)s AND d.memory_id IN (
+               SELECT memory_id FROM erased WHERE project = %(project)s AND erasure_id = %(erasure)s
+               UNION SELECT unnest(renamed) FROM erasures WHERE project = %(project)s AND id = %(erasure)s)
+           GROUP BY d.sink ORDER BY d.sink""",
+        {"project": project, "erasure": erasure},
     )
     return [(row[0], row[1], row[2], row[3]) for row in await cursor.fetchall()]
 
 
 def ids_of(changed: Sequence[tuple[UUID, int]]) -> list[UUID]:
     return [memory_id for memory_id, _ in changed]
-
-
-async def _gone(conn: Connection, statement: sql.Composable, parameters: object) -> int:
-    return await _count(
-        conn,
-        sql.SQL("WITH gone AS ({} RETURNING 1) SELECT count(*) FROM gone").format(statement),
-        parameters,
-    )
-
-
-async def _count(conn: Connection, statement: sql.Composable, parameters: object) -> int:
-    cursor = await conn.execute(statement, parameters)  # type: ignore[call-overload]
-    row = await cursor.fetchone()
-    assert row is not None
-    return int(row[0])

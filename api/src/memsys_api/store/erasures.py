@@ -69,10 +69,11 @@ async def request(
 ) -> Erasure:
     """Have what is recorded by now forgotten, or (the same id) once more, as after a restore."""
     async with database.transaction(project) as conn:
-        await archive.alone(conn, project)  # an import under way is swept; the next one knows of this
+        # An import or a late add under way is swept, because the clock is read after it; the next one knows of this.
+        await archive.alone(conn, project)
         cursor = await conn.execute(
             f"""INSERT INTO erasures (project, id, scope, recorded_before, step, requested_by, requested_at)
-                VALUES (%s, %s, %s, coalesce(%s, now()), %s, %s, coalesce(%s, now()))
+                VALUES (%s, %s, %s, coalesce(%s, clock_timestamp()), %s, %s, coalesce(%s, now()))
                 ON CONFLICT (project, id) DO UPDATE
                 SET state = 'running', step = excluded.step, due_at = now(), waits_for = NULL
                 RETURNING {_COLUMNS}""",  # noqa: S608
@@ -162,7 +163,7 @@ async def put_off(database: Database, erasure: Erasure, lease: UUID, wait: timed
 async def finish(conn: Connection, erasure: Erasure, lease: UUID, receipt: Mapping[str, Any]) -> bool:
     """Close an erasure with its receipt, in the caller's transaction; ``False``: somebody else has it."""
     cursor = await conn.execute(
-        """UPDATE erasures SET state = 'done', receipt = %s, finished_at = now(), waits_for = NULL,
+        """UPDATE erasures SET state = 'done', receipt = %s, finished_at = now(), waits_for = NULL, renamed = '{}',
                   lease = NULL, leased_until = NULL
            WHERE project = %s AND id = %s AND lease = %s RETURNING true""",
         (Jsonb(dict(receipt)), *erasure_key(erasure), lease),

@@ -10,12 +10,31 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from memsys_api.model import Scope
+from memsys_api.model import Outcome, Scope
 from memsys_api.store import audit
-from memsys_api.store.database import Database
+from memsys_api.store.database import Connection, Database
+from memsys_api.store.outcomes import written
 from memsys_api.store.rows import scope_values
 
+Kind = Literal["add", "update", "import"]
 State = Literal["held", "released", "rejected"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """A write as it is kept for review."""
+
+    kind: Kind
+    scope: Scope
+    request: Mapping[str, Any]
+    """What was to be written, as JSON: the body of the request, or an import's line."""
+    actor: str
+    memory_id: UUID | None = None
+    """Whose version it is to be; ``None``: of memories that are new."""
+    facts: Sequence[str] | None = None
+    """What a language model made of it, where that is suspect."""
+    source_ids: Sequence[UUID] = ()
+    """Its messages, where they had been stored as they were said."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +43,14 @@ class Held:
 
     id: UUID
     scope: Scope
+    kind: Kind
     memory_id: UUID | None
-    """Whose update it is; ``None``: an add."""
     state: State
     findings: list[dict[str, Any]]
     request: dict[str, Any] | None
-    """What was to be written; ``None`` once it is decided on."""
+    """What was to be written; ``None`` once it is decided on, as ``facts``."""
+    facts: list[str] | None
+    source_ids: list[UUID]
     actor: str
     held_at: datetime
     decided_at: datetime | None
@@ -39,54 +60,72 @@ class Held:
 
 
 _COLUMNS = (
-    "id, project, user_id, agent_id, app_id, run_id, memory_id, state, findings, request, actor, held_at, decided_at, "
-    "decided_by, memory_ids"
+    "id, project, user_id, agent_id, app_id, run_id, kind, memory_id, state, findings, request, facts, source_ids, "
+    "actor, held_at, decided_at, decided_by, memory_ids"
 )
 
 
 def _read(row: Sequence[Any]) -> Held:
-    return Held(row[0], Scope(*row[1:6]), *row[6:15])
+    return Held(row[0], Scope(*row[1:6]), *row[6:18])
 
 
-async def hold(
-    database: Database,
-    scope: Scope,
-    review: UUID,
-    memory_id: UUID | None,
-    findings: Sequence[Mapping[str, Any]],
-    request: Mapping[str, Any],
-    actor: str,
-) -> None:
-    """Keep a write for review; once, however often it is asked for under the same id."""
-    async with database.transaction(scope.project) as conn:
-        await conn.execute("INSERT INTO projects (name) VALUES (%s) ON CONFLICT DO NOTHING", (scope.project,))
-        cursor = await conn.execute(
-            """INSERT INTO held (project, id, user_id, agent_id, app_id, run_id, memory_id, findings, request, actor)
-               VALUES (%(project)s, %(id)s, %(user_id)s, %(agent_id)s, %(app_id)s, %(run_id)s, %(memory_id)s,
-                       %(findings)s, %(request)s, %(actor)s)
-               ON CONFLICT DO NOTHING RETURNING true""",
-            {
-                **scope_values(scope),
-                "id": review,
-                "memory_id": memory_id,
-                "findings": Jsonb(list(findings)),
-                "request": Jsonb(dict(request)),
-                "actor": actor,
-            },
-        )
-        if await cursor.fetchone() is not None:
-            kinds = sorted({str(finding["kind"]) for finding in findings})
-            await audit.record(conn, scope.project, "quarantine.held", review, kinds=kinds)
+async def hold(conn: Connection, review: UUID, write: Kept, findings: Sequence[Mapping[str, Any]]) -> tuple[Held, bool]:
+    """Keep a write for review, in the caller's transaction; once, however often it is asked for under the same id.
+
+    Says as what it is kept, and whether this was the first time.
+    """
+    project = write.scope.project
+    await conn.execute("INSERT INTO projects (name) VALUES (%s) ON CONFLICT DO NOTHING", (project,))
+    cursor = await conn.execute(
+        f"""INSERT INTO held (project, id, user_id, agent_id, app_id, run_id, kind, memory_id, findings, request, facts,
+                              source_ids, actor)
+            VALUES (%(project)s, %(id)s, %(user_id)s, %(agent_id)s, %(app_id)s, %(run_id)s, %(kind)s, %(memory_id)s,
+                    %(findings)s, %(request)s, %(facts)s, %(source_ids)s, %(actor)s)
+            ON CONFLICT DO NOTHING RETURNING {_COLUMNS}""",  # noqa: S608
+        {
+            **scope_values(write.scope),
+            "id": review,
+            "kind": write.kind,
+            "memory_id": write.memory_id,
+            "findings": Jsonb(list(findings)),
+            "request": Jsonb(dict(write.request)),
+            "facts": None if write.facts is None else Jsonb(list(write.facts)),
+            "source_ids": list(write.source_ids),
+            "actor": write.actor,
+        },
+    )
+    if (row := await cursor.fetchone()) is not None:
+        kinds = sorted({str(finding["kind"]) for finding in findings})
+        await audit.record(conn, project, "quarantine.held", review, kinds=kinds)
+        return _read(row), True
+    earlier = await read(conn, project, review)
+    assert earlier is not None  # it was in the way just now, and held writes stay
+    return earlier, False
+
+
+async def read(conn: Connection, project: str, review: UUID) -> Held | None:
+    """One write, in the caller's transaction."""
+    cursor = await conn.execute(
+        f"SELECT {_COLUMNS} FROM held WHERE project = %s AND id = %s",  # noqa: S608
+        (project, review),
+    )
+    row = await cursor.fetchone()
+    return None if row is None else _read(row)
 
 
 async def get(database: Database, project: str, review: UUID) -> Held | None:
+    """One write."""
     async with database.transaction(project) as conn:
-        cursor = await conn.execute(
-            f"SELECT {_COLUMNS} FROM held WHERE project = %s AND id = %s",  # noqa: S608
-            (project, review),
-        )
+        return await read(conn, project, review)
+
+
+async def waiting(database: Database) -> int:
+    """How many writes wait for review, in all projects."""
+    async with database.system() as conn:
+        cursor = await conn.execute("SELECT held_everywhere()")
         row = await cursor.fetchone()
-    return None if row is None else _read(row)
+    assert row is not None
+    return int(row[0])
 
 
 async def page(
@@ -105,16 +144,23 @@ async def page(
 
 
 async def decide(
-    database: Database, project: str, review: UUID, state: State, actor: str, memory_ids: Sequence[UUID] = ()
-) -> Held | None:
-    """Decide on a held write, and drop its words; ``None``: it was decided on before, or is not there."""
+    database: Database, project: str, review: UUID, state: State, actor: str, outcomes: Sequence[Outcome] = ()
+) -> None:
+    """Decide on a held write, and drop its words; nothing happens where that was done before.
+
+    Whoever follows the add hears of it. ``outcomes`` are what came of a release.
+    """
     async with database.transaction(project) as conn:
         cursor = await conn.execute(
-            f"""UPDATE held SET state = %s, request = NULL, decided_at = now(), decided_by = %s, memory_ids = %s
-                WHERE project = %s AND id = %s AND state = 'held' RETURNING {_COLUMNS}""",  # noqa: S608
-            (state, actor, list(memory_ids), project, review),
+            """UPDATE held SET state = %s, request = NULL, facts = NULL, decided_at = now(), decided_by = %s,
+                      memory_ids = %s
+               WHERE project = %s AND id = %s AND state = 'held' RETURNING true""",
+            (state, actor, [outcome.id for outcome in outcomes], project, review),
         )
-        row = await cursor.fetchone()
-        if row is not None:
-            await audit.record(conn, project, f"quarantine.{state}", review)
-    return None if row is None else _read(row)
+        if await cursor.fetchone() is None:
+            return
+        await conn.execute(
+            "UPDATE add_events SET outcomes = %s, finished_at = now() WHERE project = %s AND review_id = %s",
+            (Jsonb(written(outcomes)), project, review),
+        )
+        await audit.record(conn, project, f"quarantine.{state}", review)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
+from uuid import UUID
 
 from memsys_api.store.database import Connection, Database
 
@@ -121,8 +122,8 @@ async def standing(database: Database, project: str, *, bound: int) -> dict[str,
     return {name: tuple(names) for names in groups.values() for name in names}
 
 
-async def enqueue_speaking_of(conn: Connection, project: str, sinks: Sequence[str], keys: Sequence[str]) -> int:
-    """Make every living memory due again that mentions or has stated something of these entities; says how many."""
+async def enqueue_speaking_of(conn: Connection, project: str, sinks: Sequence[str], keys: Sequence[str]) -> list[UUID]:
+    """Make every living memory due again that mentions or has stated something of these entities; says which."""
     cursor = await conn.execute(
         """WITH speaking AS (
                SELECT memory_id FROM mentions WHERE project = %(project)s AND entity_key = ANY(%(keys)s)
@@ -140,8 +141,7 @@ async def enqueue_speaking_of(conn: Connection, project: str, sinks: Sequence[st
                revision = deliveries.revision + (deliveries.version = excluded.version)::int
            WHERE deliveries.version <= excluded.version RETURNING memory_id
            )
-           SELECT count(DISTINCT memory_id) FROM made""",
+           SELECT DISTINCT memory_id FROM made""",
         {"project": project, "keys": list(keys), "sinks": list(sinks)},
     )
-    row = await cursor.fetchone()
-    return 0 if row is None else int(row[0])
+    return [row[0] for row in await cursor.fetchall()]

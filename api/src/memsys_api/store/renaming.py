@@ -27,4 +27,5 @@ async def announce(database: Database, sink: str, project: str) -> int:
         keys = [row[0] for row in await cursor.fetchall()]
         if not keys:
             return 0
-        return await merges.enqueue_speaking_of(conn, project, [sink], await merges.names_of(conn, project, keys))
+        names = await merges.names_of(conn, project, keys)
+        return len(await merges.enqueue_speaking_of(conn, project, [sink], names))

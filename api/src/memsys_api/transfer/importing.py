@@ -7,15 +7,16 @@ from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import numpy as np
+import orjson
 
 from memsys_api.drafts import Draft, finished, text_hash, thread_of
-from memsys_api.model import Entity, Extraction, Relation, Scope
+from memsys_api.model import Entity, Extraction, Outcome, Relation, Scope
 from memsys_api.ports import Embedder
-from memsys_api.problems import ProblemError, invalid
-from memsys_api.quarantine.detect import texts_of
+from memsys_api.problems import CONFLICT, ProblemError, invalid
+from memsys_api.quarantine.detect import Finding, kinds, texts_of
 from memsys_api.quarantine.gate import Gate
 from memsys_api.schemas.export import End, VersionLine
 from memsys_api.store import archive, audit, deliveries, erasures, versions
@@ -24,12 +25,14 @@ from memsys_api.store.contents import NewVersion
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.erasures import Recorded
 from memsys_api.store.generations import Generation
+from memsys_api.store.held import Held, Kept
 from memsys_api.transfer import lines
 from memsys_api.transfer.plan import Incoming, Known, Plan, ends, plan
 
 _BATCH_LINES = 200
 _BATCH_BYTES = 1024 * 1024
 _ERRORS_SHOWN = 100
+_LINES = UUID("c5b8a1d2-0a67-4f0a-9a34-7d1e7c20f5e6")
 
 ScopeOf = Callable[[VersionLine], Scope]
 """Where a line is to stand. Raises a ``forbidden`` problem outside of what the key grants."""
@@ -42,6 +45,7 @@ class Report:
     imported: int = 0
     unchanged: int = 0
     erased: int = 0
+    held: int = 0
     failed: int = 0
     complete: bool = False
     errors: list[dict[str, object]] = field(default_factory=list)
@@ -56,9 +60,23 @@ class Report:
         self.erased += 1
         self._note(number, "id", f"was erased here, by {erasure}; with erased=true it is brought back")
 
-    def _note(self, number: int, field: str | None, message: str) -> None:
+    def keep_back(self, one: Incoming, review: Held | None) -> None:
+        """Count a suspect line that is held for review, or (``None``) refused."""
+        first = one.suspect[0]
+        what = f"looks like {', '.join(kinds(one.suspect))}"
+        if review is None:
+            self.refuse(one.number, first.field, f"{what}, which this project's policy does not let in")
+        elif review.state == "rejected":
+            self.failed += 1
+            self._note(one.number, first.field, f"{what}; it was held for review, and rejected", review.id)
+        else:
+            self.held += 1
+            self._note(one.number, first.field, f"{what}; it is held for review", review.id)
+
+    def _note(self, number: int, field: str | None, message: str, review: UUID | None = None) -> None:
         if len(self.errors) < _ERRORS_SHOWN:
-            self.errors.append({"line": number, "field": field, "message": message})
+            found: dict[str, object] = {"line": number, "field": field, "message": message}
+            self.errors.append(found | ({"review_id": review} if review else {}))
 
 
 class Importing:
@@ -92,7 +110,8 @@ class Importing:
     ) -> Report:
         """Import a file as its bytes arrive; lines of more than ``longest`` bytes fail, as others do, on their own.
 
-        What was erased here is left out, or with ``bring_back`` written and audited.
+        What was erased here is left out, or with ``bring_back`` written and audited. What is suspect is held for
+        review or refused, line by line, as the project's policy says.
 
         Raises an ``invalid-request`` problem when the first line is not that of an export, and what the database
         and the embedder raise: then what was committed stays, and the same file again goes on from there.
@@ -112,10 +131,8 @@ class Importing:
                     report.complete = body.versions == seen
                     continue
                 seen += 1
-                words = {"memory": body.memory, "metadata": body.metadata}
-                await self._gate.refuse(project, texts_of({name: said for name, said in words.items() if said}))
-                held = text_hash(body.memory) if body.memory else ""
-                batch.append(Incoming(line.number, scope_of(body), held, body))
+                suspect = await self._gate.stopped(project, texts_of(_words(body)))
+                batch.append(_incoming(line.number, scope_of(body), body, suspect))
             except lines.Unreadable as error:
                 if not begun:
                     raise invalid(f"line {line.number}", f"is not the first line of an export: {error}") from error
@@ -157,9 +174,12 @@ class Importing:
                     back = Counter(erased[one.number] for one in final.fresh if one.number in erased)
                     for erasure, count in back.items():
                         await audit.record(conn, project, "erasure.overridden", erasure, versions=count)
+                reviews = await self._hold(conn, final.suspect, actor)
             break
         report.imported += len(final.fresh)
         report.unchanged += final.unchanged
+        for one in final.suspect:
+            report.keep_back(one, reviews.get(one.number))
         for refusal in final.refused:
             report.refuse(*refusal)
         if not bring_back:
@@ -167,6 +187,29 @@ class Importing:
                 report.leave_out(number, erasure)
         if final.fresh:
             self._wake()
+
+    async def release(self, review: Held) -> Outcome:
+        """Write a line that was held. Raises a ``version-conflict`` problem where it does not fit (any more)."""
+        line = VersionLine.model_validate(review.request)
+        report = Report()
+        one = _incoming(1, review.scope, line, ())
+        await self._write(review.scope.project, [one], report, review.actor, bring_back=False)
+        if report.errors:
+            found = report.errors[0]
+            raise ProblemError(CONFLICT, f"the line cannot be imported: {found['field']}: {found['message']}")
+        return Outcome(line.id, line.memory, "ADD" if line.version == 1 else "UPDATE", line.version)
+
+    async def _hold(self, conn: Connection, suspect: Sequence[Incoming], actor: str) -> dict[int, Held]:
+        """Keep suspect lines for review, by their numbers; the same line of the same file once. None where refused."""
+        reviews: dict[int, Held] = {}
+        for one in suspect:
+            if await self._gate.mode(one.scope.project) != "hold":
+                break
+            line = one.line.model_dump(mode="json", exclude_unset=True)
+            review = uuid5(_LINES, f"{one.scope.project}\x1f{orjson.dumps(line, option=orjson.OPT_SORT_KEYS).decode()}")
+            write = Kept(kind="import", scope=one.scope, request=line, actor=actor, memory_id=one.line.id)
+            reviews[one.number] = await self._gate.hold(conn, write, one.suspect, review)
+        return reviews
 
     async def _plan(
         self, conn: Connection, project: str, batch: Sequence[Incoming], bring_back: bool
@@ -217,6 +260,16 @@ class Importing:
             if changed := [(one.new.id, one.version) for one in heads if _event(one) == event]:
                 await versions.record_events(conn, project, event, changed)
         await deliveries.enqueue(conn, project, self._sinks, [(one.new.id, one.version) for one in heads])
+
+
+def _words(line: VersionLine) -> dict[str, Any]:
+    """What of a line is remembered: the ids of its scope are not looked at."""
+    said = line.model_dump(mode="json", include={"memory", "speaker", "metadata", "entities", "relations"})
+    return {name: value for name, value in said.items() if value}
+
+
+def _incoming(number: int, scope: Scope, line: VersionLine, suspect: Sequence[Finding]) -> Incoming:
+    return Incoming(number, scope, text_hash(line.memory) if line.memory else "", line, suspect)
 
 
 def _place(one: Incoming) -> tuple[UUID, int]:

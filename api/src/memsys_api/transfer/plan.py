@@ -9,6 +9,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from memsys_api.model import Scope
+from memsys_api.quarantine.detect import Finding
 from memsys_api.schemas.export import VersionLine
 
 
@@ -29,6 +30,8 @@ class Incoming(NamedTuple):
     scope: Scope
     hash: str
     line: VersionLine
+    suspect: Sequence[Finding] = ()
+    """Why it is not to be written, though it could be."""
 
     @property
     def begun(self) -> datetime | None:
@@ -46,9 +49,10 @@ class Refusal(NamedTuple):
 
 @dataclass
 class Plan:
-    """What is to be written, what is there, and what cannot be."""
+    """What is to be written, what is suspect, what is there, and what cannot be written."""
 
     fresh: list[Incoming] = field(default_factory=list)
+    suspect: list[Incoming] = field(default_factory=list)
     unchanged: int = 0
     refused: list[Refusal] = field(default_factory=list)
 
@@ -56,6 +60,7 @@ class Plan:
 def plan(known: Mapping[UUID, Mapping[int, Known]], incoming: Sequence[Incoming]) -> Plan:
     """Sort the lines out. ``known`` holds, of each memory, the versions that the lines name and the newest."""
     done = Plan()
+    kept_back: set[UUID] = set()
     newest: dict[UUID, tuple[int, Known | Incoming]] = {}
     for memory_id, versions in known.items():
         newest[memory_id] = max(versions.items())
@@ -69,8 +74,21 @@ def plan(known: Mapping[UUID, Mapping[int, Known]], incoming: Sequence[Incoming]
                 done.refused.append(Refusal(one.number, "id", "is here already, and says something else"))
             continue
         number, before = newest.get(line.id, (0, None))
+        if line.id in kept_back:
+            done.refused.append(
+                Refusal(
+                    one.number,
+                    "version",
+                    "follows one that is held or refused; import the file again when that is settled",
+                )
+            )
+            continue
         if refusal := _refusal(one, number, before):
             done.refused.append(refusal)
+            continue
+        if one.suspect:
+            done.suspect.append(one)
+            kept_back.add(line.id)
             continue
         newest[line.id] = line.version, one
         done.fresh.append(one)

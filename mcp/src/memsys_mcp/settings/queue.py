@@ -32,6 +32,15 @@ class QueueSettings(BaseSettings):
         "reads the folder; keys and tokens are not.",
     )
 
+    queue_hours: int = Field(
+        48,
+        ge=1,
+        le=168,
+        alias="MEMSYS_MCP_QUEUE_HOURS",
+        description="How long to keep each of them at most, sent or not: 48 hours are as long as the API knows a "
+        "repeated write as one. Told to the API under the same name, it stands in the receipts of erasures.",
+    )
+
     @model_validator(mode="after")
     def _queue_has_a_folder(self) -> Self:
         if self.write_queue != "off" and self.queue_dir is None:

@@ -70,6 +70,7 @@ class QueueFile:
             # Used by one thread at a time, whichever that is: the queue holds a lock around every call.
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA synchronous = EXTRA")
+            self._db.execute("PRAGMA secure_delete = ON")  # a removed entry's bytes are overwritten
             self._db.executescript(SCHEMA)
             with self._transaction():
                 if self._db.execute("SELECT count(*) FROM salt").fetchone()[0] == 0:
@@ -127,10 +128,10 @@ class QueueFile:
         """Set an entry aside, so that it holds up nothing."""
         self._db.execute("UPDATE entries SET parked = ? WHERE id = ?", (reason, entry_id))
 
-    def drop_parked(self, seconds: float) -> int:
-        """Forget what was parked and queued longer ago than this; how many."""
+    def drop_older(self, seconds: float) -> int:
+        """Forget what was queued longer ago than this, whatever it waits for; how many."""
         oldest = time.time() - seconds
-        return self._db.execute("DELETE FROM entries WHERE parked IS NOT NULL AND queued_at < ?", (oldest,)).rowcount
+        return self._db.execute("DELETE FROM entries WHERE queued_at < ?", (oldest,)).rowcount
 
     def close(self) -> None:
         self._db.close()

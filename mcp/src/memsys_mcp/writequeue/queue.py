@@ -12,7 +12,9 @@ import hashlib
 import hmac
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -32,7 +34,8 @@ ATTEMPTS = 7
 """Times that the service may fail at an entry before it is parked. Being away is no failure."""
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 10.0
-PARKED_SECONDS = 7 * 24 * 3600.0
+LOOK_SECONDS = 60.0
+"""Between two looks for entries that are past their time, while there is nothing else to do."""
 
 logger = logging.getLogger(__name__)
 
@@ -51,13 +54,18 @@ class WriteQueue:
         metrics: QueueMetrics,
         *,
         knows: Callable[[str], bool],
+        keep_seconds: float,
         service_key: str | None = None,
     ) -> None:
-        """``knows`` tells whether the API has lately accepted a key: nobody else may fill the disk while it is away."""
+        """``knows`` tells whether the API has lately accepted a key: nobody else may fill the disk while it is away.
+
+        Nothing stays for longer than ``keep_seconds``, sent or not.
+        """
         self._file = file
         self._api = api
         self._metrics = metrics
         self._knows = knows
+        self._keep_seconds = keep_seconds
         self._service_key = service_key
         self._keys: dict[str, str] = {}
         self._keyless = set(file.owners())
@@ -117,7 +125,9 @@ class WriteQueue:
                 logger.exception("the write queue failed")
             wait = min(2 * wait, LONGEST_WAIT_SECONDS) if away else FIRST_WAIT_SECONDS
             if not away:
-                await self._wake.wait()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self._wake.wait()
             await asyncio.sleep(wait)
 
     async def close(self) -> None:
@@ -126,8 +136,9 @@ class WriteQueue:
 
     async def _drain(self) -> bool:
         """Send everything that can be sent; whether nothing is left that a later attempt could send."""
-        if dropped := await self._on_file(lambda file: file.drop_parked(PARKED_SECONDS)):
-            logger.warning("parked writes dropped after their time", extra={"count": dropped})
+        if dropped := await self._on_file(lambda file: file.drop_older(self._keep_seconds)):
+            self._metrics.outcomes.labels("expired").inc(dropped)
+            logger.warning("queued writes dropped after their time", extra={"count": dropped})
         for owner in await self._on_file(QueueFile.owners):
             while (entry := await self._on_file(partial(QueueFile.next_of, owner=owner))) is not None:
                 api = self._as_owner(entry)
@@ -150,9 +161,13 @@ class WriteQueue:
     async def _send(self, entry: Entry, api: memsys.AsyncClient) -> bool:
         """Send one entry; ``False`` where the service has to be waited for."""
         try:
-            await api.add(**entry.request, idempotency_key=entry.idempotency_key)
+            accepted_at = datetime.fromtimestamp(entry.queued_at, UTC)
+            await api.add(**entry.request, idempotency_key=entry.idempotency_key, accepted_at=accepted_at)
         except (memsys.Unavailable, memsys.RateLimited):
             return False
+        except memsys.Erased:
+            await self._on_file(lambda file: file.remove(entry.id))
+            self._metrics.outcomes.labels("erased").inc()
         except memsys.ProblemError as error:
             if error.status >= 500 and entry.attempts + 1 < ATTEMPTS:
                 await self._on_file(lambda file: file.failed(entry.id))

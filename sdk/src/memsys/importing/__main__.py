@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
                 report = client.import_lines(file(lines))
             print(
                 f"imported {report.imported}, unchanged {report.unchanged}, "
-                f"erased there {report.erased}, failed {report.failed}"
+                f"erased there {report.erased}, held for review {report.held}, failed {report.failed}"
             )
             for error in report.errors[:_SHOWN]:
                 print(f"  line {error.line}: {f'{error.field} ' if error.field else ''}{error.message}")
