@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -220,13 +220,20 @@ def keyed(api: Replica) -> MakeKey:
 
 @pytest.fixture
 def host(dsn: Dsn) -> Iterator[str]:
-    """Where a ready API listens, in a thread: some of mem0's calls block."""
+    """Where a ready API listens."""
+    with listening(dsn) as address:
+        yield address
+
+
+@contextmanager
+def listening(dsn: Dsn, **more: Any) -> Iterator[str]:
+    """A ready API with these settings, in a thread: some of mem0's calls block. Where it listens."""
 
     async def make_embedder(_: Settings) -> WordEmbedder:
         return WordEmbedder()
 
     settings = Settings.model_validate(
-        {"DATABASE_URL": dsn.app, "DATABASE_OWNER_URL": dsn.owner, "MEMSYS_ADMIN_KEY": ADMIN_KEY}
+        {"DATABASE_URL": dsn.app, "DATABASE_OWNER_URL": dsn.owner, "MEMSYS_ADMIN_KEY": ADMIN_KEY, **more}
     )
     application = app.create(settings, Makers(embedder=make_embedder, graph=lambda _: None))
     port = free_port()

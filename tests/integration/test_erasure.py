@@ -128,6 +128,7 @@ def test_every_table_is_in_the_catalogue_and_every_text_in_it_is_treated(dsn: Ds
         ],
         "deliveries": ["cause", "error", "project", "sink", "state"],
         "fills": ["at_project", "sink", "target"],
+        "shaping_jobs": ["error", "project"],
         "audit": ["action", "actor", "detail", "project", "request_id", "target"],
         "erasures": ["project", "receipt", "removed", "renamed", "requested_by", "scope", "state", "step", "waits_for"],
         "erased": ["entities", "project"],  # digests

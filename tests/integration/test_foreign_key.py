@@ -36,6 +36,7 @@ ABSENT = {
     "erasure_id": str(uuid4()),
     "event_id": str(uuid4()),
     "review_id": str(uuid4()),
+    "export_id": str(uuid4()),
     "entity_key": "nothing-at-all",
     "name": "nobody-at-all",
 }
@@ -79,10 +80,18 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "PUT /v1/batch/": {"json": {"memories": [{"memory_id": "{memory_id}", "text": "mine"}]}},
     "DELETE /v1/batch/": {"json": {"memories": [{"memory_id": "{memory_id}"}]}},
     "PUT /v1/memories/{memory_id}/": {"json": {"text": "mine"}},
+    "POST /v1/feedback/": {"json": {"memory_id": "{memory_id}", "feedback": "NEGATIVE"}},
+    "POST /v1/exports/": {"json": {"schema": {"type": "object"}, "filters": {"user_id": "{name}"}}},
+    "POST /v1/exports/get/": {"json": {"memory_export_id": "{export_id}"}},
 }
-READS_BY_POST = {"/search", "/v3/memories/", "/v3/memories/search/"}
+READS_BY_POST = {"/search", "/v3/memories/", "/v3/memories/search/", "/v1/exports/get/"}
 # What changes by itself while requests are answered: attempts of deliveries, and what is counted of requests.
-IDENTITIES = {"deliveries": "project, sink, memory_id, version", "inferences": "project, id", "erasures": "project, id"}
+IDENTITIES = {
+    "deliveries": "project, sink, memory_id, version",
+    "inferences": "project, id",
+    "erasures": "project, id",
+    "shaping_jobs": "project, id",
+}
 UNCOMPARED = {"rate_buckets"}
 # `next` is a position in the log of changes: it moves with the transactions of the whole database, anybody's.
 VOLATILE = re.compile(r'"(lag_seconds|retry_after|last_error|next)":[^,}]*')
@@ -189,8 +198,16 @@ async def world(fleet: Fleet, dsn: Dsn) -> AsyncIterator[World]:
         secret = {"text": f"{MARK}: the password is hunter2-{MARK}-77", "user_id": f"{MARK}-user"}
         held = await api.client.post("/memories", json=secret, headers={"X-Memsys-Project": VICTIM})
         await api.client.put("/policy", json={"quarantine": "off"}, headers={"X-Memsys-Project": VICTIM})
+        memory_id = await made.enrich()
+        said = {"memory_id": memory_id, "feedback": "NEGATIVE", "feedback_reason": f"not {MARK}"}
+        await api.client.post("/v1/feedback/", json=said, headers={"X-Memsys-Project": VICTIM})
+        shape = {"schema": {"description": MARK}, "filters": {"user_id": f"{MARK}-user"}}
+        export = await api.client.post("/v1/exports/", json=shape, headers={"X-Memsys-Project": VICTIM})
+        with psycopg.connect(dsn.superuser) as conn:  # nor is it tried again meanwhile, which /info would show
+            conn.execute("UPDATE shaping_jobs SET lease = NULL, due_at = now() + interval '1 day'")
         made.real = {
-            "memory_id": await made.enrich(),
+            "memory_id": memory_id,
+            "export_id": export.json()["id"],
             "key_id": key["id"],
             "webhook_id": webhook["id"],
             "erasure_id": erasure.json()["id"],

@@ -20,7 +20,7 @@ from .conftest import Dsn, Replica
 TENANT_TABLES = (
     "memory_versions", "embeddings_1", "entities", "mentions", "relations", "merges", "outbox", "idempotency", "audit",
     "inference_requests", "policies", "llm_usage", "erased", "held", "webhooks", "outbox_horizons",
-    "add_events",
+    "add_events", "feedback", "shaped_exports",
 )  # fmt: skip
 
 
@@ -57,7 +57,9 @@ def test_every_table_with_a_project_is_walled_or_known_not_to_be(dsn: Dsn, api: 
         }
     assert walled == set(TENANT_TABLES)
     # The queues: ids alone, served across projects.
-    assert with_project - walled == {"deliveries", "inferences", "erasures", "rebuilds", "webhook_deliveries"}
+    assert with_project - walled == {
+        "deliveries", "inferences", "erasures", "rebuilds", "shaping_jobs", "webhook_deliveries",
+    }  # fmt: skip
     assert {leading[table] for table in with_project} == {"project"}
 
 

@@ -19,12 +19,15 @@ from memsys_api.exploring import Explorer
 from memsys_api.feeding import Fed, Graph, Vectors, names_and_wake
 from memsys_api.inference import Inferrer
 from memsys_api.inferring import Inferring
+from memsys_api.judging import Judging
 from memsys_api.memories import Memories
 from memsys_api.ports import Embedder, GraphSink, Sink, VectorSink
 from memsys_api.quarantine.gate import Gate
 from memsys_api.reranking import Reranking
 from memsys_api.searching import Searcher
 from memsys_api.settings import Settings
+from memsys_api.shaping.flow import Shaping
+from memsys_api.shaping.worker import Shaper
 from memsys_api.sinks import graph as graph_sink
 from memsys_api.sinks import vectors as vector_sink
 from memsys_api.sinks import webhooks as webhook_sink
@@ -56,6 +59,9 @@ class Service:
     importing: Importing
     searcher: Searcher
     explorer: Explorer
+    judging: Judging
+    shaping: Shaping
+    shaper: Shaper | None
     graph: Graph | None
     vectors: Vectors | None
     backfill: Backfill | None
@@ -103,9 +109,17 @@ def service(
     sinks, wake = names_and_wake(fed, webhooks, feed)
     policies = Policies(database, settings)
     gate = Gate(database, policies)
-    inferring = backfill = None
+    inferring = backfill = shaper = None
     if inferrer is not None:
-        inferring = Inferring(database, generation, embedder, inferrer, Budgets(database, policies), gate)
+        budgets = Budgets(database, policies)
+        inferring = Inferring(database, generation, embedder, inferrer, budgets, gate)
+        shaper = Shaper(
+            database,
+            inferrer,
+            budgets,
+            timeout_seconds=settings.llm_timeout_seconds,
+            retry_base=settings.llm_retry_base_seconds,
+        )
         backfill = Backfill(
             database,
             inferrer,
@@ -135,6 +149,9 @@ def service(
         exporting=Exporting(database),
         importing=Importing(database, generation, embedder, sinks, wake, gate),
         explorer=Explorer(database),
+        judging=Judging(database, gate),
+        shaping=Shaping(database, gate, shaper.wake if shaper else None),
+        shaper=shaper,
         searcher=Searcher(
             database,
             generation,

@@ -2,7 +2,7 @@
 
 A filter is an object; all of its entries must hold. An entry is `AND`, `OR` (lists of filters) or `NOT` (a filter, or
 a list of which none may hold), or a field with a value it must equal or an object of operators. Fields are the four
-ids, `created_at`, `updated_at`, `memory_ids`, and metadata, either at the top or inside `metadata`.
+ids, `created_at`, `updated_at`, `memory_ids`, `feedback`, and metadata, either at the top or inside `metadata`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from uuid import UUID
 
+from memsys_api.model import Verdict
 from memsys_api.problems import ProblemError, invalid
 
 SCOPE_FIELDS = ("user_id", "agent_id", "app_id", "run_id")
@@ -21,12 +22,12 @@ TIME_FIELDS = ("created_at", "updated_at")
 ORDERINGS = ("gt", "gte", "lt", "lte")
 OPERATORS = ("eq", "ne", *ORDERINGS, "in", "nin", "contains", "icontains")
 
+_VERDICTS: tuple[str, ...] = get_args(Verdict)
 _MAX_PARTS = 200
 _MAX_DEPTH = 10
 _UNKNOWN_HERE = {
     "categories": "memories have no categories here; filter by metadata",
     "keywords": "is not supported; search with a query, or use contains on a metadata field",
-    "feedback": "memories have no feedback here",
     "userId": "write user_id",
     "agentId": "write agent_id",
     "appId": "write app_id",
@@ -136,6 +137,8 @@ class _Reader:
             return self._field(value, path, lambda operator, operand: self._time(field, operator, operand, path))
         if field == "memory_ids":
             return self._memories(value, path)
+        if field == "feedback":
+            return self._field(value, path, lambda operator, operand: self._feedback(operator, operand, path))
         if field == "metadata" and isinstance(value, Mapping):
             if not value:
                 raise invalid(path, "must name at least one field")
@@ -192,6 +195,14 @@ class _Reader:
             return Comparison("memory", "id", "in", tuple(UUID(one) for one in wanted))
         except (ValueError, AttributeError, TypeError):
             raise invalid(path, "must hold ids of memories, which are UUIDs") from None
+
+    def _feedback(self, operator: str, operand: Any, path: str) -> Expression:
+        if operator not in ("exists", "eq", "in"):
+            raise invalid(f"{path}.{operator}", "is not for feedback; use eq, ne, in, nin or * for any")
+        for value in operand if operator == "in" else [operand]:
+            if operator != "exists" and value not in _VERDICTS:
+                raise invalid(path, f"must be one of {', '.join(_VERDICTS)}")
+        return Comparison("memory", "feedback", _known(operator), _id_value(operator, operand))
 
     def _metadata(self, field: str, value: Any, path: str) -> Expression:
         if isinstance(value, list):

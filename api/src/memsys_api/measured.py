@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from memsys_api import metrics, telemetry
 from memsys_api.inference import (
@@ -17,6 +18,7 @@ from memsys_api.inference import (
     Message,
     State,
     Supersede,
+    Usage,
 )
 from memsys_api.model import Memory
 from memsys_api.ports import Embedder, EmbedderError, Vectors
@@ -91,6 +93,25 @@ class MeasuredInferrer:
         _count(found)
         return found
 
+    async def shape(
+        self,
+        memories: Sequence[Memory],
+        schema: Mapping[str, Any],
+        check: Callable[[Any], list[str]],
+        *,
+        instructions: str | None = None,
+    ) -> tuple[dict[str, Any], Usage]:
+        """As the inner inferrer does."""
+        try:
+            with telemetry.span("shape", **{"memsys.memories": len(memories)}):
+                shaped, usage = await self._inner.shape(memories, schema, check, instructions=instructions)
+        except InferenceError as error:
+            metrics.SHAPINGS.labels(_outcome(error)).inc()
+            raise
+        metrics.SHAPINGS.labels("shaped").inc()
+        _spent(usage)
+        return shaped, usage
+
     def state(self) -> State:
         return self._inner.state()
 
@@ -104,13 +125,17 @@ def _outcome(error: InferenceError) -> str:
     return "malformed" if isinstance(error, InferenceMalformed) else "rejected"
 
 
+def _spent(usage: Usage) -> None:
+    metrics.LLM_CALLS.inc(usage.calls)
+    metrics.LLM_TOKENS.labels("input").inc(usage.input_tokens)
+    metrics.LLM_TOKENS.labels("output").inc(usage.output_tokens)
+
+
 def _count(found: Inference) -> None:
     metrics.INFERENCES.labels(
         "trivia" if not found.usage.calls else "truncated" if found.truncated else "inferred"
     ).inc()
-    metrics.LLM_CALLS.inc(found.usage.calls)
-    metrics.LLM_TOKENS.labels("input").inc(found.usage.input_tokens)
-    metrics.LLM_TOKENS.labels("output").inc(found.usage.output_tokens)
+    _spent(found.usage)
     metrics.DECISIONS.labels("dropped").inc(len(found.dropped))
     for decision in found.decisions:
         kind = {Add: "add", Supersede: "supersede"}.get(type(decision), "nothing")

@@ -85,6 +85,12 @@ INFERENCES = Counter(
     ["outcome"],
     registry=REGISTRY,
 )
+SHAPINGS = Counter(
+    "memsys_shaping_total",
+    "Exports given the shape they were asked for, by outcome: shaped, unavailable, malformed, rejected.",
+    ["outcome"],
+    registry=REGISTRY,
+)
 DECISIONS = Counter(
     "memsys_inference_decisions_total",
     "What the language model decided about facts: add, supersede, nothing; dropped: could not be used.",

@@ -114,6 +114,10 @@ class Embedded:
     vector: npt.NDArray[np.float32]
 
 
+Verdict = Literal["POSITIVE", "NEGATIVE", "VERY_NEGATIVE"]
+"""What somebody finds a memory worth."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one statement of an add: a memory came to be, has a new version, or said it already."""

@@ -37,6 +37,12 @@ REQUESTS: Mapping[str, Any] = {
     "Mem0Search": {"query": "Where does Ana live?", "filters": {"user_id": "ana"}},
     "Mem0BatchUpdate": {"memories": [{"memory_id": _ID, "text": "Ana lives in Lisbon."}]},
     "Mem0BatchDelete": {"memories": [{"memory_id": _ID}]},
+    "Mem0Feedback": {"memory_id": _ID, "feedback": "NEGATIVE", "feedback_reason": "She moved again."},
+    "Mem0Export": {
+        "schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+        "filters": {"user_id": "ana"},
+    },
+    "Mem0ExportQuery": {"memory_export_id": _ID},
     "Mem0Update": {"text": "Ana lives in Lisbon."},
 }
 """By the name of the body's schema. What a body may hold together is no matter of its fields alone."""

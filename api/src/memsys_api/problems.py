@@ -38,6 +38,8 @@ IDEMPOTENCY_CONFLICT = Kind("idempotency-conflict", 409, "The idempotency key wa
 KEY_CONFLICT = Kind("key-conflict", 409, "The key's state does not allow this")
 LIMIT_REACHED = Kind("limit-reached", 409, "There are as many of these as there may be")
 ERASED = Kind("erased", 409, "What this would store was erased")
+EXPORT_WAITS = Kind("export-waits", 409, "The export is not made yet")
+EXPORT_FAILED = Kind("export-failed", 502, "The language model could not make the export")
 GONE = Kind("gone", 410, "What is asked for is no longer kept")
 QUARANTINED = Kind("quarantined", 400, "The write is suspect")
 REVIEWED = Kind("reviewed", 409, "The write was decided on before")
@@ -53,8 +55,8 @@ INTERNAL = Kind("internal", 500, "Something went wrong inside the service")
 
 KINDS = (
     INVALID_REQUEST, UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, METHOD_NOT_ALLOWED, CONFLICT, IDEMPOTENCY_CONFLICT,
-    KEY_CONFLICT, LIMIT_REACHED, ERASED, GONE, QUARANTINED, REVIEWED, TOO_LARGE, RATE_LIMITED, NOT_SUPPORTED,
-    EMBEDDER_REJECTED, NOT_READY, TOO_SLOW, TOO_MANY_STREAMS, UNAVAILABLE, INTERNAL,
+    KEY_CONFLICT, LIMIT_REACHED, ERASED, EXPORT_WAITS, GONE, QUARANTINED, REVIEWED, TOO_LARGE, RATE_LIMITED,
+    NOT_SUPPORTED, EMBEDDER_REJECTED, EXPORT_FAILED, NOT_READY, TOO_SLOW, TOO_MANY_STREAMS, UNAVAILABLE, INTERNAL,
 )  # fmt: skip
 
 

@@ -165,6 +165,8 @@ class Runtime:
             self._chores.append(asyncio.create_task(service.vectors.filling.keep(), name="vector-filling"))
         if service.backfill:
             service.backfill.start()
+        if service.shaper:
+            self._chores.append(asyncio.create_task(service.shaper.keep(), name="shaping"))
         if service.webhooks:
             service.webhooks.dispatcher.start()
         service.feed.start()

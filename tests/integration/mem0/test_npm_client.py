@@ -50,7 +50,9 @@ def test_it_works_by_its_host_alone(host: str, key: str, packages: Path, tmp_pat
     for call, part in (("camel", "write user_id"), ("nothing", "at least one"), ("object", "is not JSON")):
         assert said[call]["name"] == "ValidationError", said[call]
         assert part in said[call]["message"]
-    for call in ("option", "feedback", "exported", "webhooks", "profile"):
+    assert (said["judged"]["feedback"], said["judged"]["feedbackReason"]) == ("NEGATIVE", "too short")
+    assert (said["unjudged"]["feedback"], said["unjudged"]["message"]) == (None, "Feedback removed")
+    for call in ("option", "exported", "webhooks", "profile"):
         assert said[call]["code"] == "HTTP_501", said[call]
     assert said["kept"] == 2
     assert said["left"] == [tea]

@@ -1,5 +1,5 @@
 // mem0's npm client, unmodified: node walk.mjs HOST KEY. Writes what it was answered as JSON.
-import { MemoryClient } from "mem0ai";
+import { Feedback, MemoryClient } from "mem0ai";
 
 const [host, apiKey] = process.argv.slice(2);
 const client = new MemoryClient({ apiKey, host });
@@ -33,7 +33,8 @@ said.camel = await refused(() => client.search("tea", { filters: { userId: "alic
 said.nothing = await refused(() => client.deleteAll());
 said.object = await refused(() => client.deleteAll({ filters: { user_id: "alice" } }));
 said.option = await refused(() => client.add(tea, { userId: "alice", customInstructions: "be brief" }));
-said.feedback = await refused(() => client.feedback({ memoryId: id, feedback: "POSITIVE" }));
+said.judged = await client.feedback({ memoryId: id, feedback: Feedback.NEGATIVE, feedbackReason: "too short" });
+said.unjudged = await client.feedback({ memoryId: id, feedback: null, feedbackReason: null });
 said.exported = await refused(() => client.createMemoryExport({ filters: { user_id: "alice" }, schema: {} }));
 said.webhooks = await refused(() => client.getWebhooks());
 said.profile = await refused(() => client.getProfile({ entityId: "alice" }));

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from memsys_api.inference.answers import WrongForm
 from memsys_api.inference.breaker import Breaker, Rules
 from memsys_api.inference.chat import Completion
 from memsys_api.inference.decisions import Conversation, decide
 from memsys_api.inference.prompt import correction, user_prompt
+from memsys_api.inference.shaping import Check, read_shaped, shaping_correction, shaping_prompt
 from memsys_api.inference.tolerant_json import NotJson, loads
 from memsys_api.inference.trivia import holds_no_fact
 from memsys_api.inference.types import (
@@ -27,6 +30,8 @@ from memsys_api.inference.types import (
     Usage,
 )
 from memsys_api.model import Memory
+
+Answer = TypeVar("Answer")
 
 MOST_EXISTING = 20
 LONGEST_INPUT = 200_000  # characters of all messages together
@@ -112,24 +117,19 @@ class LlmInferrer:
         )
         system = self._system_for_agent if agent and not user else self._system_for_user
         prompt = [{"role": "system", "content": system}, {"role": "user", "content": question}]
-        deadline = self._clock() + self._timeout
-        first = await self._ask(prompt, deadline)
-        try:
-            return await self._read(first, conversation, first.usage)
-        except (NotJson, WrongForm) as error:
-            problem = str(error)
-        prompt += [
-            {"role": "assistant", "content": first.text[:SHOWN_OF_A_BAD_ANSWER] or "(nothing)"},
-            {"role": "user", "content": correction(problem)},
-        ]
-        second = await self._ask(prompt, deadline)
-        try:
-            return await self._read(second, conversation, first.usage + second.usage)
-        except (NotJson, WrongForm) as error:
-            raise InferenceMalformed(
-                f"{self._model.provider} model {self._model.model} answered twice with something unreadable: {error}",
-                usage=first.usage + second.usage,
-            ) from error
+        found, usage = await self._answered(prompt, partial(_read, conversation=conversation), correction)
+        return replace(found, usage=usage)
+
+    async def shape(
+        self, memories: Sequence[Memory], schema: Mapping[str, Any], check: Check, *, instructions: str | None = None
+    ) -> tuple[dict[str, Any], Usage]:
+        if (length := sum(len(memory.text) for memory in memories)) > LONGEST_INPUT:
+            raise InferenceRejected(
+                f"the memories have {length} characters, at most {LONGEST_INPUT} can be shaped at once: ask for fewer",
+                subject="input",
+            )
+        prompt = shaping_prompt(memories, schema, instructions)
+        return await self._answered(prompt, partial(read_shaped, check=check), shaping_correction)
 
     def state(self) -> State:
         left = self._breaker.seconds_left(self._clock())
@@ -140,8 +140,30 @@ class LlmInferrer:
         self._reader.shutdown(wait=False, cancel_futures=True)
         await self._model.close()
 
-    async def _read(self, completion: Completion, conversation: Conversation, usage: Usage) -> Inference:
-        return await asyncio.get_running_loop().run_in_executor(self._reader, _read, completion, conversation, usage)
+    async def _answered(
+        self, prompt: list[dict[str, str]], read: Callable[[Completion], Answer], corrected: Callable[[str], str]
+    ) -> tuple[Answer, Usage]:
+        """What the model answers, and what that cost; it is asked once more when its answer cannot be read."""
+        loop = asyncio.get_running_loop()
+        deadline = self._clock() + self._timeout
+        first = await self._ask(prompt, deadline)
+        try:
+            return await loop.run_in_executor(self._reader, read, first), first.usage
+        except (NotJson, WrongForm) as error:
+            problem = str(error)
+        prompt += [
+            {"role": "assistant", "content": first.text[:SHOWN_OF_A_BAD_ANSWER] or "(nothing)"},
+            {"role": "user", "content": corrected(problem)},
+        ]
+        second = await self._ask(prompt, deadline)
+        usage = first.usage + second.usage
+        try:
+            return await loop.run_in_executor(self._reader, read, second), usage
+        except (NotJson, WrongForm) as error:
+            raise InferenceMalformed(
+                f"{self._model.provider} model {self._model.model} answered twice with something unreadable: {error}",
+                usage=usage,
+            ) from error
 
     async def _ask(self, prompt: list[dict[str, str]], deadline: float) -> Completion:
         """One call, when its turn comes: within half of the time, so that the call itself has the other half.
@@ -193,7 +215,7 @@ class LlmInferrer:
                 self._breaker = self._breaker.abandoned(ticket, self._clock())
 
 
-def _read(completion: Completion, conversation: Conversation, usage: Usage) -> Inference:
+def _read(completion: Completion, conversation: Conversation) -> Inference:
     parsed = loads(completion.text)
     decisions, dropped = decide(parsed.value, conversation)
-    return Inference(decisions, usage, parsed.truncated or completion.cut_off, dropped)
+    return Inference(decisions, truncated=parsed.truncated or completion.cut_off, dropped=dropped)

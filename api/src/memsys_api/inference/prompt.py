@@ -150,13 +150,13 @@ def user_prompt(
     ]
     before = [replace(m, content=_shortened(m.content, LONGEST_CONTEXT)) for m in context if m.role != "system"]
     sections = [
-        ("Last k Messages", _json([_shown(message) for message in before[-MOST_CONTEXT:]])),
-        ("Existing Memories", _json(shown)),
-        ("New Messages", _json(_numbered(messages))),
+        ("Last k Messages", one_line([_shown(message) for message in before[-MOST_CONTEXT:]])),
+        ("Existing Memories", one_line(shown)),
+        ("New Messages", one_line(_numbered(messages))),
         ("Observation Date", f"{observed_at.date().isoformat()} ({observed_at:%A})"),
     ]
     steering = {"custom_instructions": instructions, "includes": includes, "excludes": excludes}
-    sections += [(name, _json(text)) for name, text in steering.items() if text]
+    sections += [(name, one_line(text)) for name, text in steering.items() if text]
     sections.append(
         (
             "Reminder",
@@ -189,7 +189,7 @@ def _shortened(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[:length]}…"
 
 
-def _json(value: object) -> str:
+def one_line(value: object) -> str:
     """One line: JSON escapes line feeds; the other characters that readers take for line ends are escaped here."""
     text = json.dumps(value, ensure_ascii=False)
     return re.sub(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]", lambda match: f"\\u{ord(match.group()):04x}", text)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 from uuid import UUID
 
 from memsys_api.model import Extraction, Memory
@@ -175,6 +175,22 @@ class Inferrer(Protocol):
 
         Messages that hold no fact whatever ("ok, thanks!") are answered at once, without the model.
         Raises nothing but :class:`InferenceError`. Never blocks the event loop.
+        """
+        ...
+
+    async def shape(
+        self,
+        memories: Sequence[Memory],
+        schema: Mapping[str, Any],
+        check: Callable[[Any], list[str]],
+        *,
+        instructions: str | None = None,
+    ) -> tuple[dict[str, Any], Usage]:
+        """Bring ``memories`` into the form of one JSON object; the object, and what it cost.
+
+        ``schema`` is the JSON Schema that the model is shown, and ``check`` tells what is wrong with its answer: the
+        model is asked once more when that is anything. Raises nothing but :class:`InferenceError`. Never blocks the
+        event loop; ``check`` is called in a thread.
         """
         ...
 

@@ -34,7 +34,7 @@ def _no_blank(value: str) -> str:
     return value
 
 
-def _storable_tree(value: dict[str, Any]) -> dict[str, Any]:
+def storable_tree(value: dict[str, Any]) -> dict[str, Any]:
     """Metadata is stored as jsonb, which has no NUL."""
     pending: list[tuple[Any, int]] = [(value, 0)]
     while pending:
@@ -78,7 +78,7 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_rec
 Seconds = Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS, strict=True)]
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(storable), AfterValidator(_no_blank)]
 ScopeId = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(storable), AfterValidator(_no_blank)]
-Metadata = Annotated[dict[str, Any], AfterValidator(_storable_tree)]
+Metadata = Annotated[dict[str, Any], AfterValidator(storable_tree)]
 
 
 class Body(BaseModel):

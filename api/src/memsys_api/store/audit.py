@@ -40,6 +40,8 @@ ROWS = {
     "keys": Audited("key", "default_project", "id"),
     "policies": Audited("policy", "project", "project"),
     "webhooks": Audited("webhook", "project", "id"),
+    "feedback": Audited("feedback", "project", "memory_id"),
+    "shaped_exports": Audited("export", "project", "id"),
 }
 """The tables whose rows are audited one by one. Memories are audited by what they leave in ``outbox``."""
 

@@ -41,10 +41,10 @@ class Table:
     treatment: Treatment
     memory: str = "memory_id"
     """The column with a memory's id, where rows go by it; empty: there is none."""
-    memories: str = ""
-    """The column with several memories' ids, where the rows of a ``scope`` go by these too."""
     time: str = "created_at"
     """The column that says since when a row of a ``scope`` is there."""
+    memories: str = ""
+    """The column of a ``scope`` with many memories' ids: a row goes with the first of them, however new it is."""
 
 
 CATALOGUE: dict[str, Table] = {
@@ -59,6 +59,9 @@ CATALOGUE: dict[str, Table] = {
     "inferences": Table("records"),
     "held": Table("scope", memories="source_ids", time="held_at"),
     "add_events": Table("scope", memory=""),
+    "shaped_exports": Table("scope", memory="", memories="memory_ids"),
+    "shaping_jobs": Table("ids"),
+    "feedback": Table("rows"),
     "outbox": Table("ids"),
     "outbox_horizons": Table("ids"),
     "webhook_deliveries": Table("ids"),
@@ -253,17 +256,17 @@ def _within(table: Table, erasure: UUID, target: Target) -> Condition:
         )
         if target.memory_ids is not None:  # also of what never became a memory
             clauses.append(sql.SQL("m.{} = ANY(%(ids)s)").format(sql.Identifier(table.memory)))
+    old = sql.SQL("({}) AND m.{} <= %(recorded_before)s").format(
+        sql.SQL(" OR ").join(clauses or [sql.SQL("false")]), sql.Identifier(table.time)
+    )
+    made_of: sql.Composable = sql.SQL("false")
     if table.memories:
-        clauses.append(
-            sql.SQL(
-                """EXISTS (SELECT FROM erased e WHERE e.project = %(project)s AND e.erasure_id = %(erasure)s
-                                                  AND e.memory_id = ANY(m.{}))"""
-            ).format(sql.Identifier(table.memories))
-        )
+        made_of = sql.SQL(
+            """EXISTS (SELECT FROM erased e WHERE e.project = %(project)s AND e.erasure_id = %(erasure)s
+                                              AND e.memory_id = ANY(m.{}))"""
+        ).format(sql.Identifier(table.memories))
     return Condition(
-        sql.SQL("m.project = %(project)s AND ({}) AND m.{} <= %(recorded_before)s").format(
-            sql.SQL(" OR ").join(clauses or [sql.SQL("false")]), sql.Identifier(table.time)
-        ),
+        sql.SQL("m.project = %(project)s AND ({} OR {})").format(old, made_of),
         {
             **where.parameters,
             "erasure": erasure,

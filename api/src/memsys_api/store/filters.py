@@ -22,6 +22,7 @@ _COLUMNS = {
     "created_at": sql.SQL("m.created_at"),
     "updated_at": sql.SQL("m.recorded_from"),
     "id": sql.SQL("m.id"),
+    "feedback": sql.SQL("(SELECT f.verdict FROM feedback f WHERE f.project = m.project AND f.memory_id = m.id)"),
 }
 _SYMBOLS = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
@@ -68,7 +69,7 @@ class _Compiler:
                 return sql.SQL("{} IS NOT NULL").format(column)
             case "in":
                 assert isinstance(value, tuple)
-                kind = sql.SQL("uuid[]" if comparison.place == "memory" else "text[]")
+                kind = sql.SQL("uuid[]" if comparison.field == "id" else "text[]")
                 return sql.SQL("{} = ANY ({}::{})").format(column, self._value(list(value)), kind)
             case "contains":
                 return sql.SQL("strpos({}, {}::text) > 0").format(column, self._value(value))

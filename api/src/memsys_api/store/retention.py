@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from memsys_api.metrics import EXPIRED
 from memsys_api.model import Scope
-from memsys_api.store import add_events, changes, deliveries, rates, versions, webhook_deliveries
+from memsys_api.store import add_events, changes, deliveries, rates, shaped_exports, versions, webhook_deliveries
 from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
 from memsys_api.store.generations import Generation
 from memsys_api.store.records import projects
@@ -20,6 +20,8 @@ IDEMPOTENCY = timedelta(days=2)
 """How long a repeated request is known as one."""
 OUTBOX = timedelta(days=7)
 """How far back a reader of changes can resume, and a webhook be told again."""
+EXPORTS = timedelta(days=7)
+"""How long an export that was shaped can be fetched."""
 _PERIOD_SECONDS = 3600.0
 _EXPIRY_SECONDS = 300.0
 _EXPIRY_BATCH = 500
@@ -63,6 +65,7 @@ async def sweep(database: Database) -> int:
             )
             removed += await changes.forget(conn, project, OUTBOX)
             removed += await add_events.forget(conn, project, OUTBOX)
+            removed += await shaped_exports.forget(conn, project, EXPORTS)
         removed += keys.rowcount
     return removed + await rates.sweep(database)
 

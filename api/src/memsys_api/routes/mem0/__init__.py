@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from memsys_api.routes.mem0 import entities, memories, unsupported
+from memsys_api.routes.mem0 import entities, exports, feedback, memories, unsupported
 
 router = APIRouter()
-for _module in (unsupported, entities, memories):
+for _module in (unsupported, entities, exports, feedback, memories):
     router.include_router(_module.router)

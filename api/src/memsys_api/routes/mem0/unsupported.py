@@ -12,8 +12,6 @@ from memsys_api.routes.common import Reader, may_answer
 
 router = APIRouter(tags=["mem0: not supported"])
 
-_FEEDBACK = "feedback is not kept here"
-_EXPORTS = "exports by schema are not supported; page through /v3/memories/ instead"
 _SUMMARIES = "summaries are not supported"
 _PROFILES = "profiles are not supported"
 _PROJECTS = "organizations and projects are not managed here; a project comes into being with its first memory"
@@ -22,9 +20,6 @@ _RESET = "a project is not reset at once; delete by user_id, agent_id, app_id or
 _CONFIGURE = "the server is configured by its settings, not by a request; GET /info shows them"
 
 _ROUTES: tuple[tuple[str, tuple[str, ...], str], ...] = (
-    ("/v1/feedback/", ("POST",), _FEEDBACK),
-    ("/v1/exports/", ("POST",), _EXPORTS),
-    ("/v1/exports/get/", ("POST",), _EXPORTS),
     ("/v1/summary/", ("POST",), _SUMMARIES),
     ("/v2/entities/user/{entity_id:path}/profile/", ("GET",), _PROFILES),
     ("/v2/profiles/settings/", ("GET", "POST"), _PROFILES),
