@@ -80,6 +80,32 @@ async def test_while_the_sink_is_away_writes_go_on_and_all_of_it_arrives_when_it
     assert (status["available"], status["last_error"]) == (True, None)
 
 
+async def test_what_waits_for_a_sink_that_is_known_to_be_away_is_not_read(
+    graphed: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = graphed.sink
+    assert sink
+    sink.away = True
+    await graphed.add("the first to find out")
+    await _settled(graphed, parked=1)
+    read: list[object] = []
+
+    async def reading(*what: object) -> dict[UUID, SinkRecord]:
+        read.append(what)
+        return {}
+
+    monkeypatch.setattr("memsys_api.sinks.dispatcher.newest", reading)
+    for n in range(3):
+        await graphed.add(f"note {n}")
+    await _settled(graphed, parked=4)
+    assert read == []
+    assert (await _status(graphed))["last_error"] == "connection refused"
+    monkeypatch.undo()
+    sink.away = False
+    await _settled(graphed)
+    assert len(sink.live()) == 4
+
+
 async def test_a_poisoned_record_is_parked_after_seven_attempts_and_holds_nothing_back(
     graphed: Replica, dsn: Dsn
 ) -> None:

@@ -51,6 +51,7 @@ class Dispatcher:
         self._due = asyncio.Event()
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._away: SinkUnavailable | None = None
         self._prepared = False
         self._preparing = asyncio.Lock()
         self.backlog: int | None = None
@@ -90,7 +91,7 @@ class Dispatcher:
         while not self._stopping.is_set():
             self._due.clear()  # before looking, so that what comes meanwhile is not missed
             try:
-                if await self._batch() is None:
+                if await self._batch(away=self._away) is None:
                     await self._idle()
             except (DatabaseUnavailable, StatementTimeout):
                 await self._rest()
@@ -110,19 +111,30 @@ class Dispatcher:
             async with asyncio.timeout(_POLL_SECONDS):
                 await self._stopping.wait()
 
-    async def _batch(self, only: tuple[str, UUID] | None = None) -> int | None:
-        """Claim and apply one batch; how many were applied, ``None``: nothing was due."""
+    async def _batch(self, only: tuple[str, UUID] | None = None, away: SinkUnavailable | None = None) -> int | None:
+        """Claim and apply one batch; how many were applied, ``None``: nothing was due.
+
+        ``away``: the sink is known not to answer. Then nothing is read, and it is not asked: it is looked at all the
+        time, and an outage would have each of its deliveries read, and waited for, seven times.
+        """
         lease = uuid4()
         claims = await deliveries.claim(self._database, self._sink.name, lease, _BATCH, _LEASE, only)
         if not claims:
             return None
-        with telemetry.work(f"deliver {self._sink.name}", **{"memsys.deliveries": len(claims)}):
-            records = await self._records(claims)
-            errors = await self._apply(records)
         by_memory = {(held.project, held.memory_id): held for held in claims}
+        records: Sequence[SinkRecord] = ()
+        errors: dict[tuple[str, UUID], Exception]
+        if away is not None:
+            errors = dict.fromkeys(by_memory, away)
+        else:
+            with telemetry.work(f"deliver {self._sink.name}", **{"memsys.deliveries": len(claims)}):
+                records = await self._records(claims)
+                errors = await self._apply(records)
         applied = [(by_memory[r.project, r.id], r) for r in records if (r.project, r.id) not in errors]
         failed = [self.failure(by_memory[memory], error) for memory, error in errors.items()]
         await deliveries.settle(self._database, self._sink.name, lease, applied, failed)
+        if away is not None and self._away is None:
+            self._breaker.trip()  # it has come back meanwhile: these are to be made due again as well
         if waits := [failure.wait for failure in failed if failure.wait is not None]:
             asyncio.get_running_loop().call_later(min(waits).total_seconds(), self.wake)
         SINK_DELIVERIES.labels(self._sink.name, "applied").inc(len(applied))
@@ -161,7 +173,7 @@ class Dispatcher:
         except (SinkUnavailable, TimeoutError) as error:
             self._breaker.trip()
             self._prepared = False  # what returns may be an empty one
-            away = SinkUnavailable(str(error) or f"no answer within {_APPLY_SECONDS:.0f} s")
+            self._away = away = SinkUnavailable(str(error) or f"no answer within {_APPLY_SECONDS:.0f} s")
             return {(r.project, r.id): away for r in records}
         except Exception as error:
             if len(records) == 1:
@@ -197,9 +209,11 @@ class Dispatcher:
             available = False
         if not available:
             self._breaker.trip()
-        elif self._breaker.reset():
-            await deliveries.requeue_away(self._database, name)
-            self.wake()
+        else:
+            self._away = None
+            if self._breaker.reset():
+                await deliveries.requeue_away(self._database, name)
+                self.wake()
         status = await deliveries.status(self._database, name)
         self.backlog = status.pending + status.parked
         SINK_AVAILABLE.labels(name).set(available)
