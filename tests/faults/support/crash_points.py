@@ -2,45 +2,70 @@
 
 from __future__ import annotations
 
-import asyncio
+import random
 import time
+from collections.abc import Callable
 
-from .comparison import apart
 from .operator_steps import Killed, Status, looks
-from .rig import DATABASE
 from .sweep import Sweep
+from .tap import Step
 
 LOOKS = 2
 """The operator's looks within which a difference is mended: the first finds it, the second mends it."""
-_MOST_STEPS = 200
+WHOLE = 2
+"""So many operations in a row that meet no new step end the search for more."""
+_MOST_STEPS = 1000
 
 
-async def swept(running: Sweep, target: str, every: int = 1, only: str = "") -> list[str]:
-    """Lose ``target`` at every ``every``-th step of every operation, or of those whose label begins with ``only``.
+def every_step(step: Step) -> bool:
+    return True
 
-    What was wrong afterwards, a line each.
+
+def of_the_graph(step: Step) -> bool:
+    return step.label.startswith("neo4j ")
+
+
+def one_in(share: int, seed: str) -> Callable[[Step], bool]:
+    """A part of all steps, the same for the same seed, whichever come up."""
+    return lambda step: random.Random(f"{seed}/{step}").randrange(share) == 0
+
+
+async def swept(
+    running: Sweep, target: str, wanted: Callable[[Step], bool] = every_step, whole: int = WHOLE
+) -> tuple[int, list[str]]:
+    """Lose ``target`` at every wanted step of every operation: how many those are, and what was wrong, a line each.
+
+    No two runs of an operation say the very same: deliveries meet in batches, and what was broken off is tried again.
+    So steps are not listed beforehand. Each run is broken off at the first step at which none was before, until an
+    operation comes to its end without one.
     """
-    wrong = []
-    for number, operation in enumerate(running.operations):
-        steps = await running.steps(operation)
-        assert len(steps) > 100, f"only {len(steps)} steps were heard of {operation}"
-        steps = [step for step in steps if step.label.startswith(only)]
-        # Each operation begins elsewhere, so that a part of the steps is not the same part for all; with the last step.
-        chosen = {*steps[number % every :: every], steps[-1]}
-        begun = time.monotonic()
-        for step in (step for step in steps if step in chosen):
-            found = await running.crash(operation, step, target)
-            wrong += [f"{target} lost in {operation} before {step.label!r}: {one}" for one in found]
+    total, wrong = 0, []
+    for operation in running.operations:
+        crashed: set[Step] = set()
+        begun, undisturbed = time.monotonic(), 0
+
+        def is_new(step: Step, crashed: set[Step] = crashed) -> bool:
+            return step not in crashed and wanted(step)
+
+        while undisturbed < whole:
+            crash = await running.crash(operation, target, is_new)
+            if crash is None:
+                undisturbed += 1
+                continue
+            undisturbed = 0
+            crashed.add(crash.step)
+            assert len(crashed) < _MOST_STEPS, f"{operation} goes on to take new steps, now {crash.step}"
+            wrong += [f"{target} lost in {operation} before {crash.step}: {one}" for one in crash.wrong]
         seconds = time.monotonic() - begun
-        print(f"  {target} lost at {len(chosen)} of {len(steps)} steps of {operation}, {seconds:.0f} s", flush=True)
-    return wrong
+        print(f"  {target} lost at {len(crashed)} steps of {operation}, {seconds:.0f} s", flush=True)
+        total += len(crashed)
+    return total, wrong
 
 
 async def operator_killed_at_each_step(running: Sweep) -> list[str]:
     """Kill the operator at each step of two looks that find and mend a graph changed by hand; the next one ends it."""
     wrong: list[str] = []
     status = Status()
-    database = running.database.url("postgres", DATABASE)
     for dies_at in range(_MOST_STEPS):
         await running.forge()
         try:
@@ -48,8 +73,7 @@ async def operator_killed_at_each_step(running: Sweep) -> list[str]:
         except Killed:
             await looks(running.url, status, LOOKS)
         else:
-            print(f"  the operator killed at each of {dies_at} steps")
+            print(f"  the operator killed at each of {dies_at} steps", flush=True)
             return wrong
-        found = await asyncio.to_thread(apart, database, running.graph)
-        wrong += [f"operator killed at step {dies_at}: {one}" for one in found]
+        wrong += [f"operator killed at step {dies_at}: {one}" for one in await running.wrong()]
     raise AssertionError(f"the operator's looks did not end within {_MOST_STEPS} steps")

@@ -1,8 +1,14 @@
-"""Cuts what PostgreSQL's and Bolt's clients and servers say to each other into messages, and names each of them."""
+"""Cuts what PostgreSQL's and Bolt's clients and servers say to each other into messages, and names those that count.
+
+What counts is a message that has a server do something, and one that says what became of it. Between them there are
+messages that only prepare or go on (parsed statements, parameters, rows): being lost before one of these is being lost
+before the next that counts.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -12,10 +18,11 @@ Direction = Literal[">", "<"]
 
 @dataclass
 class Message:
-    """One message as it is to be forwarded. ``label`` names the same step of the same transaction each time."""
+    """One message as it is to be forwarded; ``label`` names the step of the transaction."""
 
     raw: bytes
-    label: str
+    label: str | None
+    """``None``: the message does not count."""
     ends_commit: bool = False
     """The server says with it that a write is durable."""
 
@@ -32,19 +39,26 @@ def _short(statement: str) -> str:
     return re.sub(r"\s+", " ", statement).strip()[:70]
 
 
-_FLUSH = "H"  # asks for answers, now and then; not counted, so that what follows has the same number each time
+# Query, Execute, Sync, and Terminate; CommandComplete, ErrorResponse, ReadyForQuery, and what begins a session.
+_POSTGRES_COUNTS = {">": frozenset("QESXp"), "<": frozenset("CEZR")}
+_BOLT_COUNTS = {
+    ">": frozenset({"HELLO", "LOGON", "BEGIN", "RUN", "PULL", "COMMIT", "ROLLBACK", "RESET"}),
+    "<": frozenset({"SUCCESS", "FAILURE", "IGNORED"}),
+}
 
 
 @dataclass
 class _Transaction:
-    """Messages are numbered within the transaction, which is named by what is first done in it."""
+    """What counts is numbered within the transaction, which is named by what is first done in it."""
 
     name: str = ""
     writes: bool = False
     numbers: dict[str, int] = field(default_factory=lambda: {">": 0, "<": 0})
 
-    def label(self, direction: Direction, kind: str) -> str:
-        self.numbers[direction] += kind != _FLUSH
+    def label(self, direction: Direction, kind: str, counts: Mapping[str, frozenset[str]]) -> str | None:
+        if kind not in counts[direction]:
+            return None
+        self.numbers[direction] += 1
         return f"{self.name or '(begins)'} {direction}{self.numbers[direction]} {kind}"
 
 
@@ -67,7 +81,7 @@ class Postgres:
                 ahead.pop(0)
             kind = chr(piece[0])
             durable = direction == "<" and piece[5:11] == b"COMMIT" and self._transaction.writes
-            messages.append(Message(piece, self._transaction.label(direction, kind), durable))
+            messages.append(Message(piece, self._transaction.label(direction, kind, _POSTGRES_COUNTS), durable))
         return messages
 
     def _follow(self, statement: str, ahead: list[str]) -> None:
@@ -149,7 +163,7 @@ class Bolt:
                     self._open = False
                 if text is not None:
                     statements.pop(0)
-            messages.append(Message(piece, self._transaction.label(direction, kind)))
+            messages.append(Message(piece, self._transaction.label(direction, kind, _BOLT_COUNTS)))
         return messages
 
     def _handshake(self, direction: Direction, data: bytes) -> tuple[list[Message], bytes]:

@@ -6,6 +6,7 @@ knows what the last look that came to its end wrote into the status.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,8 @@ from memsys_operator.api_client import MemoryAPI
 from memsys_operator.sync import restored, written
 
 from .rig import ADMIN_KEY
+
+_LOOK_SECONDS = 60.0
 
 
 class Killed(BaseException):
@@ -51,12 +54,22 @@ class Status:
 
 
 async def looks(url: str, status: Status, number: int, dies_at: int | None = None) -> None:
-    """A process of the operator that looks so many times, and ends at this step of them if one is given."""
-    api, report = MemoryAPI(_Mortal(dies_at)), None
+    """A process of the operator that looks so many times, and ends at this step of them if one is given.
+
+    A look at a graph that does not answer, as one may on a busy machine, is none: there is nothing to be seen.
+    """
+    api, report, left = MemoryAPI(_Mortal(dies_at)), None, number
     try:
-        for _ in range(number):
-            walk = report.walk if report else restored(status.sync)
-            report = await api.check_graph(url, ADMIN_KEY, report, walk, now=int(time.time()), interval=0)
-            status.sync = written(report.walk)
+        async with asyncio.timeout(_LOOK_SECONDS * number):
+            while left:
+                walk = report.walk if report else restored(status.sync)
+                report = await api.check_graph(url, ADMIN_KEY, report, walk, now=int(time.time()), interval=0)
+                status.sync = written(report.walk)
+                left -= int(report.available)
+                await asyncio.sleep(0 if report.available else 0.5)
+    except TimeoutError:
+        raise AssertionError(
+            f"{left} of {number} looks were left after {_LOOK_SECONDS * number:g} s: {report}"
+        ) from None
     finally:
         await api.aclose()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import LiteralString
+from uuid import uuid4
 
 import httpx
 import neo4j
@@ -17,24 +17,28 @@ import psycopg
 from tests.integration.support import postgres
 from tests.support.neo4j_server import Neo4jServer, neo4j_server
 
-from .clients import Client
+from .clients import PROJECT, Client
 from .comparison import apart, lost_or_doubled
 from .dialects import Bolt, Postgres
 from .front import Front
 from .ledger import Ledger
 from .nursery import Child, Nursery, lasting_port, nursery
 from .rig import ADMIN_KEY, DATABASE
-from .tap import Listener, Trap, tap
+from .tap import Listener, Step, Trap, tap
 
-_REACH_SECONDS = 10.0
-_TRIES = 4
 _ACKNOWLEDGE_SECONDS = 60.0
 _SETTLE_SECONDS = 60.0
 _IDLE_SECONDS = 3.0
 _CLAIM = "UPDATE deliveries d SET lease"
 # Leases are made to end a second after they were taken: what would happen after a minute happens now.
 _AGE = "UPDATE deliveries SET leased_until = now() WHERE leased_until < now() + interval '59 seconds'"
-_WAITING = "SELECT count(*) FROM deliveries"
+_WAITING = "SELECT * FROM deliveries LIMIT 5"
+
+_DIFFERENT: LiteralString = "MATCH (m:Memory {id: $id})-[x:MENTIONS]->() SET m.text = 'forged' DELETE x"
+_MISSING: LiteralString = "MATCH (m:Memory {id: $id}) DETACH DELETE m"
+_EXTRA: LiteralString = """
+    CREATE (:Memory {project: $project, id: $id, version: 1, text: 'nobody said this'})-[:MENTIONS]->
+           (:Entity {project: $project, key: $id, name: 'Nobody', kind: 'person'})"""
 
 Operation = Callable[[], Awaitable[object]]
 Prepare = Callable[[], Awaitable[Operation]]
@@ -42,11 +46,11 @@ Prepare = Callable[[], Awaitable[Operation]]
 
 
 @dataclass(frozen=True)
-class Step:
-    """A message between the API and one of its databases, as it occurs in an operation that nothing disturbs."""
+class Crash:
+    """Where an operation was broken off, and everything that was wrong afterwards."""
 
-    label: str
-    after_commit: bool
+    step: Step
+    wrong: list[str]
 
 
 class Sweep:
@@ -65,7 +69,7 @@ class Sweep:
         self._listener, self._start, self._ledger = listener, start, ledger
         self._front = Front([client])
         self._child = start()
-        self._steps: dict[str, list[Step]] = {}
+        self._idle: set[str] = set()
         self.client = Client(0, 0, self._front, ledger, impatient=0)
         self.operations: Mapping[str, Prepare] = {
             "first add": self._first_add,
@@ -83,86 +87,85 @@ class Sweep:
 
     async def _add(self) -> Operation:
         await self.client.add(1)
-        await self._settled()
+        await self.settled()
         return lambda: self.client.add(2)
 
     async def _update(self) -> Operation:
         [record] = await self.client.add(1)
-        await self._settled()
+        await self.settled()
         return lambda: self.client.update(record)
 
     async def _delete(self) -> Operation:
         [record] = await self.client.add(1)
-        await self._settled()
+        await self.settled()
         return lambda: self.client.delete(record)
 
     async def _repair(self) -> Operation:
         """The graph is changed by hand; applying the memory afresh mends it."""
-        memory_id = await self.forge()
-        return lambda: self._front.request("POST", "/graph/sync", params={"memory_id": memory_id})
-
-    async def forge(self) -> str:
-        """Add a memory and change it in the graph by hand; its id."""
         [record] = await self.client.add(1)
-        await self._settled()
-        await asyncio.to_thread(_forge, self.graph, record.id)
-        return record.id
+        await self.settled()
+        await asyncio.to_thread(_by_hand, self.graph, _DIFFERENT, record.id)
+        return lambda: self._front.request("POST", "/graph/sync", params={"memory_id": record.id})
+
+    async def forge(self) -> None:
+        """Change the graph by hand: one memory is another then, one is missing, and there is one that nobody wrote."""
+        different, missing = await self.client.add(2)
+        await self.settled()
+        for statement, memory_id in (
+            (_DIFFERENT, different.id),
+            (_MISSING, missing.id),
+            (_EXTRA, str(uuid4())),
+        ):
+            await asyncio.to_thread(_by_hand, self.graph, statement, memory_id)
 
     @property
     def url(self) -> str:
         """Where the replica listens."""
         return self._child.url
 
-    async def steps(self, operation: str) -> list[Step]:
-        """What is said during an operation, in order, each thing once, without what is said at all times."""
-        if operation not in self._steps:
-            self._steps[operation] = await self._heard(operation)
-        return self._steps[operation]
-
-    async def _heard(self, operation: str) -> list[Step]:
+    async def listen(self) -> None:
+        """Learn what is said at all times, and belongs to no operation."""
+        await self.settled()
         self._listener.begin()
         await asyncio.sleep(_IDLE_SECONDS)
-        idle = {label for label, _ in self._listener.heard if _CLAIM not in label}
-        rounds = [await self._undisturbed(operation) for _ in range(3)]
-        return [step for step in rounds[0] if step.label not in idle and all(step in others for others in rounds[1:])]
+        self._idle = {step.label for step in self._listener.heard if _CLAIM not in step.label}
 
-    async def _undisturbed(self, operation: str) -> list[Step]:
+    async def crash(self, operation: str, target: str, wanted: Callable[[Step], bool]) -> Crash | None:
+        """Lose ``target`` right before the first step of an operation that is wanted; ``None``: there was none.
+
+        The operation ends when the graph has been told of it.
+        """
         carry_out = await self.operations[operation]()
+        harm, mend = self._faults[target]
+        trap = Trap(lambda step: self._belongs(step) and wanted(step), harm)
+        self._listener.begin(trap)
+        doing = asyncio.create_task(self._through(carry_out))
+        sprung = asyncio.create_task(trap.sprung.wait())
+        await asyncio.wait((doing, sprung), return_when=asyncio.FIRST_COMPLETED)
+        sprung.cancel()
+        if trap.sprung_at is not None:
+            await asyncio.to_thread(mend)
+        await doing
         self._listener.begin()
-        await carry_out()
-        await self._settled()
-        heard = self._listener.heard
-        found: dict[str, bool] = {}
-        for label, after_commit in heard:
-            if _CLAIM not in label or after_commit:  # a claim before the commit has nothing to do with the operation
-                found.setdefault(label, after_commit)
-        return list(itertools.starmap(Step, found.items()))
-
-    async def crash(self, operation: str, step: Step, target: str) -> list[str]:
-        """Everything that is wrong after ``target`` was lost right before this step of an operation."""
-        for _ in range(_TRIES):
-            self._listener.begin()
-            carry_out = await self.operations[operation]()
-            harm, mend = self._faults[target]
-            trap = Trap(step.label, step.after_commit, harm)
-            self._listener.begin(trap)
-            doing = asyncio.ensure_future(carry_out())
-            # Something else the API does now and then may have taken the place of the step: then once more.
-            with suppress(TimeoutError):
-                await asyncio.wait_for(trap.sprung.wait(), _REACH_SECONDS)
-            if trap.sprung.is_set():
-                break
-            self._listener.begin()  # nothing may spring while nobody waits for it
-            await asyncio.wait_for(doing, _ACKNOWLEDGE_SECONDS)
-        else:
-            return [f"was not reached in {_TRIES} operations"]
-        await asyncio.to_thread(mend)
-        await asyncio.wait_for(doing, _ACKNOWLEDGE_SECONDS)
-        await self._settled()
+        if trap.sprung_at is None:
+            return None
         wrong, self._front.violations = self._front.violations, []
+        return Crash(trap.sprung_at, wrong + await self.wrong())
+
+    async def wrong(self) -> list[str]:
+        """Everything in the two stores that is not as it was acknowledged, once the graph has been told everything."""
+        await self.settled()
         url = self.database.url("postgres", DATABASE)
-        wrong += await asyncio.to_thread(lost_or_doubled, url, self._ledger)
-        return wrong + await asyncio.to_thread(apart, url, self.graph)
+        lost = await asyncio.to_thread(lost_or_doubled, url, self._ledger)
+        return lost + await asyncio.to_thread(apart, url, self.graph)
+
+    def _belongs(self, step: Step) -> bool:
+        # A claim before the commit has nothing to do with the operation.
+        return step.label not in self._idle and (step.after_commit or _CLAIM not in step.label)
+
+    async def _through(self, carry_out: Operation) -> None:
+        await asyncio.wait_for(carry_out(), _ACKNOWLEDGE_SECONDS)
+        await self.settled()
 
     @property
     def _faults(self) -> Mapping[str, tuple[Callable[[], None], Callable[[], None]]]:
@@ -177,22 +180,26 @@ class Sweep:
     def _replace(self) -> None:
         self._child = self._start()
 
-    async def _settled(self) -> None:
+    async def settled(self) -> None:
         """Wait until the graph has been told everything."""
-        deadline = time.monotonic() + _SETTLE_SECONDS
         url = self.database.url("postgres", DATABASE)
-        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as conn:
-            while (queue := await (await conn.execute(_WAITING)).fetchone()) != (0,):
-                if time.monotonic() > deadline:
-                    rows = await (await conn.execute("SELECT * FROM deliveries")).fetchall()
-                    raise AssertionError(f"{queue} deliveries are left after {_SETTLE_SECONDS:g} s: {rows[:5]}")
-                await conn.execute(_AGE)
-                await asyncio.sleep(0.02)
+        left: list[tuple[object, ...]] = [("nothing was asked",)]
+        try:
+            async with asyncio.timeout(_SETTLE_SECONDS):
+                while left:
+                    with suppress(psycopg.OperationalError):  # PostgreSQL may be the one that is lost
+                        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as conn:
+                            while left := await (await conn.execute(_WAITING)).fetchall():
+                                await conn.execute(_AGE)
+                                await asyncio.sleep(0.02)
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise AssertionError(f"deliveries are left after {_SETTLE_SECONDS:g} s: {left}") from None
 
 
-def _forge(graph: Neo4jServer, memory_id: str) -> None:
+def _by_hand(graph: Neo4jServer, statement: LiteralString, memory_id: str) -> None:
     with neo4j.GraphDatabase.driver(graph.uri, auth=(graph.user, graph.password)) as driver:
-        driver.execute_query("MATCH (m:Memory {id: $id})-[x:MENTIONS]->() SET m.text = 'forged' DELETE x", id=memory_id)
+        driver.execute_query(statement, id=memory_id, project=PROJECT)
 
 
 @asynccontextmanager
@@ -202,9 +209,10 @@ async def sweep(folder: Path) -> AsyncIterator[Sweep]:
         database = stack.enter_context(postgres.server())
         postgres.create_database(database, DATABASE)
         graph = stack.enter_context(neo4j_server())
-        listener, children = Listener(), stack.enter_context(nursery())
+        listener = Listener()
         sql = await stack.enter_async_context(tap("127.0.0.1", database.port, Postgres, listener))
         bolt = await stack.enter_async_context(tap("127.0.0.1", graph.bolt_port, Bolt, listener))
+        children = stack.enter_context(nursery())  # ends before what it speaks to
         port = lasting_port()
         client = await stack.enter_async_context(
             httpx.AsyncClient(
@@ -216,6 +224,7 @@ async def sweep(folder: Path) -> AsyncIterator[Sweep]:
         start = _starter(children, database, graph, sql, bolt, port)
         made = await asyncio.to_thread(lambda: Sweep(database, graph, listener, start, client, ledger))
         await made.client.add(1)
+        await made.listen()
         yield made
 
 

@@ -10,17 +10,26 @@ from dataclasses import dataclass, field
 from .dialects import Dialect, Direction
 
 
+@dataclass(frozen=True)
+class Step:
+    """A message that counts, between the API and one of its databases."""
+
+    label: str
+    after_commit: bool
+    """Whether a write was durable by then."""
+
+
 @dataclass
 class Trap:
-    """Springs before the first message of a label; with ``after_commit`` only once a write is durable.
+    """Springs before the first step that is ``wanted``, which is ``sprung_at`` then.
 
     ``spring`` does the harm. The message is not forwarded, nor anything that comes after it on its connection.
     """
 
-    label: str
-    after_commit: bool
+    wanted: Callable[[Step], bool]
     spring: Callable[[], None]
     sprung: asyncio.Event = field(default_factory=asyncio.Event)
+    sprung_at: Step | None = None
 
 
 @dataclass
@@ -28,20 +37,22 @@ class Listener:
     """What all taps of an API have in common: the trap that is set, and what was said."""
 
     trap: Trap | None = None
-    heard: list[tuple[str, bool]] = field(default_factory=list)
-    """Every label, and whether a write was durable by then."""
+    heard: list[Step] = field(default_factory=list)
     committed: bool = False
 
     def begin(self, trap: Trap | None = None) -> None:
         """Forget what was heard, and set a trap."""
         self.trap, self.heard, self.committed = trap, [], False
 
-    def springs(self, label: str) -> bool:
+    def springs(self, label: str | None) -> bool:
         """Hear a message; whether it is the one not to be forwarded."""
-        self.heard.append((label, self.committed))
-        trap = self.trap
-        if trap is None or trap.label != label or trap.sprung.is_set() or (trap.after_commit and not self.committed):
+        if label is None:
             return False
+        step, trap = Step(label, self.committed), self.trap
+        self.heard.append(step)
+        if trap is None or trap.sprung_at is not None or not trap.wanted(step):
+            return False
+        trap.sprung_at = step
         trap.sprung.set()
         trap.spring()
         return True
