@@ -124,9 +124,11 @@ async def test_a_poisoned_record_is_parked_after_seven_attempts_and_holds_nothin
     sink.away = False
     await until("the API sees it back", lambda: graphed.service.graph and graphed.service.graph.breaker.closed)
     await _settled(graphed, parked=1)  # its return cures only what waited for it
+    still = (await graphed.client.post("/graph/sync")).json()
+    assert (still["requeued"], still["applied"], still["pending"], still["parked"]) == (1, 0, 0, 1)
     sink.poison = lambda r: None
     synced = (await graphed.client.post("/graph/sync")).json()
-    assert synced["requeued"] == 1
+    assert (synced["requeued"], synced["pending"], synced["parked"]) == (1, 0, 0)
     await _settled(graphed)
     assert sink.live() == {good, poison, fine}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -11,6 +12,7 @@ from uuid import UUID
 
 from memsys_api.changes.feed import Feed
 from memsys_api.ports import VECTORS, GraphSink, Sink, VectorSink
+from memsys_api.sinks.attempts import ATTEMPTS
 from memsys_api.sinks.breaker import Breaker
 from memsys_api.sinks.dispatcher import Dispatcher
 from memsys_api.sinks.filling import Filling
@@ -22,6 +24,8 @@ from memsys_api.store.embeddings import Embeddings
 from memsys_api.store.generations import Generation
 
 DRIVE_SECONDS = 20.0
+OTHERS_SECONDS = 5.0
+_LOOK_SECONDS = 0.05
 
 S_co = TypeVar("S_co", bound=Sink, covariant=True)
 S = TypeVar("S", bound=Sink)
@@ -98,15 +102,24 @@ def names_and_wake(
 
 
 async def drive(database: Database, fed: Fed[Sink], project: str | None, memory_id: UUID | None) -> dict[str, Any]:
-    """Queue parked deliveries again and apply what is due, for up to :data:`DRIVE_SECONDS`; says what came of it."""
+    """Queue parked deliveries again and apply what is due, for up to :data:`DRIVE_SECONDS`; says what came of it.
+
+    Some of it may be in the hands of the background or of another replica: that is waited for as well, not as long.
+    """
     name = fed.sink.name
-    requeued = await deliveries.requeue(database, name, project, memory_id)
+    requeued, since = await deliveries.requeue(database, name, project, memory_id, attempts=ATTEMPTS)
     applied = 0
     try:
         async with asyncio.timeout(DRIVE_SECONDS):
             applied = await fed.dispatcher.drain((project, memory_id) if project and memory_id else None)
     except TimeoutError:
         fed.dispatcher.wake()  # the background goes on where this ends
+    with suppress(TimeoutError):
+        async with asyncio.timeout(OTHERS_SECONDS):
+            while fed.breaker.closed:
+                if not await deliveries.under_way(database, name, project, memory_id, since):
+                    break
+                await asyncio.sleep(_LOOK_SECONDS)
     queue = await deliveries.status(database, name, project)
     return {
         "applied": applied,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -157,18 +157,46 @@ async def requeue_away(database: Database, sink: str) -> int:
     return cursor.rowcount
 
 
-async def requeue(database: Database, sink: str, project: str | None, memory_id: UUID | None) -> int:
-    """Make parked and waiting deliveries due now, with all their attempts: of one memory, a project or all."""
+async def requeue(
+    database: Database, sink: str, project: str | None, memory_id: UUID | None, *, attempts: int
+) -> tuple[int, datetime]:
+    """Make parked and waiting deliveries due now: of one memory, a project or all. How many, and when that was.
+
+    What was parked is left one attempt of so many: it is parked again at once, not after a minute, where its cause is
+    still there. Waiting deliveries keep theirs.
+    """
     async with database.system() as conn:
         cursor = await conn.execute(
-            """UPDATE deliveries SET state = 'pending', attempts = 0, due_at = now()
-               WHERE sink = %(sink)s AND (state = 'parked' OR due_at > now())
-                 AND (%(project)s::text IS NULL OR project = %(project)s)
-                 AND (%(id)s::uuid IS NULL OR memory_id = %(id)s)
-                 AND (leased_until IS NULL OR leased_until < now())""",
-            {"sink": sink, "project": project, "id": memory_id},
+            """WITH again AS (
+                   UPDATE deliveries SET state = 'pending', due_at = now(),
+                          attempts = CASE state WHEN 'parked' THEN %(attempts)s - 1 ELSE attempts END
+                   WHERE sink = %(sink)s AND (state = 'parked' OR due_at > now())
+                     AND (%(project)s::text IS NULL OR project = %(project)s)
+                     AND (%(id)s::uuid IS NULL OR memory_id = %(id)s)
+                     AND (leased_until IS NULL OR leased_until < now())
+                   RETURNING 1
+               ) SELECT count(*), now() FROM again""",
+            {"sink": sink, "project": project, "id": memory_id, "attempts": attempts},
         )
-    return cursor.rowcount
+        row = await cursor.fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
+async def under_way(
+    database: Database, sink: str, project: str | None, memory_id: UUID | None, since: datetime
+) -> bool:
+    """Whether anything that was due at a moment has neither been applied nor failed since."""
+    async with database.system() as conn:
+        cursor = await conn.execute(
+            """SELECT EXISTS (
+                   SELECT FROM deliveries WHERE sink = %(sink)s AND state = 'pending' AND due_at <= %(since)s
+                     AND (%(project)s::text IS NULL OR project = %(project)s)
+                     AND (%(id)s::uuid IS NULL OR memory_id = %(id)s))""",
+            {"sink": sink, "project": project, "id": memory_id, "since": since},
+        )
+        row = await cursor.fetchone()
+    return row is not None and bool(row[0])
 
 
 async def status(database: Database, sink: str, project: str | None = None) -> QueueStatus:
