@@ -128,8 +128,8 @@ def confirmed(first: Drift, second: Drift) -> Drift:
 
 def compares(report: SyncReport, last: SyncReport | None, *, now: int, interval: int) -> bool:
     """Whether a look should compare: where the walk is due or differences wait to be mended, and when the graph is
-    back; never while it is away or has parked records to take first."""
-    if report.error is not None or not report.available or report.parked:
+    back; never while it is away. What is parked is no difference, and one that stays so holds no comparison back."""
+    if report.error is not None or not report.available:
         return False
     recovered = last is not None and (last.error is not None or not last.available)
     waiting = report.drift is not None and bool(report.drift.samples)

@@ -82,7 +82,7 @@ RESTING = sync.SyncReport(available=True, drift=sync.Drift(), walk=sync.Walk(sta
         (RESTING, sync.failed("away", sync.Walk()), True),
         (WAITING, WAITING, True),
         (replace(QUIET, available=False), QUIET, False),
-        (replace(QUIET, parked=1), QUIET, False),
+        (replace(QUIET, parked=1), QUIET, True),
         (sync.failed("away", sync.Walk()), QUIET, False),
     ],
 )
