@@ -88,10 +88,12 @@ def _in_postgres(url: str) -> dict[str, Rows]:
         f"(SELECT project, memory_id AS id, version, entity_key FROM mentions) m {head}",
         "relation": f"SELECT r.project, r.id::text, r.subject_key, r.predicate, r.object_key FROM "
         f"(SELECT project, memory_id AS id, version, subject_key, predicate, object_key FROM relations) r {head}",
+        "entity": "SELECT project, key, name, kind FROM entities",
     }
     with psycopg.connect(url) as conn:
         found = {what: set(conn.execute(question).fetchall()) for what, question in questions.items()}
-    found["entity"] = {(project, key) for project, _, key in found["mention"]}
+    mentioned = {(project, key) for project, _, key in found["mention"]}
+    found["entity"] = {row for row in found["entity"] if row[:2] in mentioned}
     return found
 
 
@@ -101,7 +103,7 @@ def _in_graph(server: Neo4jServer) -> dict[str, Rows]:
         "mention": "MATCH (m:Memory)-[:MENTIONS]->(e:Entity) RETURN m.project, m.id, e.key",
         "relation": "MATCH (s:Entity)-[r:RELATES]->(o:Entity) WHERE r.recorded_to IS NULL "
         "RETURN r.project, r.memory_id, s.key, r.predicate, o.key",
-        "entity": "MATCH (e:Entity) RETURN e.project, e.key",
+        "entity": "MATCH (e:Entity) RETURN e.project, e.key, e.name, e.kind",
     }
     found: dict[str, Rows] = {}
     quiet = neo4j.NotificationMinimumSeverity.OFF

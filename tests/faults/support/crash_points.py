@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from .operator_steps import Killed, Status, looks
-from .sweep import Sweep
+from .sweep import FIRST_ADD, Sweep
 from .tap import Step
 
 LOOKS = 2
@@ -44,8 +44,11 @@ async def swept(
         crashed: set[Step] = set()
         begun, undisturbed = time.monotonic(), 0
 
-        def is_new(step: Step, crashed: set[Step] = crashed) -> bool:
-            return step not in crashed and wanted(step)
+        # To PostgreSQL a replica says no more with its first add than with any; but it prepares the graph before.
+        here = of_the_graph if operation == FIRST_ADD else every_step
+
+        def is_new(step: Step, crashed: set[Step] = crashed, here: Callable[[Step], bool] = here) -> bool:
+            return step not in crashed and here(step) and wanted(step)
 
         while undisturbed < whole:
             crash = await running.crash(operation, target, is_new)

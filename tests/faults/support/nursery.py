@@ -20,7 +20,7 @@ from pathlib import Path
 
 import httpx
 
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import LiteralString
+from typing import Any, LiteralString
 from uuid import uuid4
 
 import httpx
@@ -26,8 +26,10 @@ from .nursery import Child, Nursery, lasting_port, nursery
 from .rig import ADMIN_KEY, DATABASE
 from .tap import Listener, Step, Trap, tap
 
-_ACKNOWLEDGE_SECONDS = 60.0
-_SETTLE_SECONDS = 60.0
+FIRST_ADD = "first add"
+# What is waited for comes within a second or two, but not on a machine that is busy with much else.
+_ACKNOWLEDGE_SECONDS = 120.0
+_SETTLE_SECONDS = 180.0
 _IDLE_SECONDS = 3.0
 _CLAIM = "UPDATE deliveries d SET lease"
 # Leases are made to end a second after they were taken: what would happen after a minute happens now.
@@ -40,7 +42,7 @@ _EXTRA: LiteralString = """
     CREATE (:Memory {project: $project, id: $id, version: 1, text: 'nobody said this'})-[:MENTIONS]->
            (:Entity {project: $project, key: $id, name: 'Nobody', kind: 'person'})"""
 
-Operation = Callable[[], Awaitable[object]]
+Operation = Callable[[], Coroutine[Any, Any, object]]
 Prepare = Callable[[], Awaitable[Operation]]
 """Makes what an operation is done to; the operation ends when it is acknowledged."""
 
@@ -72,7 +74,7 @@ class Sweep:
         self._idle: set[str] = set()
         self.client = Client(0, 0, self._front, ledger, impatient=0)
         self.operations: Mapping[str, Prepare] = {
-            "first add": self._first_add,
+            FIRST_ADD: self._first_add,
             "add": self._add,
             "update": self._update,
             "delete": self._delete,
@@ -139,16 +141,18 @@ class Sweep:
         harm, mend = self._faults[target]
         trap = Trap(lambda step: self._belongs(step) and wanted(step), harm)
         self._listener.begin(trap)
-        doing = asyncio.create_task(self._through(carry_out))
+        doing = asyncio.create_task(carry_out())
+        over = asyncio.create_task(self._over(doing))
         sprung = asyncio.create_task(trap.sprung.wait())
-        await asyncio.wait((doing, sprung), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((over, sprung), return_when=asyncio.FIRST_COMPLETED)
         sprung.cancel()
-        if trap.sprung_at is not None:
-            await asyncio.to_thread(mend)
-        await doing
-        self._listener.begin()
         if trap.sprung_at is None:
+            self._listener.begin()  # nothing may spring while nobody waits for it
+            await over
             return None
+        over.cancel()
+        await asyncio.to_thread(mend)
+        await asyncio.wait_for(doing, _ACKNOWLEDGE_SECONDS)
         wrong, self._front.violations = self._front.violations, []
         return Crash(trap.sprung_at, wrong + await self.wrong())
 
@@ -163,8 +167,8 @@ class Sweep:
         # A claim before the commit has nothing to do with the operation.
         return step.label not in self._idle and (step.after_commit or _CLAIM not in step.label)
 
-    async def _through(self, carry_out: Operation) -> None:
-        await asyncio.wait_for(carry_out(), _ACKNOWLEDGE_SECONDS)
+    async def _over(self, doing: asyncio.Task[object]) -> None:
+        await asyncio.wait_for(asyncio.shield(doing), _ACKNOWLEDGE_SECONDS)
         await self.settled()
 
     @property
