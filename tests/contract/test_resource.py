@@ -17,11 +17,11 @@ TOKENS = {"auth": "keys+oauth", "oauth": {"issuers": ["https://i.test"]}, "apiKe
 REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
     "unknown embedder": (
         {"embedder": {"provider": "telepathy"}},
-        ["spec.embedder.provider", '"builtin", "openai", "ollama"'],
+        ["spec.embedder.provider", '"builtin", "openai", "ollama", "together"'],
     ),
     "unknown llm": (
         {"llm": {"provider": "oracle"}},
-        ["spec.llm.provider", '"none", "openai", "ollama", "anthropic"'],
+        ["spec.llm.provider", '"none", "openai", "ollama", "anthropic", "openai_structured", "groq"'],
     ),
     "a model for no llm": ({"llm": {"model": "gpt-4.1-mini"}}, ["spec.llm", "neither model nor baseURL"]),
     "llm without a model": ({"llm": {"provider": "ollama", "baseURL": "http://o:1"}}, ["spec.llm.model", "required"]),
@@ -33,6 +33,55 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"llm": {"provider": "anthropic", "model": "claude", "baseURL": "http://relay"}},
         ["spec.llm.apiKeySecretRef", "Secret"],
     ),
+    "a service's llm without a key": (
+        {"llm": {"provider": "groq", "model": "llama3.1", "baseURL": "http://relay"}},
+        ["spec.llm.apiKeySecretRef", "Secret"],
+    ),
+    "a server's llm without an address": (
+        {"llm": {"provider": "vllm", "model": "llama3.1"}},
+        ["spec.llm.baseURL", "http://"],
+    ),
+    "a key for an identity": (
+        {"llm": {"provider": "aws_bedrock", "model": "m", "apiKeySecretRef": {"name": "k"}}},
+        ["spec.llm.apiKeySecretRef", "spec.api.serviceAccountAnnotations"],
+    ),
+    "a service's embedder without a key": (
+        {"embedder": {"provider": "gemini", "model": "gemini-embedding-001"}},
+        ["spec.embedder.apiKeySecretRef", "Secret"],
+    ),
+    "a server's embedder without an address": (
+        {"embedder": {"provider": "lmstudio", "model": "m", "dimensions": 8}},
+        ["spec.embedder.baseURL", "http://"],
+    ),
+    "an embedder's key for an identity": (
+        {"embedder": {"provider": "aws_bedrock", "model": "m", "apiKeySecretRef": {"name": "k"}}},
+        ["spec.embedder.apiKeySecretRef", "spec.api.serviceAccountAnnotations"],
+    ),
+    "unknown reranker": ({"reranker": {"provider": "dice"}}, ["spec.reranker.provider", '"none", "llm", "cohere"']),
+    "a model for no reranker": ({"reranker": {"model": "m"}}, ["spec.reranker", "neither model nor baseURL"]),
+    "a reranker without a key": (
+        {"reranker": {"provider": "cohere"}},
+        ["spec.reranker.apiKeySecretRef", "Secret", "baseURL"],
+    ),
+    "a reranker without a language model": ({"reranker": {"provider": "llm"}}, ["spec.reranker.provider", "spec.llm"]),
+    "a reranker of one": ({"reranker": {"topN": 1}}, ["spec.reranker.topN", "2"]),
+    "sealing keys of nowhere": (
+        {"api": {"webhooks": {"sealingKeysSecretRef": {}}}},
+        ["spec.api.webhooks.sealingKeysSecretRef.name", "Required"],
+    ),
+    "a ledger without knowing of backups": (
+        {"api": {"retention": {"erasureLedgerDays": 30}}},
+        ["spec.api.retention.erasureLedgerDays", "backupDays"],
+    ),
+    "a ledger shorter than backups": (
+        {"api": {"retention": {"erasureLedgerDays": 30, "backupDays": 30}}},
+        ["spec.api.retention.erasureLedgerDays", "longer"],
+    ),
+    "an audit trail of less than nothing": (
+        {"api": {"retention": {"auditDays": -1}}},
+        ["spec.api.retention.auditDays", "0"],
+    ),
+    "a queue for ever": ({"mcp": {"writeQueueHours": 1000}}, ["spec.mcp.writeQueueHours", "168"]),
     "ollama llm without an address": (
         {"llm": {"provider": "ollama", "model": "llama3.1"}},
         ["spec.llm.baseURL", "http://"],
@@ -231,6 +280,9 @@ ADMITTED: dict[str, dict[str, Any]] = {
     "a keyless server that speaks openai": {"provider": "openai", "model": "qwen", "baseURL": "http://vllm:8000/v1"},
     "ollama": {"provider": "ollama", "model": "llama3.1", "baseURL": "http://ollama:11434"},
     "anthropic": {"provider": "anthropic", "model": "claude-haiku-4-5", "apiKeySecretRef": {"name": "a", "key": "k"}},
+    "a service": {"provider": "gemini", "model": "gemini-2.5-flash", "apiKeySecretRef": {"name": "a", "key": "k"}},
+    "a server in the cluster": {"provider": "vllm", "model": "qwen", "baseURL": "http://vllm.models.svc:8000/v1"},
+    "an identity of a cloud": {"provider": "aws_bedrock", "model": "amazon.nova-lite-v1:0"},
 }
 
 
@@ -247,6 +299,8 @@ def test_an_empty_spec_is_filled_with_the_defaults(system: System) -> None:
     assert spec["llm"] == {"provider": "none"}
     assert spec["vectorStore"] == {"provider": "pgvector", "precision": "halfvec", "index": "auto"}
     assert spec["postgres"]["storage"] == {"size": "10Gi"}
+    assert spec["reranker"] == {"provider": "none", "topN": 20, "timeoutSeconds": 5}
+    assert spec["api"]["retention"] == {"auditDays": 365, "erasureLedgerDays": 0}
     assert spec["deletionPolicy"] == "Retain"
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psycopg
 
 from memsys_api.store import retention
 
-from .conftest import Dsn, Replica
+from .conftest import Dsn, Fleet, Replica
+from .support.erasing import erase
 from .support.waiting import until
 
 
@@ -47,3 +50,37 @@ async def test_an_expired_memory_leaves_the_graph_and_keeps_its_history(graphed:
     await until("only the other is in the graph", lambda: {str(i) for i in sink.live()} == {staying["id"]})
     history = (await graphed.client.get(f"/memories/{going['id']}/history")).json()
     assert [(one["event"], one["old_memory"]) for one in history] == [("ADD", None), ("DELETE", "I like tea")]
+
+
+async def test_erasures_are_forgotten_when_no_backup_can_bring_back_what_they_removed(
+    fleet: Fleet, dsn: Dsn, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "ledger"
+    settings = {
+        "MEMSYS_ERASURE_LEDGER": str(ledger),
+        "MEMSYS_ERASURE_LEDGER_RETENTION_DAYS": 40,
+        "MEMSYS_BACKUP_RETENTION_DAYS": 30,
+    }
+    async with fleet.replica(**settings) as api:
+        old, new = [(await erase(api, user_id=user))["id"] for user in ("ann", "bob")]
+        with psycopg.connect(dsn.superuser) as conn:
+            conn.execute("UPDATE erasures SET finished_at = now() - interval '41 days' WHERE id = %s", (old,))
+        assert await retention.sweep(api.service.database) == 0
+        assert await retention.sweep(api.service.database, timedelta(days=40)) == 1
+        assert [one["id"] for one in (await api.client.get("/erasures")).json()["results"]] == [new]
+    _age(ledger, old, 41)
+    async with fleet.replica(**settings) as api:  # the file does not bring it back, and has dropped it
+        assert [one["id"] for one in (await api.client.get("/erasures")).json()["results"]] == [new]
+    assert _ids(ledger) == [new]
+
+
+def _age(ledger: Path, erasure: str, days: int) -> None:
+    lines = [json.loads(line) for line in ledger.read_text().splitlines() if line]
+    for line in lines:
+        if line["id"] == erasure:
+            line["requested_at"] = (datetime.now(UTC) - timedelta(days=days)).isoformat()
+    ledger.write_text("\n".join(map(json.dumps, lines)))
+
+
+def _ids(ledger: Path) -> list[str]:
+    return [json.loads(line)["id"] for line in ledger.read_text().splitlines() if line]

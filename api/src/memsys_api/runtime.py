@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import timedelta
 from functools import partial
 from urllib.parse import unquote, urlsplit
 
@@ -170,7 +171,9 @@ class Runtime:
         if service.webhooks:
             service.webhooks.dispatcher.start()
         service.feed.start()
-        self._chores.append(asyncio.create_task(retention.keep(database), name="retention"))
+        days = settings.erasure_ledger_retention_days
+        sweeping = retention.keep(database, timedelta(days=days) if days else None)
+        self._chores.append(asyncio.create_task(sweeping, name="retention"))
         sinks, wake = names_and_wake(service.fed, service.webhooks, service.feed)
         expiry = retention.expire_by_and_by(database, generation, sinks, wake)
         self._chores.append(asyncio.create_task(expiry, name="expiry"))

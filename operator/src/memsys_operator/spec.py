@@ -58,7 +58,7 @@ class Images(_Model):
 
 
 class Embedder(_Model):
-    provider: Literal["builtin", "openai", "ollama"] = "builtin"
+    provider: Literal["builtin", "openai", "ollama", "together", "lmstudio", "gemini", "aws_bedrock"] = "builtin"
     model: str | None = None
     dimensions: int | None = None
     base_url: str | None = Field(default=None, alias="baseURL")
@@ -66,10 +66,22 @@ class Embedder(_Model):
 
 
 class LLM(_Model):
-    provider: Literal["none", "openai", "ollama", "anthropic"] = "none"
+    provider: Literal[
+        "none", "openai", "ollama", "anthropic", "openai_structured", "groq", "together", "gemini", "aws_bedrock",
+        "deepseek", "minimax", "xai", "sarvam", "lmstudio", "vllm",
+    ] = "none"  # fmt: skip
     model: str | None = None
     base_url: str | None = Field(default=None, alias="baseURL")
     api_key_secret_ref: SecretKeyRef | None = None
+
+
+class Reranker(_Model):
+    provider: Literal["none", "llm", "cohere"] = "none"
+    model: str | None = None
+    base_url: str | None = Field(default=None, alias="baseURL")
+    api_key_secret_ref: SecretKeyRef | None = None
+    top_n: int = 20
+    timeout_seconds: int = 5
 
 
 class VectorStore(_Model):
@@ -112,9 +124,23 @@ class Graph(_Model):
     page_cache: str = "256m"
 
 
+class SealingKeysRef(_Model):
+    name: str
+    key: str = "keys"
+
+
 class Webhooks(_Model):
     enabled: bool = True
     allowed_networks: tuple[str, ...] = ()
+    sealing_keys_secret_ref: SealingKeysRef | None = None
+
+
+class Retention(_Model):
+    """In days. Zero: for ever."""
+
+    audit_days: int = 365
+    backup_days: int | None = None
+    erasure_ledger_days: int = 0
 
 
 class API(_Model):
@@ -126,6 +152,7 @@ class API(_Model):
     llm_tokens_per_day: int | None = None
     quarantine: Literal["off", "flag", "hold", "refuse"] = "flag"
     webhooks: Webhooks = Webhooks()
+    retention: Retention = Retention()
     token_review: bool = False
     service_account_annotations: dict[str, str] = {}
 
@@ -158,6 +185,7 @@ class MCP(_Model):
     api_key_secret_ref: MCPKeyRef | None = None
     public_url: str | None = Field(default=None, alias="publicURL")
     write_queue: int | None = None
+    write_queue_hours: int = 48
 
 
 class Exposed(_Model):
@@ -210,6 +238,7 @@ class Spec(_Model):
     images: Images = Images()
     embedder: Embedder = Embedder()
     llm: LLM = LLM()
+    reranker: Reranker = Reranker()
     vector_store: VectorStore = VectorStore()
     graph: Graph = Graph()
     postgres: Postgres = Field(default_factory=Postgres)

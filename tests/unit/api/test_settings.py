@@ -130,3 +130,16 @@ def test_secrets_do_not_print(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = repr(settings.load())
     for secret in ("hidden", "a-key-of-enough-length", "memsys_app:p@"):
         assert secret not in shown
+
+
+@pytest.mark.parametrize(("ledger", "backups"), [("30", None), ("30", "30"), ("30", "90")])
+def test_no_erasure_is_forgotten_before_the_backups_that_it_may_have_to_be_replayed_on(
+    monkeypatch: pytest.MonkeyPatch, ledger: str, backups: str | None
+) -> None:
+    _set(monkeypatch, MEMSYS_ERASURE_LEDGER_RETENTION_DAYS=ledger)
+    if backups:
+        monkeypatch.setenv("MEMSYS_BACKUP_RETENTION_DAYS", backups)
+    with pytest.raises(SettingsError, match="MEMSYS_ERASURE_LEDGER_RETENTION_DAYS: expected more days"):
+        settings.load()
+    monkeypatch.setenv("MEMSYS_BACKUP_RETENTION_DAYS", "29")
+    assert settings.load().erasure_ledger_retention_days == 30

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 import yaml
+from cryptography.fernet import Fernet
 
 from memsys_api.settings import Settings as APISettings
 from memsys_mcp.settings import Settings as MCPSettings
 from memsys_mcp.settings.auth import Auth
 from memsys_operator import names, startup
 from memsys_operator.observed import Manifest, Observed, key_of
-from memsys_operator.resources import api, mcp
+from memsys_operator.resources import api, mcp, references
 
 from .support import desired, find, secret, seen, system, workload
 
@@ -62,13 +63,25 @@ def test_the_api_understands_the_defaults(environment: pytest.MonkeyPatch, tmp_p
     assert (settings.rate_limit_per_minute, settings.llm_tokens_per_day) == (None, None)
     assert settings.webhooks_enabled
     assert settings.webhook_allowed_networks == ()
+    assert (settings.reranker_provider, settings.webhook_secret_keys) == ("none", None)
+    assert (settings.audit_retention_days, settings.erasure_ledger_retention_days) == (365, 0)
+    assert (settings.backup_retention_days, settings.mcp_queue_hours) == (None, None)
 
 
 def test_the_api_understands_everything(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
     spec = copy.deepcopy(COMPLETE)
     spec["api"] |= {"tokenReview": True, "webhooks": {"enabled": False, "allowedNetworks": ["10.0.0.0/8", "fd00::/8"]}}
-    settings = started_api(environment, tmp_path, spec, vector_store_api_key="v")
+    sealing = Fernet.generate_key().decode()
+    secrets = {"vector_store_api_key": "v", "reranker_api_key": "r", "webhook_secret_keys": sealing}
+    settings = started_api(environment, tmp_path, spec, **secrets)
     assert (settings.quarantine, settings.service_accounts) == ("hold", "on")
+    assert (settings.reranker_provider, settings.reranker_model) == ("cohere", "rerank-v3.5")
+    assert (settings.reranker_top_n, settings.reranker_timeout_seconds) == (20, 5)
+    assert settings.reranker_base_url == "https://api.cohere.com"
+    assert settings.webhook_secret_keys is not None
+    assert settings.webhook_secret_keys.get_secret_value() == sealing
+    assert (settings.audit_retention_days, settings.backup_retention_days) == (365, 30)
+    assert (settings.erasure_ledger_retention_days, settings.mcp_queue_hours) == (400, 48)
     assert (settings.rate_limit_per_minute, settings.llm_tokens_per_day) == (600, 2_000_000)
     assert not settings.webhooks_enabled
     assert [str(network) for network in settings.webhook_allowed_networks] == ["10.0.0.0/8", "fd00::/8"]
@@ -119,7 +132,7 @@ def test_the_mcp_server_understands_everything(environment: pytest.MonkeyPatch, 
     assert settings.public_url == "https://memory.example.com"
     assert settings.service_key is not None
     assert settings.service_key.get_secret_value() == KEY
-    assert settings.write_queue == 1000
+    assert (settings.write_queue, settings.queue_hours) == (1000, 48)
     assert str(settings.queue_dir).startswith(mcp.QUEUE_VOLUME)
 
 
@@ -199,3 +212,28 @@ def test_kept_writes_stand_on_a_volume_of_the_pods_own() -> None:
     ]
     assert {"name": "queue", "emptyDir": {}} in pod["volumes"]
     assert {"name": "queue", "mountPath": mcp.QUEUE_VOLUME} in pod["containers"][0]["volumeMounts"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "field", "setting"),
+    [
+        (
+            {"reranker": {"provider": "cohere", "apiKeySecretRef": {"name": "s", "key": "k"}}},
+            "spec.reranker.apiKeySecretRef",
+            "reranker_api_key",
+        ),
+        (
+            {"api": {"webhooks": {"sealingKeysSecretRef": {"name": "s", "key": "k"}}}},
+            "spec.api.webhooks.sealingKeysSecretRef",
+            "webhook_secret_keys",
+        ),
+    ],
+)
+def test_a_secret_that_is_missing_is_waited_for_by_its_field(spec: dict[str, Any], field: str, setting: str) -> None:
+    named = system(spec)
+    said = references.missing(named, names.API, Observed())
+    assert said is not None
+    assert said.startswith(f"{field}: Secret s does not exist")
+    held = seen(references={"s": secret("s", {"k": "value"})})
+    assert references.missing(named, names.API, held) is None
+    assert references.values(named, names.API, held) == {setting: "value"}

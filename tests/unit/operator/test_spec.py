@@ -45,7 +45,7 @@ def test_the_typed_spec_has_the_fields_of_the_resource_definition() -> None:
     assert typed == sample
 
 
-@pytest.mark.parametrize("field", ["embedder", "llm", "vectorStore", "graph"])
+@pytest.mark.parametrize("field", ["embedder", "llm", "reranker", "vectorStore", "graph"])
 def test_the_typed_spec_admits_the_providers_of_the_resource_definition(field: str) -> None:
     offered = SCHEMA["properties"][field]["properties"]["provider"]["enum"]
     typed = Spec.model_json_schema(by_alias=True)

@@ -36,6 +36,7 @@ def create(
         wake_sinks=wake,
         forget_cached=embedder.forget,
         ledger=settings.erasure_ledger,
+        remembered=timedelta(days=days) if (days := settings.erasure_ledger_retention_days) else None,
         kept=kept,
     )
     return Eraser(database, generation, outside)

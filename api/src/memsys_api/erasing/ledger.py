@@ -6,8 +6,10 @@ ledger: every erasure in it is carried out once more, on what was recorded befor
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -68,23 +70,51 @@ def newest(lines: Iterable[Line]) -> list[Line]:
 
 def append(path: Path, erasure: Erasure) -> None:
     """Add a line and have it on the disk before returning. Raises :class:`OSError`."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        # On a line of its own, also after a writer that died within one.
-        os.write(descriptor, b"\n" + written(erasure))
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with _alone(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            # On a line of its own, also after a writer that died within one.
+            os.write(descriptor, b"\n" + written(erasure))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def shorten(path: Path, since: datetime) -> None:
+    """Drop the erasures that were asked for before then. Raises :class:`OSError`."""
+    with _alone(path):
+        kept = [raw for raw in _lines(path) if (line := _parsed(raw)) is not None and line.requested_at >= since]
+        fresh = path.with_name(f"{path.name}.new")
+        with fresh.open("wb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.writelines(raw + b"\n" for raw in kept)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
 
 
 def read(path: Path) -> list[Line]:
     """All erasures of a file; a line that a crash has cut off counts for nothing. Raises :class:`OSError`."""
-    if not path.exists():
-        return []
-    lines = []
-    for raw in path.read_bytes().splitlines():
-        try:
-            lines.append(parsed(orjson.loads(raw)))
-        except (KeyError, ValueError, TypeError):
-            continue
-    return newest(lines)
+    return newest(line for raw in _lines(path) if (line := _parsed(raw)) is not None)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Be the only one that writes the file, among all replicas that share its folder."""
+    descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lines(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines() if path.exists() else []
+
+
+def _parsed(raw: bytes) -> Line | None:
+    try:
+        return parsed(orjson.loads(raw))
+    except (KeyError, ValueError, TypeError):
+        return None

@@ -60,6 +60,8 @@ class Outside:
     wake_sinks: Callable[[], None]
     forget_cached: Callable[[], None]
     ledger: Path | None
+    remembered: timedelta | None
+    """How long the ledger keeps an erasure; ``None``: for ever."""
     kept: Kept
 
 
@@ -124,7 +126,9 @@ class Eraser:
 
         What sinks have to forget is told to them as soon as they answer.
         """
-        path = self._outside.ledger
+        path, remembered = self._outside.ledger, self._outside.remembered
+        if path and remembered:
+            await asyncio.to_thread(ledger.shorten, path, datetime.now(UTC) - remembered)
         lines = await asyncio.to_thread(ledger.read, path) if path else []
         known = {(e.project, e.id): e async for e in erasures.ledger(self._database, None)}
         missing = [

@@ -78,7 +78,7 @@ class Settings(
             problems.append("MEMSYS_ADMIN_KEY: is not set; give a random string of at least 16 characters")
         if self.service_accounts == "on" and not self.kubernetes_host:
             problems.append("MEMSYS_TOKEN_REVIEW: is on, but KUBERNETES_SERVICE_HOST is not set; it needs a cluster")
-        problems += self.vector_problems()
+        problems += self.vector_problems() + self.accountability_problems()
         if problems:
             raise ValueError("\n".join(problems))
         return self

@@ -24,6 +24,14 @@ class AccountabilitySettings(BaseSettings):
         description="A file outside the database to which every erasure is written, ids alone, and from which all of "
         "them are carried out again at the start: a restored backup then forgets what was to be forgotten.",
     )
+    erasure_ledger_retention_days: int = Field(
+        0,
+        ge=0,
+        le=36_500,
+        validation_alias="MEMSYS_ERASURE_LEDGER_RETENTION_DAYS",
+        description="How long finished erasures are remembered, in the database and in MEMSYS_ERASURE_LEDGER; 0: for "
+        "ever. Longer than MEMSYS_BACKUP_RETENTION_DAYS, or a restored backup would bring back what was erased.",
+    )
     backup_retention_days: int | None = Field(
         None,
         ge=0,
@@ -45,3 +53,13 @@ class AccountabilitySettings(BaseSettings):
         description="How long Neo4j keeps transaction logs (db.tx_log.rotation.retention_policy, whose default this "
         "is); what erasure receipts say of them is computed from this.",
     )
+
+    def accountability_problems(self) -> list[str]:
+        """What does not go together, by setting."""
+        days, backups = self.erasure_ledger_retention_days, self.backup_retention_days
+        if days and (backups is None or days <= backups):
+            return [
+                "MEMSYS_ERASURE_LEDGER_RETENTION_DAYS: expected more days than MEMSYS_BACKUP_RETENTION_DAYS, which has "
+                "to be set; or 0, to forget no erasure"
+            ]
+        return []

@@ -218,6 +218,15 @@ async def ledger(database: Database, projects: Sequence[str] | None) -> AsyncIte
         after = rows[-1][-1]
 
 
+async def forget(database: Database, older_than: timedelta) -> int:
+    """Forget erasures that were finished longer ago; says how many."""
+    async with database.system() as conn:
+        cursor = await conn.execute(
+            "DELETE FROM erasures WHERE state = 'done' AND finished_at < now() - %s RETURNING true", (older_than,)
+        )
+        return len(await cursor.fetchall())
+
+
 async def last_verified(database: Database) -> datetime | None:
     """When anything was last found to be forgotten: what a replica remembers from before must go."""
     async with database.system() as conn:

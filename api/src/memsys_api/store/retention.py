@@ -9,7 +9,16 @@ from datetime import timedelta
 
 from memsys_api.metrics import EXPIRED
 from memsys_api.model import Scope
-from memsys_api.store import add_events, changes, deliveries, rates, shaped_exports, versions, webhook_deliveries
+from memsys_api.store import (
+    add_events,
+    changes,
+    deliveries,
+    erasures,
+    rates,
+    shaped_exports,
+    versions,
+    webhook_deliveries,
+)
 from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
 from memsys_api.store.generations import Generation
 from memsys_api.store.records import projects
@@ -27,9 +36,12 @@ _EXPIRY_SECONDS = 300.0
 _EXPIRY_BATCH = 500
 
 
-async def keep(database: Database) -> None:
-    """Sweep every hour; never returns. Replicas that sweep at once do no harm."""
-    await _repeat(lambda: sweep(database), _PERIOD_SECONDS)
+async def keep(database: Database, ledger: timedelta | None = None) -> None:
+    """Sweep every hour; never returns. Replicas that sweep at once do no harm.
+
+    ``ledger`` is how long finished erasures are remembered; ``None``: for ever.
+    """
+    await _repeat(lambda: sweep(database, ledger), _PERIOD_SECONDS)
 
 
 async def expire_by_and_by(
@@ -55,9 +67,11 @@ async def _repeat(chore: Callable[[], Awaitable[object]], seconds: float) -> Non
         await asyncio.sleep(seconds)
 
 
-async def sweep(database: Database) -> int:
+async def sweep(database: Database, ledger: timedelta | None = None) -> int:
     """Delete what is past its time, project by project behind the wall; says how many rows."""
     removed = await webhook_deliveries.forget(database, OUTBOX)
+    if ledger is not None:
+        removed += await erasures.forget(database, ledger)
     for project in await projects(database):
         async with database.transaction(project) as conn:
             keys = await conn.execute(

@@ -49,6 +49,9 @@ def environment(system: System) -> dict[str, str | int]:
         "MEMSYS_QUARANTINE": spec.api.quarantine,
         "MEMSYS_TOKEN_REVIEW": "on" if spec.api.token_review else "off",
         "WEBHOOKS_ENABLED": str(spec.api.webhooks.enabled).lower(),
+        "RERANKER_PROVIDER": spec.reranker.provider,
+        "MEMSYS_AUDIT_RETENTION_DAYS": spec.api.retention.audit_days,
+        "MEMSYS_ERASURE_LEDGER_RETENTION_DAYS": spec.api.retention.erasure_ledger_days,
         **pods.tracing(system),
     }
     optional: dict[str, str | int | None] = {
@@ -58,6 +61,9 @@ def environment(system: System) -> dict[str, str | int]:
         "MEMSYS_RATE_LIMIT_PER_MINUTE": spec.api.requests_per_minute,
         "MEMSYS_LLM_TOKENS_PER_DAY": spec.api.llm_tokens_per_day,
         "WEBHOOK_ALLOWED_NETWORKS": ",".join(spec.api.webhooks.allowed_networks) or None,
+        "MEMSYS_BACKUP_RETENTION_DAYS": spec.api.retention.backup_days,
+        "MEMSYS_MCP_QUEUE_HOURS": None if spec.mcp.write_queue is None else spec.mcp.write_queue_hours,
+        **_reranker(system),
         **_vector_index(system),
     }
     values |= {name: value for name, value in optional.items() if value is not None}
@@ -70,6 +76,18 @@ def environment(system: System) -> dict[str, str | int]:
         values["NEO4J_URI"] = f"bolt://{names.component(system.name, names.NEO4J)}:{spec.graph.ports.bolt}"
         values["NEO4J_USER"] = "neo4j"
     return values
+
+
+def _reranker(system: System) -> dict[str, str | int | None]:
+    spec = system.spec.reranker
+    if spec.provider == "none":
+        return {}
+    return {
+        "RERANKER_MODEL": spec.model,
+        "RERANKER_BASE_URL": spec.base_url,
+        "RERANKER_TOP_N": spec.top_n,
+        "RERANKER_TIMEOUT_SECONDS": spec.timeout_seconds,
+    }
 
 
 def _vector_index(system: System) -> dict[str, str | None]:

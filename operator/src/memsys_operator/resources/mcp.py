@@ -53,6 +53,7 @@ def environment(system: System) -> dict[str, str | int]:
         values["MEMSYS_MCP_PROJECT"] = spec.project
     if spec.write_queue is not None:
         values["MEMSYS_MCP_WRITE_QUEUE"] = spec.write_queue
+        values["MEMSYS_MCP_QUEUE_HOURS"] = spec.write_queue_hours
         values["MEMSYS_MCP_QUEUE_DIR"] = f"{QUEUE_VOLUME}/queue"
     if url := public_url(system):
         values["MEMSYS_MCP_PUBLIC_URL"] = url

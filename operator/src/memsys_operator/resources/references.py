@@ -6,19 +6,26 @@ from collections.abc import Sequence
 
 from memsys_operator import names
 from memsys_operator.observed import Manifest, Observed, secret_values
-from memsys_operator.spec import MCPKeyRef, SecretKeyRef, System
+from memsys_operator.spec import MCPKeyRef, SealingKeysRef, SecretKeyRef, System
+
+Ref = SecretKeyRef | MCPKeyRef | SealingKeysRef
 
 #: Servers read every file of this folder as the setting of its name.
 MOUNT: Manifest = {"name": "secrets", "mountPath": "/run/secrets/memsys", "readOnly": True}
 
 
-def references(system: System, part: str) -> dict[str, tuple[str, SecretKeyRef | MCPKeyRef]]:
+def references(system: System, part: str) -> dict[str, tuple[str, Ref]]:
     """By setting (in lower case): the field of the spec and what it names."""
     spec = system.spec
-    named: dict[str, dict[str, tuple[str, SecretKeyRef | MCPKeyRef | None]]] = {
+    named: dict[str, dict[str, tuple[str, Ref | None]]] = {
         names.API: {
             "embedder_api_key": ("spec.embedder.apiKeySecretRef", spec.embedder.api_key_secret_ref),
             "llm_api_key": ("spec.llm.apiKeySecretRef", spec.llm.api_key_secret_ref),
+            "reranker_api_key": ("spec.reranker.apiKeySecretRef", spec.reranker.api_key_secret_ref),
+            "webhook_secret_keys": (
+                "spec.api.webhooks.sealingKeysSecretRef",
+                spec.api.webhooks.sealing_keys_secret_ref,
+            ),
             "vector_store_api_key": ("spec.vectorStore.apiKeySecretRef", spec.vector_store.api_key_secret_ref),
         },
         names.MCP: {"memsys_mcp_api_key": ("spec.mcp.apiKeySecretRef", spec.mcp.api_key_secret_ref)},
