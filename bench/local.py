@@ -20,15 +20,19 @@ from tests.integration.support.postgres import create_database, free_port, serve
 from tests.support.neo4j_server import neo4j_server
 
 READY_SECONDS = 120.0
+DURABLE = {"max_connections": "200", "shared_buffers": "256MB", "maintenance_work_mem": "256MB"}
+"""What is acknowledged is on disk; memory as in crds/samples/complete.yaml."""
 
 
 @dataclass(frozen=True)
 class System:
-    """Where the parts are. ``database`` is PostgreSQL as the superuser."""
+    """Where the parts are. ``database`` is PostgreSQL as the superuser, ``owner`` and ``app`` by its roles."""
 
     api: str
     key: str
     database: str
+    owner: str
+    app: str
 
 
 @contextmanager
@@ -36,7 +40,7 @@ def system(*, graph: bool = True) -> Iterator[System]:
     """A running memsys with the built-in embedder and no language model, with or without the graph."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="memsys-bench-")))
-        postgres = stack.enter_context(server())
+        postgres = stack.enter_context(server(settings=DURABLE))
         create_database(postgres, "memsys")
         key, port = secrets.token_hex(16), free_port()
         environment = {
@@ -58,7 +62,8 @@ def system(*, graph: bool = True) -> Iterator[System]:
             }
         url = f"http://127.0.0.1:{port}"
         stack.enter_context(process(["-m", "memsys_api"], f"{url}/readyz", folder / "api.log", environment))
-        yield System(url, key, postgres.url("postgres", "memsys"))
+        roles = environment["DATABASE_OWNER_URL"], environment["DATABASE_URL"]
+        yield System(url, key, postgres.url("postgres", "memsys"), *roles)
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """The MCP server beside a bare one, and beside the reference memory server: ``python -m bench.mcp --data FILE``.
 
 The same FastMCP client everywhere. Each round asks every way once, in turns, so that a change of the machine's speed
-meets all of them alike. Memories are the turns of a LoCoMo file, copied in PostgreSQL until there are enough; the
-reference server gets a file with as many entities of one observation each.
+meets all of them alike. Memories are the turns of a LoCoMo file, copied in PostgreSQL until there are enough, with
+noise on their vectors (see :mod:`bench.many`); the reference server gets a file with as many entities of one
+observation each.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack
-from itertools import cycle, islice
+from itertools import cycle, groupby, islice
 from pathlib import Path
 
 import httpx
@@ -24,8 +25,11 @@ from fastmcp import Client
 from fastmcp.client.transports import StdioTransport, StreamableHttpTransport
 
 from bench.local import System, process, system
-from bench.locomo import Conversation, load
-from bench.many import multiply, wait_for_index
+from bench.locomo import Turn, load
+from bench.many import multiply
+from memsys_api.settings.stores import StoreSettings
+from memsys_api.store.generations import Generation
+from memsys_api.store.vector_index import build_missing
 from tests.integration.mcp.npm import NODE, installed
 from tests.integration.support.postgres import free_port
 
@@ -33,7 +37,6 @@ PROJECT = "bench"
 ROUNDS = 100
 CLIENTS = 50
 CALLS_EACH = 10
-BATCH = 200
 REFERENCE = "@modelcontextprotocol/server-memory@{version}"
 
 MCP, HTTP, BARE = "search_memories over MCP", "the same search over HTTP", "bare FastMCP tool call"
@@ -46,35 +49,37 @@ ADD, REFERENCE_SEARCH, REFERENCE_ADD = (
 Way = Callable[[str], Awaitable[object]]
 
 
-async def measure(conversation: Conversation, memories: int, version: str) -> str:
+async def measure(turns: Sequence[Turn], memories: int, version: str) -> str:
     """Return the report as Markdown."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="memsys-bench-")))
         running = stack.enter_context(system(graph=False))
-        _fill(running, conversation, memories)
+        generation = fill(running, turns, memories)
+        # As the server would within five minutes.
+        await build_missing(running.owner, generation, StoreSettings().vector_exact_rows)
         url = _served(stack, running, folder)
         bare = f"http://127.0.0.1:{free_port()}"
         port = bare.rpartition(":")[2]
         stack.enter_context(
             process(["-m", "bench.bare_tool", port], f"{bare}/mcp", folder / "bare.log", listening=True)
         )
-        reference = _reference(folder, conversation, memories, version)
-        seconds = await _ask(running, f"{url}/p/{PROJECT}/mcp", f"{bare}/mcp", reference, conversation)
-        crowd = await _crowd(f"{url}/p/{PROJECT}/mcp", running.key, conversation)
+        reference = _reference(folder, turns, memories, version)
+        seconds = await _ask(running, f"{url}/p/{PROJECT}/mcp", f"{bare}/mcp", reference, turns)
+        crowd = await _crowd(f"{url}/p/{PROJECT}/mcp", running.key, turns)
     return f"{_table(seconds, memories)}\n\n{crowd}"
 
 
-def _fill(running: System, conversation: Conversation, memories: int) -> None:
+def fill(running: System, turns: Sequence[Turn], memories: int) -> Generation:
+    """Put turns into :data:`PROJECT`, a session a request, and copies until there are about so many memories."""
     headers = {"Authorization": f"Bearer {running.key}", "X-Memsys-Project": PROJECT}
     with httpx.Client(base_url=running.api, headers=headers, timeout=120) as client:
-        turns = conversation.turns
-        for start in range(0, len(turns), BATCH):
-            said = [{"role": "user", "content": t.text, "name": t.speaker} for t in turns[start : start + BATCH]]
-            client.post("/memories", json={"messages": said, "infer": False}).raise_for_status()
-    copies = max(0, round(memories / len(turns)) - 1)
-    multiply(running.database, PROJECT, copies)
-    if memories > 20_000:  # VECTOR_EXACT_ROWS: larger scopes are searched by an index
-        wait_for_index(running.database)
+        for session, group in groupby(turns, key=lambda turn: turn.session):
+            said = [{"role": "user", "content": t.text, "name": t.speaker} for t in group]
+            body = {"messages": said, "run_id": session, "infer": False}
+            client.post("/memories", json=body).raise_for_status()
+        embedder = client.get("/info").raise_for_status().json()["embedder"]
+    multiply(running.database, PROJECT, max(0, round(memories / len(turns)) - 1))
+    return Generation(1, embedder["provider"], embedder["model"], embedder["dimensions"], embedder["precision"])
 
 
 def _served(stack: ExitStack, running: System, folder: Path) -> str:
@@ -86,12 +91,12 @@ def _served(stack: ExitStack, running: System, folder: Path) -> str:
     return url
 
 
-def _reference(folder: Path, conversation: Conversation, memories: int, version: str) -> StdioTransport:
+def _reference(folder: Path, turns: Sequence[Turn], memories: int, version: str) -> StdioTransport:
     """The reference server with a file of as many entities."""
     programs = installed("server-memory", REFERENCE.format(version=version), NODE)
     lines = (
         json.dumps({"type": "entity", "name": f"e{number}", "entityType": "turn", "observations": [turn.text]})
-        for number, turn in enumerate(islice(cycle(conversation.turns), memories))
+        for number, turn in enumerate(islice(cycle(turns), memories))
     )
     file = folder / "memory.jsonl"
     file.write_text("\n".join(lines))
@@ -103,7 +108,7 @@ def _reference(folder: Path, conversation: Conversation, memories: int, version:
 
 
 async def _ask(
-    running: System, url: str, bare: str, reference: StdioTransport, conversation: Conversation
+    running: System, url: str, bare: str, reference: StdioTransport, turns: Sequence[Turn]
 ) -> dict[str, list[float]]:
     headers = {"Authorization": f"Bearer {running.key}"}
     seconds: dict[str, list[float]] = {}
@@ -130,7 +135,7 @@ async def _ask(
             ),
         ]
         # Words that occur, for a server that looks for them as they stand.
-        texts = [turn.text.split(".")[0] for turn in islice(cycle(conversation.turns), ROUNDS)]
+        texts = [turn.text.split(".")[0] for turn in islice(cycle(turns), ROUNDS)]
         for text, first in zip(texts, cycle(range(len(ways))), strict=False):
             for name, way in ways[first:] + ways[:first]:
                 started = time.perf_counter()
@@ -143,13 +148,13 @@ async def _posted(http: httpx.AsyncClient, text: str) -> object:
     return (await http.post("/search", json={"query": text})).raise_for_status().json()
 
 
-async def _crowd(url: str, key: str, conversation: Conversation) -> str:
+async def _crowd(url: str, key: str, turns: Sequence[Turn]) -> str:
     """Many clients at once against the server on its one core."""
 
     async def one(number: int) -> int:
         transport = StreamableHttpTransport(url, headers={"Authorization": f"Bearer {key}"})
         async with Client(transport) as client:
-            for turn in conversation.turns[number : number + CALLS_EACH]:
+            for turn in turns[number : number + CALLS_EACH]:
                 await client.call_tool("search_memories", {"query": turn.text})
         return CALLS_EACH
 
@@ -186,8 +191,8 @@ def main() -> int:
     parser.add_argument("--memories", type=int, default=100_000)
     parser.add_argument("--reference", default="2026.8.31", help="version of the reference server on npm")
     arguments = parser.parse_args()
-    conversation = load(arguments.data)[0]
-    print(asyncio.run(measure(conversation, arguments.memories, arguments.reference)))
+    turns = [turn for conversation in load(arguments.data) for turn in conversation.turns]
+    print(asyncio.run(measure(turns, arguments.memories, arguments.reference)))
     return 0
 
 

@@ -35,8 +35,8 @@ from memsys_api.retrieval import (
     signal_matrix,
 )
 from memsys_api.retrieval.signals import Signals
+from memsys_api.store.candidates import POOL
 
-POOL = 50
 HALF_LENGTH = 0.5  # how much of BM25's term weight depends on the length of the text
 
 Scores = npt.NDArray[np.float64]

@@ -151,21 +151,24 @@ def _plans_after_ten(
         return plans
 
 
-async def test_the_search_uses_its_indexes_behind_the_wall(dsn: Dsn, api: Replica) -> None:
+async def test_a_scan_reads_its_scope_once_behind_the_wall(dsn: Dsn, api: Replica) -> None:
     await _grow(dsn, 20_000)
     embedding = (await api.embedder.embed(["word5"]))[0]
     for scope, expected in (
         (Scope("one", "u2"), ("_project_user_id_idx", "memory_user")),
-        (Scope("one"), ("memory_lexemes",)),
+        (Scope("one"), ()),
     ):
-        statement, parameters = candidates.build(api.service.generation, scope, reach=2, approximate=False)
-        parameters |= {
+        statement = candidates.build(api.service.generation, scope, reach=2, way="scan")
+        parameters = statement.parameters | {
             "vector": contents.vector(api.service.generation, embedding), "query": "word5 text3", "named": [],
-            "keys": ["alice"], "rows": 100, "mean_length": 3.0,
+            "rows": 100, "mean_length": 3.0, "common": [], "shares": [],
         }  # fmt: skip
-        for plan in _plans_after_ten(dsn, statement, parameters, candidates.EXACT_PLANNING):
+        for plan in _plans_after_ten(dsn, sql.SQL(statement.text.decode()), parameters, statement.planning):
             for index in expected:
                 assert index in plan, plan
+            # Each table once, and no index of words, which would be read for all projects.
+            assert plan.count(" on memory_versions ") == plan.count(" on embeddings_1 ") == 1, plan
+            assert "memory_lexemes" not in plan, plan
 
 
 async def test_reads_by_id_and_metadata_use_their_indexes_behind_the_wall(dsn: Dsn, api: Replica) -> None:
@@ -182,7 +185,7 @@ async def test_reads_by_id_and_metadata_use_their_indexes_behind_the_wall(dsn: D
             assert index in plan, plan
 
 
-async def test_the_approximate_search_uses_the_project_s_own_index(dsn: Dsn, api: Replica) -> None:
+async def test_a_search_through_the_indexes_reads_no_table_whole_behind_the_wall(dsn: Dsn, api: Replica) -> None:
     await _grow(dsn, 20_000)
     with psycopg.connect(dsn.owner, autocommit=True) as conn:
         conn.execute(
@@ -190,10 +193,12 @@ async def test_the_approximate_search_uses_the_project_s_own_index(dsn: Dsn, api
             "WHERE project = 'one' AND head"
         )
     embedding = (await api.embedder.embed(["word5"]))[0]
-    statement, parameters = candidates.build(api.service.generation, Scope("one"), reach=2, approximate=True)
-    parameters |= {
-        "vector": contents.vector(api.service.generation, embedding), "query": "word5", "named": [], "keys": [],
-        "rows": 10_000, "mean_length": 3.0,
+    statement = candidates.build(api.service.generation, Scope("one"), reach=2, way="indexes")
+    parameters = statement.parameters | {
+        "vector": contents.vector(api.service.generation, embedding), "query": "word5 text3", "named": [],
+        "rows": 10_000, "mean_length": 3.0, "common": ["text3"], "shares": [0.077],
     }  # fmt: skip
-    for plan in _plans_after_ten(dsn, statement, parameters, candidates.APPROXIMATE_PLANNING):
-        assert "using nearest" in plan, plan
+    for plan in _plans_after_ten(dsn, sql.SQL(statement.text.decode()), parameters, statement.planning):
+        for index in ("using nearest", "memory_lexemes", "memory_heads", "memory_thread", "embeddings_1_pkey"):
+            assert index in plan, plan
+        assert "Seq Scan" not in plan, plan

@@ -24,6 +24,7 @@ from memsys_api.memories import Memories
 from memsys_api.ports import Embedder, GraphSink, Sink, VectorSink
 from memsys_api.quarantine.gate import Gate
 from memsys_api.reranking import Reranking
+from memsys_api.search_way import Chooser
 from memsys_api.searching import Searcher
 from memsys_api.settings import Settings
 from memsys_api.shaping.flow import Shaping
@@ -158,8 +159,7 @@ def service(
             embedder,
             graph,
             vector_baseline=baseline,
-            index=settings.vector_index,
-            exact_rows=settings.vector_exact_rows,
+            chooser=Chooser(database, index=settings.vector_index, exact_rows=settings.vector_exact_rows),
             graph_timeout=settings.graph_search_timeout_seconds,
             vectors=VectorIndex(vectors, timeout=settings.vector_search_timeout_seconds) if vectors else None,
             reranking=reranker,

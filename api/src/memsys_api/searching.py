@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Literal
 from uuid import UUID
 
 import numpy as np
@@ -20,14 +19,13 @@ from memsys_api.model import Memory, Scope
 from memsys_api.ports import Embedder, SinkUnavailable
 from memsys_api.recent import Recent
 from memsys_api.reranking.flow import Outcome, Reranking
+from memsys_api.search_way import Chooser
 from memsys_api.store import merges
 from memsys_api.store.database import Database
 from memsys_api.store.generations import Generation
 from memsys_api.store.rows import Condition
-from memsys_api.store.search import Found, ScopeSize, candidates, measure, memories, people
+from memsys_api.store.search import Found, candidates, memories, people
 from memsys_api.vector_index import VectorIndex
-
-IndexMode = Literal["auto", "exact", "hnsw"]
 
 _GRAPH_LIMIT = 50
 _FRESH_SECONDS = 30.0
@@ -54,7 +52,7 @@ class Answer:
 
 
 class Searcher:
-    """Answers queries. Remembers, for a while, how large scopes are and who is who."""
+    """Answers queries. Remembers, for a while, who is who."""
 
     def __init__(
         self,
@@ -64,8 +62,7 @@ class Searcher:
         graph: Graph | None,
         *,
         vector_baseline: float,
-        index: IndexMode,
-        exact_rows: int,
+        chooser: Chooser,
         graph_timeout: float,
         vectors: VectorIndex | None = None,
         reranking: Reranking | None = None,
@@ -75,12 +72,10 @@ class Searcher:
         self._embedder = embedder
         self._graph = graph
         self._vector_baseline = vector_baseline
-        self._index = index
-        self._exact_rows = exact_rows
+        self._chooser = chooser
         self._graph_timeout = graph_timeout
         self._vectors = vectors
         self._reranking = reranking
-        self._sizes = Recent(partial(measure, database, bound=exact_rows + 1), seconds=_FRESH_SECONDS, size=_REMEMBERED)
         self._people = Recent(partial(people, database, bound=_PEOPLE), seconds=_FRESH_SECONDS, size=_REMEMBERED)
         self._merges = Recent(
             partial(merges.standing, database, bound=_MERGES), seconds=_MERGES_FRESH_SECONDS, size=_PROJECTS
@@ -109,11 +104,12 @@ class Searcher:
         reranker orders the best, where there is one.
         """
         reranking = self._reranking if rerank else None
+        wanted = max(top_k, reranking.top_n) if reranking else top_k
         asked = await self._following_merges(scope, retrieval.analyse(query, now=now or as_of or datetime.now(UTC)))
-        embedding, weights, size = await asyncio.gather(
+        embedding, weights, chosen = await asyncio.gather(
             self._embed(scope, asked),
             self._neighbours(scope, (*asked.entities, *asked.aliases)),
-            self._sizes.get(scope),
+            self._chooser.choose(scope, filters, past=as_of is not None),
         )
         # What held at a moment, and metadata, are PostgreSQL's to search by: no index knows them.
         near = await self._vectors.near(scope, embedding) if self._vectors and not filters and as_of is None else None
@@ -125,17 +121,18 @@ class Searcher:
                 query=query,
                 embedding=embedding,
                 named=list(weights),
-                size=size,
+                size=chosen.size,
                 reach=retrieval.REACH,
-                approximate=self._approximate(size) and as_of is None,
+                way=chosen.way,
+                wanted=wanted,
                 filters=filters,
                 as_of=as_of,
                 near=near,
             )
             ranked = retrieval.rank(
                 asked,
-                [_candidate(one, weights.get(one.id)) for one in found],
-                top_k=max(top_k, reranking.top_n) if reranking else top_k,
+                [_candidate(one, weights) for one in found],
+                top_k=wanted,
                 threshold=threshold,
                 vector_baseline=self._vector_baseline,
             )
@@ -159,9 +156,6 @@ class Searcher:
         known = await self._people.get(scope.project) if asked.entities else frozenset()
         embeddings = await self._embedder.embed([asked.embedding_text(known.intersection(asked.entities))])
         return np.asarray(embeddings[0])
-
-    def _approximate(self, size: ScopeSize) -> bool:
-        return self._index == "hnsw" or (self._index == "auto" and size.rows > self._exact_rows)
 
     async def _neighbours(self, scope: Scope, entities: Sequence[str]) -> dict[UUID, float]:
         """What the graph names around the query's entities; nothing, and counted as such, when it is away or slow."""
@@ -201,15 +195,17 @@ async def _reranked(reranking: Reranking, query: str, hits: list[Hit]) -> Answer
     return Answer(scored + others, outcome)
 
 
-def _candidate(found: Found, graph_score: float | None) -> retrieval.Candidate:
+def _candidate(found: Found, weights: dict[UUID, float]) -> retrieval.Candidate:
+    # By position: there are hundreds in a search, and names cost as much again.
+    graph_score = weights.get(found.id) if weights else None
     return retrieval.Candidate(
-        id=found.id,
-        event_time=found.event_time,
-        vector_score=found.cosine,
-        text_score=found.coverage,
-        graph_score=graph_score,
-        run=found.thread,
-        turn=found.turn,
-        speaker=found.speaker,
-        asks=found.asks,
+        found.id,
+        found.event_time,
+        found.cosine,
+        found.coverage,
+        graph_score,
+        found.thread,
+        found.turn,
+        found.speaker,
+        found.asks,
     )

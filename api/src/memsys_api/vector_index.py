@@ -10,11 +10,11 @@ from memsys_api.feeding import Vectors as Fed
 from memsys_api.metrics import VECTOR_SEARCHES
 from memsys_api.model import Scope
 from memsys_api.ports import SinkUnavailable, Vectors
-from memsys_api.store.candidates import BEHIND, POOL, Near
+from memsys_api.store.candidates import BEHIND, Near
 
 log = logging.getLogger(__name__)
 
-ASKED = POOL + POOL // 2
+ASKED = 75
 """More than are needed: PostgreSQL drops those that are out of date."""
 
 

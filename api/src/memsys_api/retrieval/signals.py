@@ -35,6 +35,7 @@ Signals = npt.NDArray[np.float64]
 Column = npt.NDArray[np.float64]
 
 _WEEK = 7 * 86_400.0
+_APART = 2**32
 
 
 def signal_matrix(query: Query, candidates: Sequence[Candidate], *, vector_baseline: float) -> Signals:
@@ -61,20 +62,28 @@ def signal_matrix(query: Query, candidates: Sequence[Candidate], *, vector_basel
 
 def _neighbours(candidates: Sequence[Candidate]) -> tuple[list[npt.NDArray[np.intp]], list[npt.NDArray[np.intp]]]:
     """For 1 … REACH turns before, and after: the index of that neighbour of each candidate, -1 where it has none."""
-    runs: dict[str | None, dict[int, int]] = {None: {}}
-    for index, candidate in enumerate(candidates):
-        if candidate.run is not None and candidate.turn is not None:
-            runs.setdefault(candidate.run, {})[candidate.turn] = index
-    nowhere = runs[None]
-    places = [(runs.get(candidate.run, nowhere), candidate.turn or 0) for candidate in candidates]
+    if not candidates:
+        return [np.empty(0, np.intp)] * REACH, [np.empty(0, np.intp)] * REACH
+    # A number for each place: the runs stand far apart. A candidate without a turn of its own is nobody's neighbour,
+    # and has none: it has a place of its own.
+    runs: dict[str, int] = {}
+    places = np.array(
+        [
+            -(index + 1) * _APART
+            if one.run is None or one.turn is None
+            else runs.setdefault(one.run, len(runs)) * _APART + one.turn
+            for index, one in enumerate(candidates)
+        ]
+    )
+    order = np.argsort(places, kind="stable")
+    sorted_places = places[order]
 
     def at(distance: int) -> npt.NDArray[np.intp]:
-        return np.array([run.get(turn + distance, -1) for run, turn in places], np.intp)
+        wanted = places + distance
+        last = np.searchsorted(sorted_places, wanted, side="right") - 1
+        return np.where(sorted_places[last] == wanted, order[last], -1)
 
-    # A candidate without a turn of its own is nobody's neighbour, and has none.
-    alone = np.array([candidate.turn is None for candidate in candidates])
-    before, after = ([np.where(alone, -1, at(step * n)) for n in range(1, REACH + 1)] for step in (-1, 1))
-    return before, after
+    return [at(-distance) for distance in range(1, REACH + 1)], [at(distance) for distance in range(1, REACH + 1)]
 
 
 def _similarity(candidates: Sequence[Candidate], baseline: float) -> Column:

@@ -73,7 +73,7 @@ class StoreSettings(BaseSettings):
         "project, once built; auto: approximate only for scopes of more rows than VECTOR_EXACT_ROWS.",
     )
     vector_exact_rows: int = Field(
-        20_000,
+        5_000,
         ge=0,
         validation_alias="VECTOR_EXACT_ROWS",
         description="The largest scope, in memories, that is searched exactly when VECTOR_INDEX is auto.",

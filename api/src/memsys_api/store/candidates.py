@@ -2,6 +2,9 @@
 
 The best by vector, the best by words and those the graph named; around each of them its neighbours in the same
 thread; every one with its own cosine and coverage, because a neighbour is a candidate like any other.
+
+Two ways lead there. A *scan* reads the scope once and compares all of it. Through the *indexes*, the nearest come in
+the order of the vector index, and words from theirs: no step takes longer for a larger scope.
 """
 
 from __future__ import annotations
@@ -9,33 +12,41 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, Literal
 from uuid import UUID
 
 from psycopg import sql
 
 from memsys_api.model import Scope
 from memsys_api.store.generations import Generation
-from memsys_api.store.rows import Condition, current, scope_condition
+from memsys_api.store.rows import Condition, current, scope_clause, scope_condition
 
-POOL = 50
-"""How many candidates each of vector and words puts forward."""
+POOL = 24
+"""How many candidates each of vector and words puts forward, at the least; see bench/recall.md."""
 BEHIND = 1000
 """How many memories that have yet to reach an external index are compared here meanwhile."""
-_HITS = 20_000
+_EXPECTED_HITS = 1_000
+_MOST_HITS = 2_000
 _QUERY_WORDS = 64
+_TEXTS = 1_000
 
-# An exact search is linear in its scope whatever the plan; joined by hash it stays linear when the planner
-# misjudges how many rows a step yields, which it does, as it cannot know how ids and projects go together. So one
-# plan is as good for every scope as for any, and planning would cost as much as the search of a small scope.
-EXACT_PLANNING = (
+Way = Literal["scan", "filtered", "indexes"]
+"""How candidates are found: by comparing the whole scope, what the filters leave of a scope that is itself too large
+for that, or by the indexes."""
+
+# A scan is linear in its scope whatever the plan; joined by hash it stays linear when the planner misjudges how many
+# rows a step yields, which it does, as it cannot know how ids and projects go together. So one plan is as good for
+# every scope as for any, and planning would cost as much as the search of a small scope.
+_SCAN_PLANNING = (
     "SELECT set_config('enable_nestloop', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true), "
     "set_config('jit', 'off', true)"
 )
-# Without the iterative scan a filter inside the project would thin out the index's first answers.
-APPROXIMATE_PLANNING = (
-    "SELECT set_config('hnsw.iterative_scan', 'strict_order', true), set_config('hnsw.ef_search', '200', true), "
-    "set_config('jit', 'off', true)"
+# Without the iterative scan a filter inside the project would thin out the index's first answers. Whole projects are
+# asked by one plan; how much a narrower scope or a filter leaves, only its values tell.
+_INDEX_PLANNING = (
+    "SELECT set_config('hnsw.iterative_scan', 'strict_order', true), set_config('hnsw.ef_search', '400', true), "
+    "set_config('plan_cache_mode', '{}', true), set_config('jit', 'off', true)"
 )
 
 
@@ -47,143 +58,244 @@ class Near:
     ids: list[UUID]
 
 
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """The one statement of a search, and what is to be said to the planner before it, in the same transaction."""
+
+    text: bytes
+    parameters: dict[str, Any]
+    """Those that the scope gives."""
+    planning: str
+    repeats: bool
+    """Whether the same text serves many searches, so that it is worth preparing at once."""
+
+
 def build(
     generation: Generation,
     scope: Scope,
     *,
     reach: int,
-    approximate: bool,
+    way: Way,
+    wanted: int = POOL,
     filters: Sequence[Condition] = (),
     as_of: datetime | None = None,
     near: Near | None = None,
-) -> tuple[sql.Composed, dict[str, Any]]:
-    """The statement and those of its parameters that the scope gives.
+) -> Statement:
+    """The statement for a scope.
 
     ``near`` takes the place of a search by vector, with what its index has yet to be told of.
-    ``reach`` is how many turns before and after a candidate are candidates too.
-    Still to give: vector, query, named (ids), rows and mean_length (of the scope).
+    ``reach`` is how many turns before and after a candidate are candidates too, ``wanted`` how many answers.
+    Still to give: vector, query, named (ids), and of the scope rows, mean_length, common (lexemes) and their shares.
     """
-    own, when, embedded = scope_condition(scope, "m"), current(as_of), scope_condition(scope, "e")
-    parameters = {**own.parameters, **when.parameters}
+    given = scope_condition(scope, "m").parameters
+    parameters = given | current(as_of).parameters
     for condition in filters:
-        parameters.update(condition.parameters)
+        parameters |= condition.parameters
     if near is not None:
         parameters |= {"near": near.ids, "near_sink": near.sink}
-    inside = sql.SQL(" AND ").join([own.clause, when.clause, *(f.clause for f in filters)])
-    parts = {
-        "near": _named(generation, embedded.clause)
-        if near is not None
-        else _near(generation, scope, approximate, embedded.clause, inside if filters or as_of else None),
-        "inside": inside,
-        "embeddings": generation.table,
-        "pool": sql.Literal(POOL),
-        "reach": sql.Literal(reach),
-        "hits": sql.Literal(_HITS),
-        "query_words": sql.Literal(_QUERY_WORDS),
-    }
-    template = _PICKED + (_INDEXED if approximate or near is not None else _SCANNED) + _ANSWER
-    return sql.SQL(template).format(**parts), parameters
+    indexed = near is not None or way == "indexes"
+    shape = _Shape(
+        generation,
+        tuple(given),
+        scope.project if indexed else None,
+        reach,
+        way,
+        _pool(wanted),
+        past=as_of is not None,
+        named=near is not None,
+    )
+    planning = _SCAN_PLANNING
+    if indexed:
+        planning = _INDEX_PLANNING.format("auto" if filters or len(given) > 1 else "force_generic_plan")
+    text = _text(shape, filters) if filters else _unfiltered(shape)
+    return Statement(text, parameters, planning, repeats=not filters)
 
 
-def _near(
-    generation: Generation, scope: Scope, approximate: bool, embedded: sql.Composable, joined: sql.Composable | None
-) -> sql.Composed:
-    """Exact: the cosine of every memory of the scope. Approximate: the nearest, in the order of the index.
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """All that the text of a statement without filters depends on."""
 
-    ``joined`` holds what the vector's table does not: metadata filters, or which version held at a moment.
-    """
-    source = sql.SQL("{} e").format(generation.table)
-    where: list[sql.Composable] = [embedded]
-    if joined is None:
-        where.append(sql.SQL("e.head AND (e.expires_at IS NULL OR e.expires_at > now())"))
+    generation: Generation
+    given: tuple[str, ...]
+    """What of the scope is given, by name."""
+    project: str | None
+    """The one whose own index is to be used."""
+    reach: int
+    way: Way
+    pool: int
+    past: bool
+    named: bool
+
+
+@lru_cache(maxsize=_TEXTS)
+def _unfiltered(shape: _Shape) -> bytes:
+    return _text(shape, ())
+
+
+def _text(shape: _Shape, filters: Sequence[Condition]) -> bytes:
+    own, embedded = scope_clause(shape.given, "m"), scope_clause(shape.given, "e")
+    when = current(datetime.min if shape.past else None).clause
+    inside = sql.SQL(" AND ").join([own, when, *(f.clause for f in filters)])
+    if shape.named:
+        near = _named(shape, embedded)
+    elif shape.project is not None:
+        near = _nearest(shape, shape.project, embedded, inside if filters else None)
     else:
+        near = _compared(shape, embedded)
+    parts = {
+        "near": near,
+        "inside": inside,
+        "embeddings": shape.generation.table,
+        "pool": sql.Literal(shape.pool),
+        "reach": sql.Literal(shape.reach),
+        "expected_hits": sql.Literal(_EXPECTED_HITS),
+        "most_hits": sql.Literal(_MOST_HITS),
+        "query_words": sql.Literal(_QUERY_WORDS),
+        "weight": sql.SQL(_WEIGHT).format(sql.SQL("m")),
+        "weight_of_hit": sql.SQL(_WEIGHT).format(sql.SQL("hits")),
+    }
+    steps = _SCANNED if shape.project is None else _INDEXED
+    return sql.SQL("".join(steps)).format(**parts).as_bytes()
+
+
+def _pool(wanted: int) -> int:
+    """As many candidates as answers are wanted; in few sizes, each of which is a statement of its own."""
+    pool = POOL
+    while pool < wanted:
+        pool *= 2
+    return pool
+
+
+def _compared(shape: _Shape, embedded: sql.Composable) -> sql.Composed:
+    """The cosine of every vector of the scope, or of what the filters left of it."""
+    where = [embedded]
+    if not shape.past:
+        where.append(sql.SQL("e.head"))
+    if shape.way == "filtered":
+        where.append(sql.SQL("e.memory_id = ANY (ARRAY(SELECT id FROM scope))"))
+    return sql.SQL(
+        "SELECT e.memory_id AS id, e.version, 1 - (e.embedding <=> %(vector)s) AS cosine FROM {table} e WHERE {where}"
+    ).format(table=shape.generation.table, where=sql.SQL(" AND ").join(where))
+
+
+def _nearest(shape: _Shape, project: str, embedded: sql.Composable, filters: sql.Composable | None) -> sql.Composed:
+    """The nearest, in the order of the index. ``filters`` hold what the vector's table does not."""
+    source = sql.SQL("{} e").format(shape.generation.table)
+    where = [embedded, sql.SQL("e.head AND (e.expires_at IS NULL OR e.expires_at > now())")]
+    if filters is not None:
         source = sql.SQL(
             "{} JOIN memory_versions m ON m.project = e.project AND m.id = e.memory_id AND m.version = e.version"
         ).format(source)
-        where.append(joined)
-    order: sql.Composable = sql.SQL("")
-    if approximate:
-        # As a literal: a generic plan would drop the index that is partial by project.
-        where.append(sql.SQL("e.head AND e.project = {}").format(sql.Literal(scope.project)))
-        order = sql.SQL("ORDER BY e.embedding <=> %(vector)s LIMIT {}").format(sql.Literal(POOL))
+        where.append(filters)
+    # As a literal: a generic plan would drop the index that is partial by project.
+    where.append(sql.SQL("e.project = {}").format(sql.Literal(project)))
     return sql.SQL(
-        "SELECT e.memory_id AS id, 1 - (e.embedding <=> %(vector)s) AS cosine FROM {source} WHERE {where} {order}"
-    ).format(source=source, where=sql.SQL(" AND ").join(where), order=order)
+        "SELECT e.memory_id AS id FROM {source} WHERE {where} ORDER BY e.embedding <=> %(vector)s LIMIT {pool}"
+    ).format(source=source, where=sql.SQL(" AND ").join(where), pool=sql.Literal(shape.pool))
 
 
-def _named(generation: Generation, embedded: sql.Composable) -> sql.Composed:
-    """The cosines of what an index named, and of what is on its way there."""
+def _named(shape: _Shape, embedded: sql.Composable) -> sql.Composed:
+    """The nearest of what an index named and of what is on its way there."""
     return sql.SQL(
-        """SELECT e.memory_id AS id, 1 - (e.embedding <=> %(vector)s) AS cosine FROM {table} e
+        """SELECT e.memory_id AS id FROM {table} e
         WHERE {embedded} AND e.head AND (e.expires_at IS NULL OR e.expires_at > now())
           AND e.memory_id = ANY (%(near)s::uuid[] || ARRAY(
-              SELECT memory_id FROM deliveries WHERE project = %(project)s AND sink = %(near_sink)s LIMIT {behind}))"""
-    ).format(table=generation.table, embedded=embedded, behind=sql.Literal(BEHIND))
+              SELECT memory_id FROM deliveries WHERE project = %(project)s AND sink = %(near_sink)s LIMIT {behind}))
+        ORDER BY e.embedding <=> %(vector)s LIMIT {pool}"""
+    ).format(table=shape.generation.table, embedded=embedded, behind=sql.Literal(BEHIND), pool=sql.Literal(shape.pool))
 
 
 # BM25 over the scope: the sum over the query's lexemes of idf · saturation(tf) / (0.5 + 0.5 · length/mean length), by
 # the sum of all their idf, those that occur nowhere too: how much of what is asked a memory covers, about 0 to 1.
 # ts_rank of a single lexeme with equal weights grows with tf as BM25's saturation does: 1, 1.25, 1.36, … → 1.64.
-_PICKED = r"""
+# Rounded at the end, or it would depend on the order of the sum.
+_WEIGHT = "ts_rank('{{1,1,1,1}}', {0}.lexemes, word) / (0.5 + 0.5 * length({0}.lexemes) / %(mean_length)s::float)"
+_WORDS = r"""
 WITH words AS MATERIALIZED (
-    SELECT lexeme, ('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''')::tsquery AS word
-    FROM unnest(to_tsvector('english', %(query)s)) LIMIT {query_words}
-), near AS MATERIALIZED (
-    {near}
-), hits AS MATERIALIZED (
-    SELECT m.id, m.lexemes FROM memory_versions m
-    WHERE {inside} AND m.lexemes @@ (SELECT string_agg(word::text, ' | ')::tsquery FROM words)
-    LIMIT {hits}
-), matches AS MATERIALIZED (
-    SELECT hits.id, words.lexeme,
-           ts_rank('{{1,1,1,1}}', hits.lexemes, words.word)
-               / (0.5 + 0.5 * length(hits.lexemes) / %(mean_length)s::float) AS weight
+    SELECT lexeme, ('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''')::tsquery AS word,
+           coalesce(share, 0) AS share
+    FROM unnest(to_tsvector('english', %(query)s))
+         LEFT JOIN unnest(%(common)s::text[], %(shares)s::float[]) AS known(lexeme, share) USING (lexeme)
+    LIMIT {query_words}
+)"""
+_SPOKEN = """, matches AS MATERIALIZED (
+    SELECT hits.id, words.lexeme, {weight_of_hit} AS weight
     FROM hits JOIN words ON hits.lexemes @@ words.word
 ), rarity AS MATERIALIZED (
-    SELECT lexeme, ln(1 + (greatest(%(rows)s::float - count(id), 0) + 0.5) / (count(id) + 0.5)) AS idf
-    FROM words LEFT JOIN matches USING (lexeme) GROUP BY lexeme
+    SELECT lexeme, word, ln(1 + (greatest(%(rows)s::float - memories, 0) + 0.5) / (memories + 0.5)) AS idf
+    FROM (SELECT lexeme, word, CASE WHEN share > 0 THEN share * %(rows)s::float ELSE count(id) END AS memories
+          FROM words LEFT JOIN matches USING (lexeme) GROUP BY lexeme, word, share) counted
 ), spoken AS MATERIALIZED (
     SELECT id, (sum(weight * idf) / (SELECT sum(idf) FROM rarity))::float AS coverage
     FROM matches JOIN rarity USING (lexeme) GROUP BY id
-), picked AS MATERIALIZED (
-    (SELECT id FROM near ORDER BY cosine DESC LIMIT {pool})
+)"""
+# One look at the scope, in which everything else is then looked up.
+_SCANNED = (
+    _WORDS,
+    """, scope AS MATERIALIZED (
+    SELECT m.id, m.version, m.event_time, m.thread, m.turn, m.speaker, right(rtrim(m.text), 1) = '?' AS asks,
+           CASE WHEN m.lexemes @@ (SELECT string_agg(word::text, ' | ')::tsquery FROM words) THEN m.lexemes END
+               AS lexemes
+    FROM memory_versions m WHERE {inside}
+), near AS MATERIALIZED (
+    {near}
+), cosines AS MATERIALIZED (
+    SELECT id, cosine FROM scope JOIN near USING (id, version)
+), hits AS (
+    SELECT id, lexemes FROM scope WHERE lexemes IS NOT NULL
+)""",
+    _SPOKEN,
+    """, picked AS MATERIALIZED (
+    (SELECT id FROM cosines ORDER BY cosine DESC LIMIT {pool})
     UNION (SELECT id FROM spoken ORDER BY coverage DESC LIMIT {pool})
     UNION SELECT unnest(%(named)s::uuid[])
-)"""
-
-# The neighbours of what was picked, out of one more look at the scope; and the cosines already at hand.
-_SCANNED = """, scope AS MATERIALIZED (
-    SELECT m.id, m.thread, m.turn FROM memory_versions m WHERE {inside}
 ), places AS (
     SELECT DISTINCT thread, turn + step AS turn
     FROM picked JOIN scope USING (id) CROSS JOIN generate_series(-{reach}, {reach}) AS step
-), around AS (
+), chosen AS (
     SELECT id FROM picked UNION SELECT id FROM places JOIN scope USING (thread, turn)
-), chosen AS MATERIALIZED (
-    SELECT array_agg(id) AS ids FROM around
-), cosines AS (
-    SELECT id, cosine FROM near
-)"""
-# The same where the scope is too large to look at: each neighbour by its place in the index.
-_INDEXED = """, places AS MATERIALIZED (
-    SELECT DISTINCT m.thread, m.turn + step AS turn
-    FROM memory_versions m CROSS JOIN generate_series(-{reach}, {reach}) AS step
+)
+SELECT scope.id, event_time, cosine, round(coalesce(coverage, 0)::numeric, 9)::float, thread, turn, speaker, asks
+FROM chosen JOIN scope USING (id) LEFT JOIN cosines USING (id) LEFT JOIN spoken USING (id)
+""",
+)
+# Only so many words are looked for, the rarest first, as can be expected to hit a bounded number of memories; all of
+# them count for what was found, by whatever way. What many memories share says little about any of them.
+_INDEXED = (
+    _WORDS,
+    """, near AS MATERIALIZED (
+    {near}
+), telling AS (
+    SELECT string_agg(word::text, ' | ')::tsquery AS words
+    FROM (SELECT word, row_number() OVER rarest AS place, sum(share) OVER rarest * %(rows)s::float AS expected
+          FROM words WINDOW rarest AS (ORDER BY share, lexeme ROWS UNBOUNDED PRECEDING)) ordered
+    WHERE place = 1 OR expected <= {expected_hits}
+), hits AS MATERIALIZED (
+    SELECT m.id, m.lexemes FROM memory_versions m
+    WHERE {inside} AND m.lexemes @@ (SELECT words FROM telling) LIMIT {most_hits}
+)""",
+    _SPOKEN,
+    """, picked AS MATERIALIZED (
+    SELECT id FROM near
+    UNION (SELECT id FROM spoken ORDER BY coverage DESC LIMIT {pool})
+    UNION SELECT unnest(%(named)s::uuid[])
+), places AS MATERIALIZED (
+    SELECT DISTINCT m.thread, m.turn FROM memory_versions m
     WHERE {inside} AND m.id = ANY (ARRAY(SELECT id FROM picked)) AND m.thread IS NOT NULL
-), around AS (
-    SELECT id FROM picked
-    UNION SELECT m.id FROM places JOIN memory_versions m USING (thread, turn) WHERE m.project = %(project)s
 ), chosen AS MATERIALIZED (
-    SELECT array_agg(id) AS ids FROM around
-), cosines AS (
-    SELECT e.memory_id AS id, 1 - (e.embedding <=> %(vector)s) AS cosine FROM {embeddings} e
-    WHERE e.project = %(project)s AND e.head AND e.memory_id = ANY ((SELECT ids FROM chosen)::uuid[])
-)"""
-
-_ANSWER = """
-SELECT m.id, m.event_time, cosines.cosine, coalesce(spoken.coverage, 0), m.thread, m.turn, m.speaker,
-       right(rtrim(m.text), 1) = '?'
+    SELECT array_agg(id) AS ids FROM (
+        SELECT id FROM picked
+        UNION SELECT m.id FROM places JOIN memory_versions m
+            ON m.thread = places.thread AND m.turn BETWEEN places.turn - {reach} AND places.turn + {reach}
+        WHERE m.project = %(project)s) around
+)
+SELECT m.id, m.event_time,
+       (SELECT 1 - (e.embedding <=> %(vector)s) FROM {embeddings} e
+        WHERE e.project = %(project)s AND e.memory_id = m.id AND e.version = m.version),
+       round(coalesce((SELECT sum({weight} * idf) FROM rarity WHERE m.lexemes @@ word)
+                      / (SELECT sum(idf) FROM rarity), 0)::numeric, 9)::float,
+       m.thread, m.turn, m.speaker, right(rtrim(m.text), 1) = '?'
 FROM memory_versions m
-LEFT JOIN cosines USING (id)
-LEFT JOIN spoken USING (id)
 WHERE {inside} AND m.id = ANY ((SELECT ids FROM chosen)::uuid[])
-"""
+""",
+)

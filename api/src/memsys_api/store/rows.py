@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from psycopg import sql
@@ -47,14 +48,17 @@ class Condition:
 
 def scope_condition(scope: Scope, alias: str) -> Condition:
     """The first wall: the project, and whichever ids the scope gives, on a table or alias."""
-    table = sql.Identifier(alias)
-    clauses: list[sql.Composable] = [sql.SQL("{}.project = %(project)s").format(table)]
-    parameters: dict[str, Any] = {"project": scope.project}
-    for field in SCOPE_FIELDS:
-        if (value := getattr(scope, field)) is not None:
-            clauses.append(sql.SQL("{}.{} = {}").format(table, sql.Identifier(field), sql.Placeholder(field)))
-            parameters[field] = value
-    return Condition(sql.SQL(" AND ").join(clauses), parameters)
+    given = {field: value for field in SCOPE_FIELDS if (value := getattr(scope, field)) is not None}
+    return Condition(scope_clause(tuple(given), alias), {"project": scope.project, **given})
+
+
+@cache
+def scope_clause(given: tuple[str, ...], alias: str) -> sql.Composed:
+    """That the project and the given ids of a table or alias are those of the parameters of their names."""
+    return sql.SQL(" AND ").join(
+        sql.SQL("{}.{} = {}").format(sql.Identifier(alias), sql.Identifier(field), sql.Placeholder(field))
+        for field in ("project", *given)
+    )
 
 
 def exact_scope(scope: Scope, alias: str) -> Condition:

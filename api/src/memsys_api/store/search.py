@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import numpy as np
@@ -12,24 +12,15 @@ import numpy.typing as npt
 from psycopg import sql
 
 from memsys_api.model import Memory, Scope
-from memsys_api.store.candidates import APPROXIMATE_PLANNING, EXACT_PLANNING, Near, build
+from memsys_api.store.candidates import Near, Way, build
 from memsys_api.store.contents import vector
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.generations import Generation
 from memsys_api.store.rows import MEMORY_COLUMNS, Condition, current, read, scope_condition
+from memsys_api.store.sizes import ScopeSize
 
 
-@dataclass(frozen=True)
-class ScopeSize:
-    """How large a scope is, counted up to a bound."""
-
-    rows: int
-    mean_length: float
-    """Mean number of lexemes of a memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """What ranking needs to know of a candidate."""
 
     id: UUID
@@ -55,23 +46,6 @@ async def people(database: Database, project: str, *, bound: int) -> frozenset[s
     return frozenset(row[0] for row in await cursor.fetchall())
 
 
-async def measure(database: Database, scope: Scope, *, bound: int) -> ScopeSize:
-    """Count a scope's memories, no further than ``bound``."""
-    where = scope_condition(scope, "m")
-    async with database.transaction(scope.project) as conn:
-        cursor = await conn.execute(
-            sql.SQL(
-                """SELECT count(*), coalesce(avg(length(lexemes)), 1)::float FROM (
-                       SELECT m.lexemes FROM memory_versions m
-                       WHERE {where} AND m.recorded_to IS NULL AND m.state = 'active' LIMIT %(bound)s) scope"""
-            ).format(where=where.clause),
-            {**where.parameters, "bound": bound},
-        )
-    row = await cursor.fetchone()
-    assert row is not None
-    return ScopeSize(*row)
-
-
 async def candidates(
     conn: Connection,
     generation: Generation,
@@ -82,7 +56,8 @@ async def candidates(
     named: Sequence[UUID],
     size: ScopeSize,
     reach: int,
-    approximate: bool,
+    way: Way,
+    wanted: int,
     filters: Sequence[Condition] = (),
     as_of: datetime | None = None,
     near: Near | None = None,
@@ -90,23 +65,21 @@ async def candidates(
     """Everything worth ranking for a query, unordered.
 
     ``named`` are ids from elsewhere (the graph): they are looked up here, under the scope, and those that are not
-    its living memories fall away. ``approximate`` lets the project's HNSW index put the nearest forward; ``near`` has
-    an external one done so.
+    its living memories fall away. With ``near`` an external index has put the nearest forward.
     """
-    statement, parameters = build(
-        generation, scope, reach=reach, approximate=approximate, filters=filters, as_of=as_of, near=near
-    )
-    parameters |= {
+    statement = build(generation, scope, reach=reach, way=way, wanted=wanted, filters=filters, as_of=as_of, near=near)
+    parameters = statement.parameters | {
         "vector": vector(generation, embedding),
         "query": query,
         "named": list(named),
         "rows": size.rows,
         "mean_length": max(size.mean_length, 1.0),
+        "common": list(size.common),
+        "shares": list(size.shares),
     }
-    await conn.execute(APPROXIMATE_PLANNING if approximate or near is not None else EXACT_PLANNING)
-    # An exact search is one statement for every project: worth preparing the first time it is asked.
-    cursor = await conn.execute(statement, parameters, binary=True, prepare=not (approximate or near) or None)
-    return [Found(*row) for row in await cursor.fetchall()]
+    await conn.execute(statement.planning)
+    cursor = await conn.execute(statement.text, parameters, binary=True, prepare=statement.repeats or None)
+    return [Found._make(row) for row in await cursor.fetchall()]
 
 
 async def memories(

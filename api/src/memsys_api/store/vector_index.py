@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 _LOCK = 0x6D656D73797369  # "memsysi"
 _PERIOD_SECONDS = 300.0
+_EF_CONSTRUCTION = 128  # with pgvector's own 64 a search of many near duplicates finds less
 
 
 async def keep(owner_url: str, generation: Generation, rows: int) -> None:
@@ -77,8 +78,15 @@ async def _build(conn: Connection, generation: Generation, project: str) -> bool
         await conn.execute(sql.SQL("DROP INDEX CONCURRENTLY {}").format(sql.Identifier(name)))
     log.info("building vector index", extra={"project": project, "index": name})
     await conn.execute(
-        sql.SQL("CREATE INDEX CONCURRENTLY {} ON {} USING hnsw (embedding {}) WHERE project = {} AND head").format(
-            sql.Identifier(name), generation.table, generation.operators, sql.Literal(project)
+        sql.SQL(
+            "CREATE INDEX CONCURRENTLY {} ON {} USING hnsw (embedding {}) WITH (ef_construction = {}) "
+            "WHERE project = {} AND head"
+        ).format(
+            sql.Identifier(name),
+            generation.table,
+            generation.operators,
+            sql.Literal(_EF_CONSTRUCTION),
+            sql.Literal(project),
         )
     )
     return True
