@@ -19,13 +19,12 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import memsys
-from memsys_mcp import __version__, knowledge, tools
+from memsys_mcp import __version__, knowledge, schemas, tools
 from memsys_mcp.access import Access
 from memsys_mcp.answers import problem
 from memsys_mcp.edge import Edge
 from memsys_mcp.gate import Gate
 from memsys_mcp.isolation import IsolationMiddleware
-from memsys_mcp.listing import StaticTools
 from memsys_mcp.metrics import Metrics, MetricsMiddleware
 from memsys_mcp.oauth.metadata import WELL_KNOWN
 from memsys_mcp.patience import Patience
@@ -101,7 +100,7 @@ def create_server(
         INSTRUCTIONS,
         version=__version__,
         mask_error_details=True,
-        middleware=[TracingMiddleware(), MetricsMiddleware(metrics), isolation, StaticTools()],
+        middleware=[TracingMiddleware(), MetricsMiddleware(metrics), isolation],
     )
     tools.register(server, queue)
     knowledge.register(server, queue)
@@ -176,6 +175,7 @@ def create_app(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await schemas.keep_at_hand(server)
         async with http.lifespan(http), sse.lifespan(sse), draining(queue):
             logger.info("serving", extra={"api": settings.api_url, "isolation": settings.isolation.value})
             yield
