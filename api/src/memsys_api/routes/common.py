@@ -35,8 +35,11 @@ class Json(Response):
         return orjson.dumps(content)
 
 
-def service(request: Request) -> Service:
-    """What serves the request. The middleware lets none through before it exists."""
+async def service(request: Request) -> Service:
+    """What serves the request. The middleware lets none through before it exists.
+
+    Asynchronous though it waits for nothing: what is not is called in a thread.
+    """
     runtime: Runtime = request.app.state.runtime
     if runtime.service is None:
         raise ProblemError(problems.NOT_READY, f"waiting for {runtime.waiting_for}", retry_after=1)

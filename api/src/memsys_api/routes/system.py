@@ -27,7 +27,7 @@ async def ready(request: Request) -> Response:
     if request.app.state.runtime.leaving:
         raise ProblemError(problems.NOT_READY, "leaving: this replica was told to stop", retry_after=1)
     try:
-        await service(request).database.ping()
+        await (await service(request)).database.ping()
     except DatabaseUnavailable as error:
         raise ProblemError(
             problems.NOT_READY, "waiting for PostgreSQL, which does not answer", retry_after=1
