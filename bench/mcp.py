@@ -30,14 +30,13 @@ from bench.many import multiply
 from memsys_api.settings.stores import StoreSettings
 from memsys_api.store.generations import Generation
 from memsys_api.store.vector_index import build_missing
-from tests.integration.mcp.npm import NODE, installed
+from tests.integration.mcp.npm import installed
 from tests.integration.support.postgres import free_port
 
 PROJECT = "bench"
 ROUNDS = 100
 CLIENTS = 50
 CALLS_EACH = 10
-REFERENCE = "@modelcontextprotocol/server-memory@{version}"
 
 MCP, HTTP, BARE = "search_memories over MCP", "the same search over HTTP", "bare FastMCP tool call"
 ADD, REFERENCE_SEARCH, REFERENCE_ADD = (
@@ -49,7 +48,7 @@ ADD, REFERENCE_SEARCH, REFERENCE_ADD = (
 Way = Callable[[str], Awaitable[object]]
 
 
-async def measure(turns: Sequence[Turn], memories: int, version: str) -> str:
+async def measure(turns: Sequence[Turn], memories: int) -> str:
     """Return the report as Markdown."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="memsys-bench-")))
@@ -63,7 +62,7 @@ async def measure(turns: Sequence[Turn], memories: int, version: str) -> str:
         stack.enter_context(
             process(["-m", "bench.bare_tool", port], f"{bare}/mcp", folder / "bare.log", listening=True)
         )
-        reference = _reference(folder, turns, memories, version)
+        reference = _reference(folder, turns, memories)
         seconds = await _ask(running, f"{url}/p/{PROJECT}/mcp", f"{bare}/mcp", reference, turns)
         crowd = await _crowd(f"{url}/p/{PROJECT}/mcp", running.key, turns)
     return f"{_table(seconds, memories)}\n\n{crowd}"
@@ -91,9 +90,9 @@ def _served(stack: ExitStack, running: System, folder: Path) -> str:
     return url
 
 
-def _reference(folder: Path, turns: Sequence[Turn], memories: int, version: str) -> StdioTransport:
+def _reference(folder: Path, turns: Sequence[Turn], memories: int) -> StdioTransport:
     """The reference server with a file of as many entities."""
-    programs = installed("server-memory", REFERENCE.format(version=version), NODE)
+    programs = installed("server-memory")
     lines = (
         json.dumps({"type": "entity", "name": f"e{number}", "entityType": "turn", "observations": [turn.text]})
         for number, turn in enumerate(islice(cycle(turns), memories))
@@ -189,10 +188,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.mcp", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="a LoCoMo file; not part of this project")
     parser.add_argument("--memories", type=int, default=100_000)
-    parser.add_argument("--reference", default="2026.8.31", help="version of the reference server on npm")
     arguments = parser.parse_args()
     turns = [turn for conversation in load(arguments.data) for turn in conversation.turns]
-    print(asyncio.run(measure(turns, arguments.memories, arguments.reference)))
+    print(asyncio.run(measure(turns, arguments.memories)))
     return 0
 
 

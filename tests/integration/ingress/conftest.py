@@ -18,7 +18,7 @@ from memsys_operator.spec import System
 from tests.support.certificates import Authority
 from tests.support.connect_proxy import connect_proxy
 from tests.support.ingress_controller import Manifest, controller
-from tests.unit.operator.support import system
+from tests.unit.operator.support import desired, system
 
 from ..mcp.clients import Target
 from ..mcp.conftest import admin as admin
@@ -64,8 +64,9 @@ def exposed(way: str) -> System:
 
 
 def made(target: System) -> list[Manifest]:
-    """What the operator makes in a cluster that knows Gateways."""
-    return list(expose.manifests(target, Observed(http_routes=True)))
+    """What the operator makes in a cluster that knows Gateways: the ways in, and the Services behind them."""
+    services = [found for found in desired(target) if found["kind"] == "Service"]
+    return [*expose.manifests(target, Observed(http_routes=True)), *services]
 
 
 @pytest.fixture(scope="session")

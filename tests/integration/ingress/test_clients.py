@@ -10,9 +10,8 @@ import pytest
 
 from ..mcp import npm
 from ..mcp.clients import CLIENTS, Target
-from ..mcp.test_claude_code import PACKAGE as CLAUDE_CODE
 from ..mcp.test_claude_code import states
-from ..mcp.test_node_clients import CONFORMANCE, INSPECTOR, use_every_tool
+from ..mcp.test_node_clients import use_every_tool
 from ..mcp.test_session import TOOLS
 from .conftest import WayIn
 
@@ -22,7 +21,7 @@ def endpoint(target: Target, transport: str) -> str:
 
 
 def test_claude_code_connects_over_http_and_sse(way_in: WayIn, target: Target, tmp_path: Path) -> None:
-    programs = npm.installed("claude-code", CLAUDE_CODE)
+    programs = npm.installed("claude-code")
     directory = tmp_path / "checkout"
     directory.mkdir()
     claude = partial(npm.run, programs, "claude", "mcp", directory=directory, home=tmp_path, variables=way_in.variables)
@@ -41,7 +40,7 @@ def test_claude_code_connects_over_http_and_sse(way_in: WayIn, target: Target, t
 def test_the_inspector_lists_and_calls_every_tool(
     way_in: WayIn, target: Target, transport: str, tmp_path: Path
 ) -> None:
-    programs = npm.installed("mcp", INSPECTOR, CONFORMANCE, npm.NODE)
+    programs = npm.installed("mcp")
     use_every_tool(programs, endpoint(target, transport), transport, target.key, tmp_path, way_in.variables)
 
 
@@ -49,7 +48,7 @@ def test_the_inspector_lists_and_calls_every_tool(
 def test_the_official_typescript_sdk_runs_a_whole_session(
     way_in: WayIn, target: Target, transport: str, tmp_path: Path
 ) -> None:
-    programs = npm.installed("mcp", INSPECTOR, CONFORMANCE, npm.NODE)  # the Inspector is built on the SDK
+    programs = npm.installed("mcp")
     shutil.copy(Path(__file__).with_name("session.mjs"), tmp_path)
     (tmp_path / "node_modules").symlink_to(programs.parent)
     variables = {**way_in.variables, "MEMSYS_API_KEY": target.key}

@@ -17,7 +17,7 @@ from tests.support.ingress_controller import SERVED_BY
 
 from ..mcp.clients import Session, Target
 from ..mcp.processes import Process
-from .conftest import API_HOST, DEFAULT_TIMEOUT, MCP_HOST, Opener, WayIn, exposed, made
+from .conftest import API_HOST, DEFAULT_TIMEOUT, MCP_HOST, WAYS, Opener, WayIn, exposed, made
 
 #: Three times what the controller grants where an object says nothing.
 SILENCE = 3 * float(DEFAULT_TIMEOUT.removesuffix("s"))
@@ -118,7 +118,8 @@ async def test_it_is_the_objects_own_time_out_that_keeps_the_stream(open_way: Op
     """The same objects without it: the controller ends the stream."""
     bare = copy.deepcopy(made(exposed("Ingress")))
     for manifest in bare:
-        del manifest["metadata"]["annotations"]["haproxy.org/timeout-server"]
+        if manifest["kind"] == "Ingress":
+            del manifest["metadata"]["annotations"]["haproxy.org/timeout-server"]
     way_in = open_way(bare)
     async with (
         client_of(way_in, headers=target.headers) as client,
@@ -144,6 +145,26 @@ async def test_an_sse_client_stays_with_its_replica_and_several_clients_use_both
                 assert answer.headers[SERVED_BY] == stream.headers[SERVED_BY]
                 served.add(stream.headers[SERVED_BY])
     assert served == {"s0", "s1"}
+
+
+@pytest.mark.parametrize("way", list(WAYS))
+async def test_it_is_the_operators_own_affinity_that_keeps_a_client_with_its_replica(
+    open_way: Opener, target: Target, way: str
+):
+    """The same objects without it: what a client sends finds a replica that does not know its session."""
+    bare = copy.deepcopy(made(exposed(way)))
+    for manifest in bare:
+        if manifest["kind"] == "Service":
+            manifest["spec"].pop("sessionAffinity", None)
+        manifest["metadata"].get("annotations", {}).pop("haproxy.org/load-balance", None)
+    way_in = open_way(bare)
+    origin = f"https://{way_in.secure[0]}:{way_in.secure[1]}"
+    answers = set()
+    async with from_address(way_in, "127.0.0.1", target.headers) as client:
+        for _ in range(4):
+            async with client.stream("GET", f"{origin}/p/{target.project}/sse") as stream:
+                answers.add((await client.post(origin + await the_endpoint(stream), json=INITIALIZE)).status_code)
+    assert 404 in answers
 
 
 def from_address(way_in: WayIn, address: str, headers: dict[str, str]) -> httpx.AsyncClient:

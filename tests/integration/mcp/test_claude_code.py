@@ -9,16 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from . import npm
+from . import npm, page
 from .clients import Target
 from .processes import Process
-
-PACKAGE = "@anthropic-ai/claude-code@2.1.197"
 
 
 @pytest.fixture(scope="session")
 def programs() -> Path:
-    return npm.installed("claude-code", PACKAGE)
+    return npm.installed("claude-code")
 
 
 def states(listed: str) -> dict[str, str]:
@@ -50,14 +48,26 @@ def test_it_connects_over_http_sse_and_stdio_and_not_with_a_wrong_key(
     assert "Failed to connect" in states(listed)["wrong-key"], listed
 
 
+@pytest.mark.parametrize("heading", ["## 2. Connect", "**SSE**, for clients"])
+def test_what_the_page_says_to_type_connects(programs: Path, target: Target, tmp_path: Path, heading: str):
+    """In a shell that has what the page's first step exports; the key stays in the environment."""
+    typed = page.typed_under(heading, target.project)
+    directory = tmp_path / "checkout"
+    directory.mkdir()
+    variables = {"MEMSYS_MCP_URL": target.mcp_url, "MEMSYS_API_KEY": target.key}
+    script = tmp_path / "typed.sh"
+    script.write_text(f"set -e\n{typed}\nclaude mcp list\n")
+    listed = npm.run(programs, "bash", str(script), directory=directory, home=tmp_path, variables=variables)
+    assert "Connected" in states(listed)["memsys"], listed
+    assert target.key not in (tmp_path / ".claude.json").read_text()
+
+
 def test_a_file_checked_in_by_a_team_takes_address_and_key_from_the_environment(
     programs: Path, target: Target, tmp_path: Path
 ):
     directory = tmp_path / "checkout"
     directory.mkdir()
-    page = (Path(__file__).parents[3] / "docs" / "connect-claude-code.md").read_text()
-    block = page.split("check this in as `.mcp.json`:")[1].partition("Everybody sets")[0]
-    servers = json.loads(block.replace("/p/shop/", f"/p/{target.project}/"))
+    servers = json.loads(page.typed_under("check this in as `.mcp.json`:", target.project))
     (directory / ".mcp.json").write_text(json.dumps(servers))
     # Trust is asked for in a dialogue on the first start; this is what it writes.
     trusted = {"projects": {str(directory): {"hasTrustDialogAccepted": True, "enabledMcpjsonServers": ["memsys"]}}}

@@ -7,18 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import fastmcp
 import pytest
 
-from . import npm
-from .clients import Target
+from . import npm, page
+from .clients import Target, http
 from .processes import served
 from .relay import relay
 
-INSPECTOR = "@modelcontextprotocol/inspector@2.12.0"
-CONFORMANCE = "@modelcontextprotocol/conformance@0.1.16"
-# Of the other scenarios, most call tools, resources and prompts of the suite's own sample server; the rest are of
-# capabilities that the server does not claim: completion, subscriptions, and streams that a stateless server has not.
-SCENARIOS = (
+APPLIED = (
     "server-initialize",
     "ping",
     "logging-set-level",
@@ -27,11 +24,45 @@ SCENARIOS = (
     "prompts-list",
     "dns-rebinding-protection",
 )
+TOOL = "calls a tool of the suite's own sample server by its name; there is none of that name here"
+RESOURCE = "reads a resource of the suite's own sample server by its address"
+PROMPT = "gets a prompt of the suite's own sample server by its name"
+SUBSCRIPTIONS = "subscriptions are not offered, and not among the capabilities that the server states"
+COMPLETION = "completion is not offered, and not among the capabilities that the server states"
+SESSIONS = "needs a session of streamable HTTP; the server keeps none, so that replicas and restarts are harmless"
+#: Why each of the suite's other scenarios says nothing about this server.
+NOT_APPLIED = {
+    "completion-complete": COMPLETION,
+    "tools-call-simple-text": TOOL,
+    "tools-call-image": TOOL,
+    "tools-call-audio": TOOL,
+    "tools-call-embedded-resource": TOOL,
+    "tools-call-mixed-content": TOOL,
+    "tools-call-with-logging": TOOL,
+    "tools-call-error": TOOL,
+    "tools-call-with-progress": TOOL,
+    "tools-call-sampling": TOOL,
+    "tools-call-elicitation": TOOL,
+    "json-schema-2020-12": TOOL,
+    "elicitation-sep1034-defaults": TOOL,
+    "elicitation-sep1330-enums": TOOL,
+    "server-sse-polling": TOOL,
+    "server-sse-multiple-streams": SESSIONS,
+    "resources-read-text": RESOURCE,
+    "resources-read-binary": RESOURCE,
+    "resources-templates-read": RESOURCE,
+    "resources-subscribe": SUBSCRIPTIONS,
+    "resources-unsubscribe": SUBSCRIPTIONS,
+    "prompts-get-simple": PROMPT,
+    "prompts-get-with-args": PROMPT,
+    "prompts-get-embedded-resource": PROMPT,
+    "prompts-get-with-image": PROMPT,
+}
 
 
 @pytest.fixture(scope="session")
 def programs() -> Path:
-    return npm.installed("mcp", INSPECTOR, CONFORMANCE, npm.NODE)
+    return npm.installed("mcp")
 
 
 @pytest.mark.parametrize("transport", ["http", "sse"])
@@ -68,7 +99,32 @@ def use_every_tool(
     assert tools == {"add_memory", "search_memories", "list_memories", "update_memory", "delete_memory"}
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_what_the_page_says_to_type_reaches_the_tools(programs: Path, target: Target, tmp_path: Path):
+    (tmp_path / "node_modules").symlink_to(programs.parent)  # where npx looks first
+    script = tmp_path / "typed.sh"
+    script.write_text(f"set -e\n{page.typed_under('**MCP Inspector**', target.project)}")
+    variables = {"MEMSYS_MCP_URL": target.mcp_url, "MEMSYS_API_KEY": target.key}
+    written = npm.run(programs, "bash", str(script), directory=tmp_path, home=tmp_path, variables=variables)
+    assert '"search_memories"' in written
+    assert '"structuredContent"' in written
+
+
+def test_every_scenario_of_the_suite_is_applied_or_not_for_a_reason(programs: Path, tmp_path: Path):
+    listed = npm.run(programs, "conformance", "list", "--server", directory=tmp_path, home=tmp_path)
+    scenarios = [line.split()[1] for line in listed.splitlines() if line.startswith("  - ")]
+    assert sorted(scenarios) == sorted([*APPLIED, *NOT_APPLIED])
+
+
+async def test_what_the_server_does_not_offer_it_does_not_claim(target: Target):
+    async with fastmcp.Client(http(target), mode="legacy") as client:
+        stated = client.initialize_result.capabilities
+    assert stated.completions is None, COMPLETION
+    assert stated.resources is not None
+    assert not stated.resources.subscribe, SUBSCRIPTIONS
+    assert stated.logging is not None, "the suite's scenario of log levels is applied"
+
+
+@pytest.mark.parametrize("scenario", APPLIED)
 def test_the_conformance_suite_is_content(programs: Path, target: Target, scenario: str, tmp_path: Path):
     with served(relay(target.mcp_url, target.key)) as url:
         endpoint = f"{url}/p/{target.project}/mcp"

@@ -20,7 +20,6 @@ from pydantic import BaseModel
 from memsys_api.routes.mem0 import options
 
 from ..mcp import npm
-from .test_npm_client import CLIENT
 
 WORKS = {
     "add": {"filters", "metadata", "infer", "timestamp", "expiration_date"},
@@ -116,7 +115,7 @@ def test_no_call_has_grown_a_parameter() -> None:
     ("DeleteMemoryOptions", options.DeleteQuery), ("EntityOptions", options.DeleteAllQuery),
 ])  # fmt: skip
 def test_every_option_that_the_npm_client_declares_is_declared_here(interface: str, model: Any) -> None:
-    folder = npm.installed("mem0ai", CLIENT, "--legacy-peer-deps").parent
+    folder = npm.installed("mem0ai").parent
     declarations = (Path(folder) / "mem0ai" / "dist" / "index.d.ts").read_text()
     found = re.search(rf"^interface {interface}\b[^{{]*{{(.*?)^}}", declarations, re.S | re.M)
     assert found, f"the client declares no {interface}"

@@ -20,7 +20,6 @@ from tests.support.scripted_llm import Reply, ScriptedLLM
 
 from ..conftest import Dsn, listening
 from ..mcp import npm
-from .test_npm_client import CLIENT
 
 SHAPED = {"full_name": "Alice Liddell", "drinks": ["tea"]}
 
@@ -99,7 +98,7 @@ console.log(JSON.stringify([await fetched({ memoryExportId: asked.id }), await f
 def test_so_does_the_npm_client(host: str, key: str, tmp_path: Path) -> None:
     node = shutil.which("node")
     assert node, "node is not installed; on Debian: apt-get install nodejs"
-    (tmp_path / "node_modules").symlink_to(npm.installed("mem0ai", CLIENT, "--legacy-peer-deps").parent)
+    (tmp_path / "node_modules").symlink_to(npm.installed("mem0ai").parent)
     (tmp_path / "walk.mjs").write_text(WALK)
     done = subprocess.run(
         [node, "walk.mjs", host, key, json.dumps(_Profile.model_json_schema())],

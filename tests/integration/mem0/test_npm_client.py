@@ -12,14 +12,13 @@ import pytest
 
 from ..mcp import npm
 
-CLIENT = "mem0ai@3.3.1"
 WALK = Path(__file__).with_name("walk.mjs")
 
 
 @pytest.fixture(scope="session")
 def packages() -> Path:
     """The folder that the client is installed in, without the stores and providers it could drive in process."""
-    return npm.installed("mem0ai", CLIENT, "--legacy-peer-deps").parent
+    return npm.installed("mem0ai").parent
 
 
 def test_it_works_by_its_host_alone(host: str, key: str, packages: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -65,3 +66,15 @@ def test_one_version_everywhere() -> None:
 def test_no_lock_file_names_an_address() -> None:
     for lock in [*ROOT.glob("requirements*.txt"), *ROOT.glob("*/requirements*.txt")]:
         assert "://" not in lock.read_text(), lock
+
+
+def test_every_package_from_npm_is_pinned_by_hash_and_by_no_address() -> None:
+    locks = [*ROOT.glob("tests/npm/*/package-lock.json")]
+    assert locks
+    for lock in locks:
+        packages = json.loads(lock.read_text())["packages"]
+        del packages[""]  # the set itself
+        assert packages, lock
+        for name, package in packages.items():
+            assert package["integrity"].startswith("sha512-"), f"{lock}: {name}"
+            assert "resolved" not in package, f"{lock}: {name}"
