@@ -59,10 +59,10 @@ class Findings:
 
 
 def serving(workload: Manifest | None) -> bool:
-    """Whether all replicas of a workload are ready."""
+    """Whether all replicas of a workload are ready, and there are any: scaled to none it serves nobody."""
     if workload is None:
         return False
-    return bool((workload.get("status", {}).get("readyReplicas") or 0) >= workload["spec"].get("replicas", 1))
+    return bool((workload.get("status", {}).get("readyReplicas") or 0) >= max(1, workload["spec"].get("replicas", 1)))
 
 
 def rolling(workload: Manifest | None) -> bool:
@@ -86,6 +86,10 @@ def part_condition(kind: str, part: str, workload_kind: str, system: str, seen: 
         return Condition(kind, "False", "NotCreated", f"{workload_kind} {names.component(system, part)} does not exist")
     wanted = workload["spec"].get("replicas", 1)
     ready = workload.get("status", {}).get("readyReplicas") or 0
+    if wanted == 0:
+        name = names.component(system, part)
+        scaled = f"{workload_kind} {name} is scaled to no pod; the operator undoes it unless spec.paused is true"
+        return Condition(kind, "False", "ScaledToZero", scaled)
     if ready >= wanted:
         return Condition(kind, "True", "Available", f"{ready} of {wanted} pods are ready")
     problem = problems.worst(seen.pods_of(names.COMPONENT_LABEL, part))

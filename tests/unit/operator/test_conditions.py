@@ -51,6 +51,16 @@ def test_one_part_that_is_not_ready_makes_the_system_not_ready(index: int) -> No
     assert found["Reconciling"].status == "True"
 
 
+@pytest.mark.parametrize("index", range(4))
+def test_a_part_that_is_scaled_to_no_pod_serves_nobody(index: int) -> None:
+    objects = whole()
+    objects[index]["spec"]["replicas"] = objects[index]["status"]["readyReplicas"] = 0
+    found = told(seen(*objects), paused=True)
+    assert (found[TYPES[index + 1]].status, found[TYPES[index + 1]].reason) == ("False", "ScaledToZero")
+    assert found["Ready"].status == "False"
+    assert not conditions.serving(objects[index])
+
+
 def test_what_a_pod_suffers_from_stands_in_the_condition() -> None:
     objects = whole()
     objects[2]["status"]["readyReplicas"] = 0
