@@ -9,7 +9,11 @@ from typing import Any
 from memsys_operator.errors import OperatorError, Rejected
 from memsys_operator.keys.issue import Issue
 from memsys_operator.keys.spec import MemoryKey
+from memsys_operator.names import GROUP
 from memsys_operator.observed import Manifest
+
+#: What the API wants the tokens of ServiceAccounts to be made for, unless its own settings say otherwise.
+AUDIENCE = GROUP
 
 
 def status(
@@ -39,7 +43,8 @@ def status(
     if problem is not None:
         ready = condition("Ready", False, problem.reason, problem.message)
     elif key is not None and key.subject is not None:
-        ready = condition("Ready", True, "Accepted", f"tokens of {key.subject} are accepted")
+        said = f"the API accepts tokens of {key.subject} that are made for the audience {AUDIENCE}"
+        ready = condition("Ready", True, "Accepted", said)
     else:
         where = key.secret_name if key is not None else ""
         ready = condition("Ready", True, "Accepted", f"the key in Secret {where} is accepted")
