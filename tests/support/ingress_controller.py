@@ -3,8 +3,9 @@
 It reads what HAProxy's own controller reads of an Ingress (hosts, paths with their types, TLS Secrets, and of its
 annotations ``load-balance`` and ``timeout-server``,
 https://github.com/haproxytech/kubernetes-ingress/blob/master/documentation/annotations.md), and of an HTTPRoute what
-the Gateway API says (host names, path prefixes, the request's time-out). Where an object is silent, the controller's
-default stands: by turns, with the time-out given here, and plain HTTP is redirected where there is TLS.
+the Gateway API says (host names, path prefixes, the request's time-out). The Gateway API's standard channel has no
+affinity: there the Service is called itself, and its ``sessionAffinity`` holds. Where an object is silent, the
+controller's default stands: by turns, with the time-out given here, and plain HTTP is redirected where there is TLS.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ Manifest = Mapping[str, Any]
 ANNOTATIONS = "haproxy.org/"
 #: Says which of the servers answered.
 SERVED_BY = "x-served-by"
+#: What HAProxy calls a Service's sessionAffinity.
+AFFINITIES = {"ClientIP": "source", "None": "roundrobin"}
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,24 @@ class Route:
     timeout: str
 
 
-def routes_of(manifest: Manifest, default_timeout: str) -> list[Route]:
-    """What an Ingress or HTTPRoute asks for. Raises ``ValueError`` for what this controller does not know."""
-    if manifest["kind"] == "HTTPRoute":
-        return _of_http_route(manifest, default_timeout)
+def routes_of(manifests: Sequence[Manifest], default_timeout: str) -> list[Route]:
+    """What Ingresses and HTTPRoutes ask for, the latter of the Services among the manifests.
+
+    Raises ``ValueError`` for what this controller does not know.
+    """
+    services = {manifest["metadata"]["name"]: manifest for manifest in manifests if manifest["kind"] == "Service"}
+    routes = []
+    for manifest in manifests:
+        if manifest["kind"] == "Ingress":
+            routes += _of_ingress(manifest, default_timeout)
+        elif manifest["kind"] == "HTTPRoute":
+            routes += _of_http_route(manifest, services, default_timeout)
+        else:
+            _expect(manifest["kind"], "Service")
+    return routes
+
+
+def _of_ingress(manifest: Manifest, default_timeout: str) -> list[Route]:
     own = manifest["metadata"].get("annotations", {})
     balance = own.get(f"{ANNOTATIONS}load-balance", "roundrobin")
     timeout = own.get(f"{ANNOTATIONS}timeout-server", default_timeout)
@@ -53,7 +70,7 @@ def routes_of(manifest: Manifest, default_timeout: str) -> list[Route]:
     return found
 
 
-def _of_http_route(manifest: Manifest, default_timeout: str) -> list[Route]:
+def _of_http_route(manifest: Manifest, services: Mapping[str, Manifest], default_timeout: str) -> list[Route]:
     prefixes: dict[tuple[str, str], tuple[str, ...]] = {}
     for rule in manifest["spec"]["rules"]:
         (backend,) = rule["backendRefs"]
@@ -62,9 +79,8 @@ def _of_http_route(manifest: Manifest, default_timeout: str) -> list[Route]:
             _expect(match["path"]["type"], "PathPrefix")
             key = (backend["name"], "0" if timeout == "0s" else timeout)
             prefixes[key] = (*prefixes.get(key, ()), match["path"]["value"])
-    # The Gateway API has no affinity; behind a Service's own address it is the Service's.
     return [
-        Route(host, paths, service, "source", timeout)
+        Route(host, paths, service, AFFINITIES[services[service]["spec"].get("sessionAffinity", "None")], timeout)
         for host in manifest["spec"]["hostnames"]
         for (service, timeout), paths in prefixes.items()
     ]
@@ -72,7 +88,7 @@ def _of_http_route(manifest: Manifest, default_timeout: str) -> list[Route]:
 
 def _expect(given: str, known: str) -> None:
     if given != known:
-        raise ValueError(f"path type {given}: this controller knows {known} alone")
+        raise ValueError(f"{given}: this controller knows {known} alone here")
 
 
 def render(
@@ -142,7 +158,7 @@ def controller(
     for secret in secrets:
         pem = b"".join(base64.b64decode(secret["data"][field]) for field in ("tls.crt", "tls.key"))
         (certificates / f"{secret['metadata']['name']}.pem").write_bytes(pem)
-    routes = [route for manifest in manifests for route in routes_of(manifest, default_timeout)]
+    routes = routes_of(manifests, default_timeout)
     config = folder / "haproxy.cfg"
     config.write_text(
         render(

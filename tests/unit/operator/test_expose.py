@@ -126,6 +126,18 @@ def test_an_http_route_hangs_on_the_listener_and_never_times_out() -> None:
     assert rule["backendRefs"] == [{"name": "m-mcp", "port": 8080}]
 
 
+@pytest.mark.parametrize(
+    ("spec", "expected"), [({}, False), ({"expose": {"api": {"host": HOST}}}, False), ({"expose": BOTH}, True)]
+)
+def test_traefik_is_told_to_call_the_service_whose_affinity_keeps_a_client_with_its_replica(
+    spec: dict[str, Any], expected: bool
+) -> None:
+    annotations = find(desired(system(spec)), "Service", "m-mcp")["metadata"].get("annotations", {})
+    read = ("traefik.ingress.kubernetes.io/service.nativelb", "traefik.io/service.nativelb")
+    assert [annotations.get(name) for name in read] == (["true", "true"] if expected else [None, None])
+    assert "annotations" not in find(desired(system(spec)), "Service", "m-api")["metadata"]
+
+
 def test_without_the_gateway_api_no_route_is_made_and_the_reason_is_told() -> None:
     target = exposed(**GATEWAY)
     assert expose.manifests(target, Observed()) == []

@@ -4,6 +4,8 @@ spec names one, for callers with an access token. Pure.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from memsys_operator import names
 from memsys_operator.observed import Manifest, Observed
 from memsys_operator.resources import pods, references
@@ -14,6 +16,14 @@ from memsys_operator.spec import OAuth, System
 PART = names.MCP
 #: Where the write queue's folder is made; the volume lives as long as the pod.
 QUEUE_VOLUME = "/var/lib/memsys"
+#: Traefik sends to pods by turns unless the Service says that it is to be called itself, whose affinity then holds: of
+#: an Ingress's Service it reads the first, of an HTTPRoute's the second
+#: (https://doc.traefik.io/traefik/reference/routing-configuration/kubernetes/ingress/). Its own affinity is by a
+#: cookie, which clients of MCP need not keep. Other controllers leave these alone.
+AFFINE: Mapping[str, str] = {
+    "traefik.ingress.kubernetes.io/service.nativelb": "true",
+    "traefik.io/service.nativelb": "true",
+}
 
 
 def manifests(system: System, settings: Settings, observed: Observed) -> list[Manifest]:
@@ -27,6 +37,7 @@ def manifests(system: System, settings: Settings, observed: Observed) -> list[Ma
             {"http": system.spec.mcp.port},
             # SSE has sessions: one client stays with one replica.
             sessionAffinity="ClientIP",
+            annotations=AFFINE if system.spec.expose is not None and system.spec.expose.mcp is not None else None,
         ),
         pods.deployment(
             system, PART, replicas=system.spec.mcp.replicas, template=_template(system, settings, observed)

@@ -152,12 +152,19 @@ def _probe(action: Manifest, period: int, failures: int, timeout: int) -> Manife
     }
 
 
-def service(system: System, name: str, part: str, ports: Mapping[str, int], **spec: Any) -> Manifest:
+def service(
+    system: System,
+    name: str,
+    part: str,
+    ports: Mapping[str, int],
+    annotations: Mapping[str, str] | None = None,
+    **spec: Any,
+) -> Manifest:
     """A ClusterIP Service whose ports go to the container ports of the same names."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": metadata(system, name, part),
+        "metadata": _annotated(metadata(system, name, part), annotations),
         "spec": {
             "type": "ClusterIP",
             "selector": names.selector(system.name, part),
@@ -168,15 +175,16 @@ def service(system: System, name: str, part: str, ports: Mapping[str, int], **sp
 
 
 def service_account(system: System, part: str, annotations: Mapping[str, str] | None = None) -> Manifest:
-    meta = metadata(system, names.component(system.name, part), part)
-    if annotations:
-        meta["annotations"] = dict(annotations)
     return {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
-        "metadata": meta,
+        "metadata": _annotated(metadata(system, names.component(system.name, part), part), annotations),
         "automountServiceAccountToken": False,
     }
+
+
+def _annotated(meta: Manifest, annotations: Mapping[str, str] | None) -> Manifest:
+    return meta | {"annotations": dict(annotations)} if annotations else meta
 
 
 def stateful_set(system: System, part: str, *, service_name: str, template: Manifest, storage: Manifest) -> Manifest:
