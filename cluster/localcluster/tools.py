@@ -12,6 +12,7 @@ COREDNS_VERSION = "v1.12.4"
 LOCAL_PATH_VERSION = "v0.0.30"
 KIND_VERSION = "v0.33.0"
 WEAVIATE_VERSION = "v1.35.2"
+TRAEFIK_VERSION = "v3.6.12"
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,13 @@ WEAVIATE = Tool(
     WEAVIATE_VERSION,
     {"weaviate-server": "github.com/weaviate/weaviate/cmd/weaviate-server"},
 )
+TRAEFIK = Tool(
+    "traefik",
+    "traefik",
+    TRAEFIK_VERSION,
+    {"traefik": "github.com/traefik/traefik/v3/cmd/traefik"},
+    {"github.com/traefik/traefik/v3/pkg/version.Version": TRAEFIK_VERSION},
+)
 
 #: Each in build order.
 API_TOOLS = (ETCD, KUBE_APISERVER, KUBECTL)
@@ -84,7 +92,7 @@ NODE_TOOLS = (*API_TOOLS, KUBE_NODE, HELM, HELPERS, COREDNS, LOCAL_PATH)
 KIND_TOOLS = (*CLIENT_TOOLS, KIND)
 
 #: Servers that the full test suite runs beside the product, by the name that `build` takes.
-TEST_SERVERS = {"weaviate": (WEAVIATE,)}
+TEST_SERVERS = {"weaviate": (WEAVIATE,), "traefik": (TRAEFIK,)}
 
 
 def tool_key(tool: Tool, sources: Mapping[str, bytes]) -> str:
