@@ -13,6 +13,8 @@ import httpx
 from memsys.importing.lines import MAX_TEXT, SCOPE_IDS, Item, Skipped, identifier, memory, moment
 
 _PAGE = 500
+_MOST = 1_000
+"""What mem0's server answers at most, in one page; and twenty, unless it is asked for more."""
 # What mem0 puts beside the caller's own metadata.
 _OWN = frozenset({"data", "hash", "created_at", "updated_at", "text_lemmatized", "linked_memory_ids", *SCOPE_IDS})
 
@@ -27,9 +29,12 @@ def server(
     headers = {"X-API-Key": key, "Authorization": f"Token {key}"} if key else {}
     with httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=60, transport=transport) as http:
         following: str | None = "/memories"
-        query: dict[str, str] = dict(scope)
+        query: dict[str, str | int] = {**scope, "top_k": _MOST}
         while following:
             answer = http.get(following, params=query)
+            if answer.status_code == 400 and "top_k" in query:  # a server that has pages of its own
+                del query["top_k"]
+                continue
             answer.raise_for_status()
             document = answer.json()
             results = document.get("results", []) if isinstance(document, dict) else document
@@ -37,6 +42,8 @@ def server(
                 yield _served(one)
             cursor = document.get("next_cursor") if isinstance(document, dict) else None
             following = "/memories" if cursor else document.get("next") if isinstance(document, dict) else None
+            if not following and "top_k" in query and len(results) >= _MOST:
+                yield Skipped("the rest", f"the server tells of {_MOST} memories at most: read its table instead")
             query = {**scope, "cursor": cursor} if cursor else {}
 
 
