@@ -72,7 +72,7 @@ dbms.usage_report.enabled=false
     def start(self) -> None:
         """Start the server and return when it answers on Bolt. Raises when it ends, or takes over two minutes."""
         log = (self._folder / "logs" / "console.log").open("ab")
-        self._process = subprocess.Popen(
+        process = self._process = subprocess.Popen(
             self._command("org.neo4j.server.startup.Neo4jCommand", "console"),
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -83,8 +83,8 @@ dbms.usage_report.enabled=false
         log.close()
         deadline = time.monotonic() + START_SECONDS
         while not _answers(self.address, self.bolt_port):
-            if self._process.poll() is not None:
-                raise RuntimeError(f"Neo4j ended with code {self._process.returncode}:\n{self._console()}")
+            if process.poll() is not None:  # by itself, or because somebody killed it meanwhile
+                raise RuntimeError(f"Neo4j ended with code {process.returncode}:\n{self._console()}")
             if time.monotonic() > deadline:
                 self.kill()
                 raise TimeoutError(f"Neo4j did not listen on {self.uri} within {START_SECONDS:g} s:\n{self._console()}")
@@ -103,10 +103,12 @@ dbms.usage_report.enabled=false
 
     def kill(self) -> None:
         """End it at once, as a power cut would."""
-        if self._process is not None:
-            self._signal(signal.SIGKILL)
-            self._process.wait()
-            self._process = None
+        process = self._process  # whoever looks after the server may have started the next one before this returns
+        if process is not None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if self._process is process:
+                self._process = None
 
     def pause(self) -> None:
         """Let connections stand while nothing answers on them."""

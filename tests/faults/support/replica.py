@@ -44,7 +44,7 @@ class Replica:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("MEMSYS_")}
         listening = {"MEMSYS_HOST": self.node.address, "MEMSYS_PORT": str(PORT), "MEMSYS_SECRETS_DIR": "/nonexistent"}
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
+            process = self.process = subprocess.Popen(
                 [sys.executable, "-m", "memsys_api"],
                 env={**kept, **listening, **self.settings},
                 stdout=log,
@@ -54,8 +54,8 @@ class Replica:
             )
         deadline = time.monotonic() + START_SECONDS
         while not self._alive():
-            if not self.running:
-                raise RuntimeError(f"{self.name} ended with {self.process.returncode}:\n{self.log.read_text()[-3000:]}")
+            if process.poll() is not None:
+                raise RuntimeError(f"{self.name} ended with {process.returncode}:\n{self.log.read_text()[-3000:]}")
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{self.name} is not alive after {START_SECONDS} s")
             time.sleep(0.05)
@@ -68,9 +68,10 @@ class Replica:
 
     def kill(self) -> None:
         """End it at once."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        process = self.process  # whoever looks after it may have started the next one before this returns
+        if process is not None and process.poll() is None:
+            process.kill()
+            process.wait()
 
     def terminate(self, seconds: float = 30) -> int:
         """Ask it to end, as Kubernetes does first, and wait for that; its exit code."""

@@ -89,9 +89,10 @@ class Server:
 
     def kill(self) -> None:
         """End all of its processes at once, as a container is ended."""
-        if self.process is not None and self.process.poll() is None:
-            kill_tree(self.process.pid)
-            self.process.wait()
+        process = self.process  # whoever looks after the server may have started the next one before this returns
+        if process is not None and process.poll() is None:
+            kill_tree(process.pid)
+            process.wait()
 
     def pause(self) -> None:
         """Let connections stand while nothing answers on them."""
