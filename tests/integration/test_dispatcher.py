@@ -14,6 +14,7 @@ from memsys_api.sinks.attempts import ATTEMPTS
 from memsys_api.sinks.breaker import Breaker
 from memsys_api.sinks.dispatcher import Dispatcher
 from memsys_api.store import deliveries
+from memsys_api.store.database import DatabaseUnavailable
 
 from .conftest import Dsn, Fleet, Replica
 from .support.parts import MemorySink
@@ -106,6 +107,44 @@ async def test_what_waits_for_a_sink_that_is_known_to_be_away_is_not_read(
     assert len(sink.live()) == 4
 
 
+async def test_a_return_that_postgres_misses_is_made_up_for(graphed: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sink answers again, and just then PostgreSQL does not."""
+    assert graphed.sink
+    requeue, missed = deliveries.requeue_away, asyncio.Event()
+
+    async def once_away(*arguments: object, **more: bool) -> int:
+        if not missed.is_set():
+            missed.set()
+            raise DatabaseUnavailable("the database system is starting up")
+        return await requeue(*arguments, **more)  # type: ignore[arg-type]
+
+    graphed.sink.away = True
+    await graphed.add("note", user_id="u")
+    await _settled(graphed, parked=1)
+    monkeypatch.setattr(deliveries, "requeue_away", once_away)
+    graphed.sink.away = False
+    await until("PostgreSQL has missed it", missed.is_set)
+    await _settled(graphed)
+
+
+async def test_what_is_parked_as_away_after_the_sink_is_known_to_be_back_is_delivered(
+    graphed: Replica, dsn: Dsn
+) -> None:
+    """By a worker that waited for an answer until long after others had theirs."""
+    assert graphed.sink
+    [added] = await graphed.add("note", user_id="u")
+    await _settled(graphed)
+    graphed.sink.held.clear()
+    with psycopg.connect(dsn.superuser) as conn:
+        conn.execute(
+            "INSERT INTO deliveries (project, sink, memory_id, version, state, cause, attempts)"
+            " VALUES ('default', 'graph', %s, 1, 'parked', 'away', 7)",
+            (added["id"],),
+        )
+    await _settled(graphed)
+    assert graphed.sink.live() == {UUID(added["id"])}
+
+
 async def test_a_poisoned_record_is_parked_after_seven_attempts_and_holds_nothing_back(
     graphed: Replica, dsn: Dsn
 ) -> None:
@@ -164,7 +203,10 @@ async def test_a_change_while_its_predecessor_is_being_applied_is_neither_lost_n
     await graphed.client.put(f"/memories/{added['id']}", json={"text": "two"})
     batches = len(sink.batches)
     assert graphed.service.graph
-    assert await deliveries.claim(graphed.service.database, "graph", uuid4(), 10, timedelta(seconds=60)) == []
+    assert (
+        await deliveries.claim(graphed.service.database, "graph", uuid4(), 10, timedelta(seconds=60), most=ATTEMPTS)
+        == []
+    )
     assert len(sink.batches) == batches
     sink.hold.set()
     await _settled(graphed)
@@ -188,7 +230,9 @@ async def test_what_a_dead_replica_held_is_taken_up_when_its_lease_ends(fleet: F
         [added] = await writer.add("orphan")
         async with writer.service.database.transaction("default") as conn:
             await deliveries.enqueue(conn, "default", ["graph"], [(UUID(added["id"]), 1)])
-        held = await deliveries.claim(writer.service.database, "graph", uuid4(), 10, timedelta(seconds=1))
+        held = await deliveries.claim(
+            writer.service.database, "graph", uuid4(), 10, timedelta(seconds=1), most=ATTEMPTS
+        )
         assert len(held) == 1
         dispatcher = Dispatcher(writer.service.database, sink, Breaker("graph"))
         assert await dispatcher.drain() == 0  # the lease still stands
@@ -207,8 +251,8 @@ async def test_a_late_settlement_of_a_lost_lease_changes_nothing(graphed: Replic
     [added] = await graphed.add("contested")
     memory_id = UUID(added["id"])
     stale, current = uuid4(), uuid4()
-    [first] = await deliveries.claim(database, "graph", stale, 10, timedelta(0))
-    [second] = await deliveries.claim(database, "graph", current, 10, timedelta(seconds=60))
+    [first] = await deliveries.claim(database, "graph", stale, 10, timedelta(0), most=ATTEMPTS)
+    [second] = await deliveries.claim(database, "graph", current, 10, timedelta(seconds=60), most=ATTEMPTS)
     assert (first.attempts, second.attempts) == (1, 2)
     failure = deliveries.Failure(first, "record", "from the past", None)
     await deliveries.settle(database, "graph", stale, [(first, SinkRecord("default", memory_id, 1, None))], [failure])

@@ -23,10 +23,8 @@ class Breaker:
             log.warning("sink does not answer", extra={"sink": self._sink})
         self.closed = False
 
-    def reset(self) -> bool:
-        """The sink answered; says whether that is news."""
-        if self.closed:
-            return False
-        log.info("sink answers", extra={"sink": self._sink})
+    def reset(self) -> None:
+        """The sink answered."""
+        if not self.closed:
+            log.info("sink answers", extra={"sink": self._sink})
         self.closed = True
-        return True

@@ -2,7 +2,8 @@
 
 Knows the sink only by its protocol. Any number of replicas may run one each: a delivery is held by a lease, a memory
 has one delivery, and a sink refuses what is older than what it holds. Dying at any point loses nothing: the lease
-ends and the delivery is claimed again.
+ends and the delivery is claimed again. What was left behind more than once is tried one at a time, and parked when
+nobody has come through with it in its last attempt either.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from memsys_api import causes, telemetry
 from memsys_api.metrics import SINK_AVAILABLE, SINK_DELIVERIES, SINK_LAG, SINK_PARKED, SINK_PENDING
 from memsys_api.model import SinkRecord
 from memsys_api.ports import Sink, SinkRefused, SinkUnavailable
-from memsys_api.sinks.attempts import wait_after
+from memsys_api.sinks.attempts import ATTEMPTS, wait_after
 from memsys_api.sinks.breaker import Breaker
 from memsys_api.store import deliveries, renaming
 from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
@@ -35,6 +36,10 @@ _LEASE = timedelta(seconds=60)  # longer than an apply can take
 _POLL_SECONDS = 1.0
 _STOP_SECONDS = 5.0
 _ERROR_LENGTH = 500
+_NEVER_ENDED = (
+    f"{ATTEMPTS} attempts were begun and the last of them never came to an end: see why the API stopped, then deliver "
+    "it again with POST /sinks/{name}/sync"
+)
 
 
 class Dispatcher:
@@ -65,7 +70,8 @@ class Dispatcher:
         """Begin to work in the background."""
         self._tasks = [asyncio.create_task(self._watch(), name=f"{self._sink.name}-watch")]
         self._tasks += [
-            asyncio.create_task(self._work(), name=f"{self._sink.name}-worker-{n}") for n in range(_WORKERS)
+            asyncio.create_task(self._work(suspects=int(n == 0)), name=f"{self._sink.name}-worker-{n}")
+            for n in range(_WORKERS)
         ]
 
     async def stop(self) -> None:
@@ -87,11 +93,11 @@ class Dispatcher:
                 break
         return applied
 
-    async def _work(self) -> None:
+    async def _work(self, suspects: int) -> None:
         while not self._stopping.is_set():
             self._due.clear()  # before looking, so that what comes meanwhile is not missed
             try:
-                if await self._batch(away=self._away) is None:
+                if await self._batch(away=self._away, suspects=suspects) is None:
                     await self._idle()
             except (DatabaseUnavailable, StatementTimeout):
                 await self._rest()
@@ -111,14 +117,18 @@ class Dispatcher:
             async with asyncio.timeout(_POLL_SECONDS):
                 await self._stopping.wait()
 
-    async def _batch(self, only: tuple[str, UUID] | None = None, away: SinkUnavailable | None = None) -> int | None:
+    async def _batch(
+        self, only: tuple[str, UUID] | None = None, away: SinkUnavailable | None = None, *, suspects: int = 0
+    ) -> int | None:
         """Claim and apply one batch; how many were applied, ``None``: nothing was due.
 
         ``away``: the sink is known not to answer. Then nothing is read, and it is not asked: it is looked at all the
         time, and an outage would have each of its deliveries read, and waited for, seven times.
         """
         lease = uuid4()
-        claims = await deliveries.claim(self._database, self._sink.name, lease, _BATCH, _LEASE, only)
+        claims = await deliveries.claim(
+            self._database, self._sink.name, lease, _BATCH, _LEASE, only, most=ATTEMPTS, suspects=suspects
+        )
         if not claims:
             return None
         by_memory = {(held.project, held.memory_id): held for held in claims}
@@ -128,8 +138,9 @@ class Dispatcher:
             errors = dict.fromkeys(by_memory, away)
         else:
             with telemetry.work(f"deliver {self._sink.name}", **{"memsys.deliveries": len(claims)}):
-                records = await self._records(claims)
-                errors = await self._apply(records)
+                records = await self._records([held for held in claims if not held.spent])
+                errors = await self._apply(records) if records else {}
+        errors |= {(held.project, held.memory_id): SinkRefused(_NEVER_ENDED) for held in claims if held.spent}
         applied = [(by_memory[r.project, r.id], r) for r in records if (r.project, r.id) not in errors]
         failed = [self.failure(by_memory[memory], error) for memory, error in errors.items()]
         await deliveries.settle(self._database, self._sink.name, lease, applied, failed)
@@ -190,7 +201,7 @@ class Dispatcher:
         return Failure(held, cause, said[:_ERROR_LENGTH], wait)
 
     async def _watch(self) -> None:
-        """See whether the sink answers; when it does again, make due what only waited for that."""
+        """See whether the sink answers; when it does, make due what only waited for that."""
         while not self._stopping.is_set():
             try:
                 await self._look()
@@ -211,9 +222,11 @@ class Dispatcher:
             self._breaker.trip()
         else:
             self._away = None
-            if self._breaker.reset():
-                await deliveries.requeue_away(self._database, name)
+            # Every time: a worker may still have parked what it found away when others knew better. And before the
+            # breaker is told: without PostgreSQL, the return would be news to the next look again.
+            if await deliveries.requeue_away(self._database, name, waiting=not self._breaker.closed):
                 self.wake()
+            self._breaker.reset()
         status = await deliveries.status(self._database, name)
         self.backlog = status.pending + status.parked
         SINK_AVAILABLE.labels(name).set(available)

@@ -25,6 +25,8 @@ class Claim:
     """How many attempts were begun, this one included."""
     revision: int = 0
     """Grows when the same version is asked for again: what was read before is then not enough."""
+    spent: bool = False
+    """All its attempts were begun before, and whoever began the last one never ended it: not to be tried again."""
 
 
 @dataclass(frozen=True)
@@ -70,27 +72,60 @@ async def enqueue(conn: Connection, project: str, sinks: Sequence[str], changed:
 
 
 async def claim(
-    database: Database, sink: str, lease: UUID, limit: int, duration: timedelta, only: tuple[str, UUID] | None = None
+    database: Database,
+    sink: str,
+    lease: UUID,
+    limit: int,
+    duration: timedelta,
+    only: tuple[str, UUID] | None = None,
+    *,
+    most: int,
+    suspects: int = 0,
 ) -> list[Claim]:
-    """Take up to ``limit`` due deliveries; each counts as an attempt from now on. ``only`` names one memory."""
+    """Take up to ``limit`` due deliveries; each counts as one of its ``most`` attempts from now on.
+
+    ``only`` names one memory. What somebody began more than once and left behind is a suspect: of those no more than
+    ``suspects`` are taken, so that one that kills its worker is found out and does not take the same others with it
+    each time. Having failed because the sink was away says nothing about a record: left behind after that, it is
+    counted from the beginning.
+    """
     project, memory_id = only or (None, None)
     async with database.system() as conn:
         cursor = await conn.execute(
             """
-            UPDATE deliveries d
-            SET lease = %(lease)s, leased_until = now() + %(duration)s, attempts = d.attempts + 1
-            FROM (
-                SELECT project, memory_id FROM deliveries
+            WITH due AS (
+                SELECT project, memory_id, due_at, attempts, lease IS NOT NULL AS left_behind,
+                       lease IS NOT NULL AND cause IS NOT DISTINCT FROM 'away' AS anew
+                FROM deliveries
                 WHERE sink = %(sink)s AND state = 'pending' AND due_at <= now()
                   AND (leased_until IS NULL OR leased_until < now())
                   AND (%(id)s::uuid IS NULL OR (project = %(project)s AND memory_id = %(id)s))
                 ORDER BY due_at LIMIT %(limit)s
                 FOR UPDATE SKIP LOCKED
-            ) due
-            WHERE d.sink = %(sink)s AND d.project = due.project AND d.memory_id = due.memory_id
-            RETURNING d.project, d.memory_id, d.version, d.attempts, d.revision
+            ), told_apart AS (
+                SELECT *, left_behind AND attempts > 1 AS suspect,
+                       row_number() OVER (PARTITION BY left_behind AND attempts > 1 ORDER BY due_at) AS place
+                FROM due
+            )
+            UPDATE deliveries d
+            SET lease = %(lease)s, leased_until = now() + %(duration)s,
+                attempts = CASE WHEN t.anew THEN 1 ELSE least(d.attempts + 1, %(most)s) END,
+                cause = CASE WHEN NOT t.anew THEN d.cause END
+            FROM told_apart t
+            WHERE d.sink = %(sink)s AND d.project = t.project AND d.memory_id = t.memory_id
+              AND (NOT t.suspect OR t.place <= %(suspects)s)
+            RETURNING d.project, d.memory_id, d.version, d.attempts, d.revision, NOT t.anew AND t.attempts >= %(most)s
             """,
-            {"lease": lease, "duration": duration, "sink": sink, "limit": limit, "project": project, "id": memory_id},
+            {
+                "lease": lease,
+                "duration": duration,
+                "sink": sink,
+                "limit": limit,
+                "project": project,
+                "id": memory_id,
+                "most": most,
+                "suspects": suspects,
+            },
         )
         return [Claim(*row) for row in await cursor.fetchall()]
 
@@ -144,15 +179,15 @@ _FAILED = """UPDATE deliveries d
            WHERE d.sink = %(sink)s AND d.project = failed.project AND d.memory_id = failed.id AND d.lease = %(lease)s"""
 
 
-async def requeue_away(database: Database, sink: str) -> int:
-    """Make everything due that only waits because the sink was away; says how many."""
+async def requeue_away(database: Database, sink: str, *, waiting: bool) -> int:
+    """Make due what was parked because the sink was away; with ``waiting`` also what is put off for that. How many."""
     async with database.system() as conn:
         cursor = await conn.execute(
             """UPDATE deliveries
                SET state = 'pending', due_at = now(), attempts = CASE state WHEN 'parked' THEN 0 ELSE attempts END
-               WHERE sink = %s AND cause = 'away' AND (state = 'parked' OR due_at > now())
+               WHERE sink = %s AND cause = 'away' AND (state = 'parked' OR (%s AND due_at > now()))
                  AND (leased_until IS NULL OR leased_until < now())""",
-            (sink,),
+            (sink, waiting),
         )
     return cursor.rowcount
 

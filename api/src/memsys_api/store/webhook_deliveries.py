@@ -30,6 +30,10 @@ class Claim:
     attempts: int
     """How many attempts were begun, this one included."""
     lease: UUID
+    suspect: bool
+    """Was left behind by who began it, and not for the first time."""
+    spent: bool
+    """All its attempts were begun before, and whoever began the last one never ended it: not to be tried again."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +72,20 @@ class Subject:
 
 
 async def claim(
-    database: Database, lease: UUID, duration: timedelta, *, limit: int, each: int, free: Mapping[UUID, int]
+    database: Database,
+    lease: UUID,
+    duration: timedelta,
+    *,
+    limit: int,
+    each: int,
+    free: Mapping[UUID, int],
+    most: int,
+    suspects: int,
 ) -> list[Claim]:
     """Take due deliveries, up to ``limit`` and of one webhook up to ``each``, or as many as ``free`` says.
+
+    Each counts as one of its ``most`` attempts from now on. Suspects, no more than so many of which are taken, and what
+    was left behind when its webhook was away before, are as in :func:`memsys_api.store.deliveries.claim`.
 
     Of one memory the oldest alone, and only when no older one waits or is under way: a webhook hears of a memory's
     changes in their order. Webhooks take turns by chance, so that none waits for the others' queues.
@@ -87,7 +102,8 @@ async def claim(
                     WHERE state = 'pending' AND (project, webhook_id) > (lanes.project, lanes.webhook_id)
                     ORDER BY project, webhook_id LIMIT 1) following
             ), due AS (
-                SELECT d.project, d.webhook_id, d.event_id
+                SELECT d.project, d.webhook_id, d.event_id, d.due_at, d.attempts, d.lease IS NOT NULL AS left_behind,
+                       d.lease IS NOT NULL AND d.cause IS NOT DISTINCT FROM 'away' AS anew
                 FROM (SELECT project, webhook_id, coalesce(f.free, %(each)s) AS free
                       FROM lanes LEFT JOIN unnest(%(busy)s::uuid[], %(free)s::int[]) AS f(id, free) ON f.id = webhook_id
                       ORDER BY random()) lane
@@ -104,12 +120,20 @@ async def claim(
                     FOR UPDATE OF d SKIP LOCKED
                 ) d
                 LIMIT %(limit)s
+            ), told_apart AS (
+                SELECT *, left_behind AND attempts > 1 AS suspect,
+                       row_number() OVER (PARTITION BY left_behind AND attempts > 1 ORDER BY due_at) AS place
+                FROM due
             )
             UPDATE webhook_deliveries d
-            SET lease = %(lease)s, leased_until = now() + %(duration)s, attempts = d.attempts + 1
-            FROM due WHERE d.project = due.project AND d.webhook_id = due.webhook_id AND d.event_id = due.event_id
+            SET lease = %(lease)s, leased_until = now() + %(duration)s,
+                attempts = CASE WHEN t.anew THEN 1 ELSE least(d.attempts + 1, %(most)s) END,
+                cause = CASE WHEN NOT t.anew THEN d.cause END
+            FROM told_apart t
+            WHERE d.project = t.project AND d.webhook_id = t.webhook_id AND d.event_id = t.event_id
+              AND (NOT t.suspect OR t.place <= %(suspects)s)
             RETURNING d.project, d.webhook_id, d.event_id, d.event, d.memory_id, d.version, d.occurred_at, d.attempts,
-                      d.lease
+                      d.lease, t.suspect, NOT t.anew AND t.attempts >= %(most)s
             """,
             {
                 "lease": lease,
@@ -118,6 +142,8 @@ async def claim(
                 "each": each,
                 "busy": list(free.keys()),
                 "free": list(free.values()),
+                "most": most,
+                "suspects": suspects,
             },
         )
         return [Claim(*row) for row in await cursor.fetchall()]

@@ -2,7 +2,8 @@
 
 Any number of replicas may run one each: a delivery is held by a lease, and of one memory only the oldest that waits can
 be claimed, so that each webhook hears of a memory's changes in their order. Dying at any point loses nothing: the
-lease ends and the delivery is claimed again; what was posted but not recorded is posted again under the same id.
+lease ends and the delivery is claimed again; what was posted but not recorded is posted again under the same id. What
+was left behind more than once is tried one at a time, and parked when its last attempt came to no end either.
 A webhook that does not answer is asked by one call at a time, so that it holds nobody else up.
 """
 
@@ -25,7 +26,7 @@ from memsys_api.metrics import (
     WEBHOOK_SECONDS,
 )
 from memsys_api.model import Scope
-from memsys_api.sinks.attempts import wait_after
+from memsys_api.sinks.attempts import ATTEMPTS, wait_after
 from memsys_api.sinks.webhooks import signing
 from memsys_api.sinks.webhooks.message import Message, body, message_id
 from memsys_api.sinks.webhooks.sealing import Sealer, Unsealable
@@ -44,6 +45,10 @@ _LOOK_SECONDS = 5.0
 _STOP_SECONDS = 5.0
 _LEASE_MARGIN = 30.0  # beside the call there are a few statements
 _ERROR_LENGTH = 500
+_NEVER_ENDED = (
+    f"{ATTEMPTS} attempts were begun and the last of them never came to an end: see why the API stopped, then deliver "
+    "it again with POST /webhooks/{id}/replay"
+)
 _USER_AGENT = "memsys-webhooks"
 
 
@@ -64,6 +69,7 @@ class WebhookDispatcher:
         self._calls: set[asyncio.Task[None]] = set()
         self._under_way: Counter[UUID] = Counter()
         self._away: set[UUID] = set()
+        self._suspects = 0
 
     def wake(self) -> None:
         """Something is due."""
@@ -111,8 +117,18 @@ class WebhookDispatcher:
         lease = uuid4()
         busy = self._under_way.keys() | self._away
         free = {w: max(0, (1 if w in self._away else _EACH) - self._under_way[w]) for w in busy}
-        claims = await webhook_deliveries.claim(self._database, lease, self._lease, limit=room, each=_EACH, free=free)
+        claims = await webhook_deliveries.claim(
+            self._database,
+            lease,
+            self._lease,
+            limit=room,
+            each=_EACH,
+            free=free,
+            most=ATTEMPTS,
+            suspects=1 - self._suspects,
+        )
         for claim in claims:
+            self._suspects += claim.suspect
             self._under_way[claim.webhook_id] += 1
             task = asyncio.create_task(self._deliver(claim), name=f"webhook-{claim.webhook_id}")
             self._calls.add(task)
@@ -133,12 +149,16 @@ class WebhookDispatcher:
             with suppress(DatabaseUnavailable, StatementTimeout):
                 await self._record(claim, Answer(None, cause(error)))
         finally:
+            self._suspects -= claim.suspect
             self._under_way[claim.webhook_id] -= 1
             if not self._under_way[claim.webhook_id]:
                 del self._under_way[claim.webhook_id]
             self.wake()
 
     async def _attempt(self, claim: Claim) -> None:
+        if claim.spent:
+            await self._record(claim, Answer(None, _NEVER_ENDED))
+            return
         webhook = await webhooks.get(self._database, Scope(claim.project), claim.webhook_id)
         if webhook is None:
             return  # deleted, and its queue with it
