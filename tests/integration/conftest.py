@@ -17,6 +17,7 @@ import uvicorn
 
 from memsys_api import app
 from memsys_api.assembling import Makers, Service
+from memsys_api.server import Server as ApiServer
 from memsys_api.settings import Settings
 from memsys_api.sinks.webhooks.sender import Resolver, resolve
 from memsys_api.store import generations, migrate
@@ -25,6 +26,7 @@ from .support.parts import MemorySink, WordEmbedder
 from .support.postgres import Server, create_database, free_port
 from .support.postgres import server as postgres_server
 from .support.receiver import Receiver, receiving
+from .support.serving import serving
 from .support.waiting import until
 
 ADMIN_KEY = "an-admin-key-for-tests"
@@ -248,6 +250,27 @@ def listening(dsn: Dsn, **more: Any) -> Iterator[str]:
         server.should_exit = True
         thread.join(30)
     assert not thread.is_alive(), "the server did not stop"
+
+
+Serve = Callable[..., AbstractAsyncContextManager[tuple[httpx.AsyncClient, ApiServer, Service]]]
+
+
+@pytest.fixture
+def served(dsn: Dsn) -> Serve:
+    """Starts an API on a port of its own with these settings, and yields a client of it, the server and its parts."""
+
+    @asynccontextmanager
+    async def start(**settings: Any) -> AsyncIterator[tuple[httpx.AsyncClient, ApiServer, Service]]:
+        async def make_embedder(_: Settings) -> WordEmbedder:
+            return WordEmbedder()
+
+        values = {"DATABASE_URL": dsn.app, "DATABASE_OWNER_URL": dsn.owner, "MEMSYS_ADMIN_KEY": ADMIN_KEY, **settings}
+        application = app.create(Settings(**values), Makers(embedder=make_embedder, graph=lambda _: None))
+        headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
+        async with serving(application) as (url, server), httpx.AsyncClient(base_url=url, headers=headers) as client:
+            yield client, server, application.state.runtime.service
+
+    return start
 
 
 def until_ready(address: str) -> None:

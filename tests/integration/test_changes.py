@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import psycopg
-import pytest
 
-from memsys_api import app
-from memsys_api.assembling import Makers
-from memsys_api.settings import Settings
 from memsys_api.store import retention
 from memsys_api.store.database import Database
 
-from .conftest import ADMIN_KEY, Dsn, MakeKey, Replica
-from .support.parts import WordEmbedder
-from .support.serving import serving
+from .conftest import Dsn, MakeKey, Replica
+from .support.listening import SSE, listening
 from .support.waiting import until
-
-SSE = {"Accept": "text/event-stream"}
 
 
 async def page(api: Replica, since: str | None = None, **query: Any) -> dict[str, Any]:
@@ -181,72 +172,6 @@ async def test_a_key_sees_what_it_may_see(api: Replica, keyed: MakeKey) -> None:
         assert (await writer.get("/changes")).status_code == 403
 
 
-@dataclass
-class Heard:
-    """What came over a stream."""
-
-    events: list[dict[str, Any]] = field(default_factory=list)
-    last_id: str = ""
-    comments: int = 0
-    ended: bool = False
-
-
-@asynccontextmanager
-async def listening(client: httpx.AsyncClient, **request: Any) -> AsyncIterator[Heard]:
-    """Read a stream as EventSource does, in the background."""
-    heard = Heard()
-    headers = SSE | request.pop("headers", {})
-
-    async def read() -> None:
-        async with client.stream("GET", "/changes", headers=headers, timeout=None, **request) as answer:
-            assert answer.status_code == 200, await answer.aread()
-            assert answer.headers["content-type"].startswith("text/event-stream")
-            data = event = ""
-            async for line in answer.aiter_lines():
-                name, _, value = line.partition(": ")
-                if line.startswith(":"):
-                    heard.comments += 1
-                elif name == "id":
-                    heard.last_id = value
-                elif name == "event":
-                    event = value
-                elif name == "data":
-                    data = value
-                elif not line and data:
-                    heard.events.append(json.loads(data))
-                    assert heard.events[-1]["event"] == event
-                    data = event = ""
-        heard.ended = True
-
-    task = asyncio.create_task(read())
-    try:
-        await until("the stream has begun", lambda: heard.comments or task.done())
-        if task.done():
-            await task
-        yield heard
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-@pytest.fixture
-async def served(dsn: Dsn) -> AsyncIterator[Any]:
-    """Starts an API on a port of its own with these settings, and yields a client of it and the server."""
-
-    @asynccontextmanager
-    async def start(**settings: Any) -> AsyncIterator[Any]:
-        async def make_embedder(_: Settings) -> WordEmbedder:
-            return WordEmbedder()
-
-        values = {"DATABASE_URL": dsn.app, "DATABASE_OWNER_URL": dsn.owner, "MEMSYS_ADMIN_KEY": ADMIN_KEY, **settings}
-        application = app.create(Settings(**values), Makers(embedder=make_embedder, graph=lambda _: None))
-        headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
-        async with serving(application) as (url, server), httpx.AsyncClient(base_url=url, headers=headers) as client:
-            yield client, server, application.state.runtime.service
-
-    return start
-
-
 async def add(client: httpx.AsyncClient, text: str, **fields: Any) -> str:
     answer = await client.post("/memories", json={"text": text, **fields})
     assert answer.status_code == 200, answer.text
@@ -312,14 +237,6 @@ async def test_a_stopping_server_ends_its_streams_at_once(served: Any) -> None:
         server.should_exit = True
         await until("the stream has ended", lambda: heard.ended, 10)
         assert asyncio.get_running_loop().time() - begun < 5  # far below the time that answers are given to finish
-
-
-async def test_a_revoked_key_s_stream_ends(served: Any) -> None:
-    async with served(CHANGES_HEARTBEAT_SECONDS=0.05) as (client, _, _service):
-        key = (await client.post("/keys", json={"name": "k", "projects": ["default"]})).json()
-        async with listening(client, headers={"Authorization": f"Bearer {key['key']}"}) as heard:
-            assert (await client.delete(f"/keys/{key['id']}")).status_code == 200
-            await until("the stream has ended", lambda: heard.ended)
 
 
 async def test_a_stream_outlives_an_outage_of_the_database(served: Any, dsn: Dsn) -> None:

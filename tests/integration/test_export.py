@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from unittest.mock import AsyncMock
 from uuid import uuid4
 
 import httpx
@@ -217,7 +218,8 @@ async def test_a_narrow_key_exports_its_own_and_imports_nothing(api: Replica, ke
 async def test_an_export_is_of_one_moment_and_few_run_at_once(api: Replica, dsn: Dsn) -> None:
     for n in range(3):
         await api.add(f"fact {n}")
-    streams = [api.service.exporting.export(Scope("default"), heads=False) for _ in range(4)]
+    check = AsyncMock()
+    streams = [api.service.exporting.export(Scope("default"), heads=False, check=check) for _ in range(4)]
     began = [await anext(stream) for stream in streams]
     assert all(began)
     refused = await api.client.get("/export")
@@ -225,9 +227,12 @@ async def test_an_export_is_of_one_moment_and_few_run_at_once(api: Replica, dsn:
     for stream in streams:
         await stream.aclose()
     assert (await api.client.get("/export")).status_code == 200
-    with psycopg.connect(dsn.superuser) as conn:  # and none of them holds on to its connection
+    with psycopg.connect(dsn.superuser, autocommit=True) as conn:
         query = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = %s"
-        assert conn.execute(query, (dsn.name,)).fetchone() == (0,)
+        await until(
+            "none of them holds on to its connection",
+            lambda: conn.execute(query, (dsn.name,)).fetchone() == (0,),
+        )
 
 
 async def test_an_unreachable_database_is_an_answer_not_half_a_file(api: Replica) -> None:

@@ -13,13 +13,12 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from memsys_api import problems
-from memsys_api.access.grants import enter
 from memsys_api.changes import position as positions
 from memsys_api.changes.feed import Feed
 from memsys_api.changes.position import Position
 from memsys_api.model import Scope
 from memsys_api.problems import GONE, ProblemError, invalid, render
-from memsys_api.routes.common import Json, Reader, Serving, may_answer
+from memsys_api.routes.common import Json, Reader, Serving, may_answer, standing
 from memsys_api.schemas import changes as wire
 from memsys_api.store import changes
 from memsys_api.store.changes import Change, Lost, Page
@@ -30,6 +29,7 @@ router = APIRouter(tags=["changes"])
 EVENT_STREAM = "text/event-stream"
 _BATCH = 500
 _LOOK_ANYWAY_SECONDS = 5.0
+_CHECK_SECONDS = 0.5  # with the second that a key is remembered, a revoked key's stream ends within two
 _RECONNECT_MILLISECONDS = 2000
 
 _EXAMPLE = (
@@ -60,8 +60,8 @@ async def listen(
     """What happens to memories of the scope, oldest first, from a position on; nothing is ever skipped.
 
     A page; or, with `Accept: text/event-stream`, a stream that goes on until it is broken off and is resumed by the id
-    of the last event. A change appears once all transactions that began before it have ended. A position from before
-    the oldest change that is kept is answered 410.
+    of the last event. It ends within two seconds of its key's revocation. A change appears once all transactions that
+    began before it have ended. A position from before the oldest change that is kept is answered 410.
     """
     scope = access.scope(query.user_id, query.agent_id, query.app_id, query.run_id)
     position = await _begin(serving.database, scope.project, last_event_id or query.since)
@@ -76,16 +76,9 @@ async def listen(
         results = [_out(change, with_text) for change in page.changes]
         return Json({"results": results, "next": str(page.position), "more": page.more})
 
-    async def still_allowed() -> bool:
-        """Whether the key would still be let in, and no further or less far than when the stream began."""
-        try:
-            now = enter(await serving.guard.caller(http), access.project, "read")
-            return now.scope(query.user_id, query.agent_id, query.app_id, query.run_id) == scope
-        except ProblemError:
-            return False
-
     serving.feed.admit()
-    stream = _Stream(serving.database, serving.feed, scope, position, with_text, still_allowed)
+    check = standing(http, serving, access, "read")
+    stream = _Stream(serving.database, serving.feed, scope, position, with_text, check)
     return StreamingResponse(
         stream.events(serving.settings.changes_heartbeat_seconds),
         media_type=EVENT_STREAM,
@@ -103,23 +96,24 @@ class _Stream:
         scope: Scope,
         position: Position,
         with_text: bool,
-        still_allowed: Callable[[], Awaitable[bool]],
+        check: Callable[[], Awaitable[None]],
     ) -> None:
         self._database = database
         self._feed = feed
         self._scope = scope
         self._position = position
         self._with_text = with_text
-        self._still_allowed = still_allowed
+        self._check = check
 
     async def events(self, heartbeat: float) -> AsyncIterator[bytes]:
         """Until the reader leaves, its key ends, or the server stops; never silent for longer than the heartbeat."""
-        with self._feed.stream():
+        with self._feed.stream(), suppress(ProblemError):
             yield f"retry: {_RECONNECT_MILLISECONDS}\n".encode() + self._sign_of_life()
             heard = time.monotonic()
             while not self._feed.closing:
                 news = self._feed.news()
                 try:
+                    await self._check()
                     page = await changes.read(
                         self._database, self._scope, self._position, _BATCH, with_text=self._with_text
                     )
@@ -134,14 +128,20 @@ class _Stream:
                     heard = time.monotonic()
                 self._position = page.position
                 if not page.more:
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(min(heartbeat, _LOOK_ANYWAY_SECONDS)):
-                            await news.wait()
+                    await self._wait(news, min(heartbeat, _LOOK_ANYWAY_SECONDS))
                 if time.monotonic() - heard >= heartbeat:
-                    if not await self._still_allowed():
-                        return
                     yield self._sign_of_life()
                     heard = time.monotonic()
+
+    async def _wait(self, news: asyncio.Event, seconds: float) -> None:
+        """Until there is news or the time is over, or the key has ended: then raises a problem."""
+        until = time.monotonic() + seconds
+        while not news.is_set() and not self._feed.closing and (left := until - time.monotonic()) > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left, _CHECK_SECONDS)):
+                    await news.wait()
+            with suppress(DatabaseUnavailable, StatementTimeout):  # nothing is read for the key then either
+                await self._check()
 
     def _sign_of_life(self) -> bytes:
         """A comment, with the position: a reader that nothing concerned for days must not fall behind for that."""

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from memsys_api.model import Scope
-from memsys_api.routes.common import Admin, Json, Reader, Serving
+from memsys_api.routes.common import Admin, Json, Reader, Serving, standing
 from memsys_api.schemas.export import ImportReport, VersionLine, example
 
 router = APIRouter(tags=["export"])
@@ -29,10 +29,14 @@ _NDJSON: dict[str, Any] = {MEDIA_TYPE: {"schema": {"type": "string", "minLength"
 async def export(
     serving: Serving,
     access: Reader,
+    http: Request,
     heads: Annotated[bool, Query(description="Only what can be read now, each memory as version 1.")] = False,
 ) -> Response:
-    """The project as it is at one moment: every version of every memory with its times, metadata and provenance."""
-    chunks = serving.exporting.export(access.scope(), heads=heads)
+    """The project as it is at one moment: every version of every memory with its times, metadata and provenance.
+
+    When the key is revoked meanwhile, no piece (64 KiB) is begun two seconds after that, and the connection breaks off.
+    """
+    chunks = serving.exporting.export(access.scope(), heads=heads, check=standing(http, serving, access, "read"))
     first = await anext(chunks)  # so that what keeps it from beginning is an answer of its own
     return StreamingResponse(_after(first, chunks), media_type=MEDIA_TYPE)
 
@@ -57,7 +61,8 @@ async def import_(
     """Write the lines of an export, embedded anew. Lines that are there already change nothing.
 
     The body is read as it arrives and may be as long as it likes; only a line is bounded. Every couple of hundred lines
-    are committed together: an import that broke off is simply run again. Needs the admin right, because it writes times
+    are committed together: an import that broke off is simply run again. So is one whose key was revoked meanwhile: it
+    commits nothing more two seconds after that, and is answered 401. Needs the admin right, because it writes times
     and provenance that the server otherwise makes itself.
 
     What was erased here is left out, unless `erased` says otherwise, which the audit trail then tells: memories whose
@@ -74,6 +79,7 @@ async def import_(
         longest=serving.settings.max_body_bytes,
         actor=access.caller.key_id,
         bring_back=erased,
+        check=standing(http, serving, access, "admin"),
     )
     return Json(
         {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from memsys_api import problems
 from memsys_api.model import Scope
@@ -22,8 +22,11 @@ class Exporting:
         self._database = database
         self._running = 0
 
-    async def export(self, scope: Scope, *, heads: bool) -> AsyncIterator[bytes]:
-        """What the scope holds, as chunks of JSON Lines. Raises ``unavailable`` while too many others are at it."""
+    async def export(self, scope: Scope, *, heads: bool, check: Callable[[], Awaitable[None]]) -> AsyncIterator[bytes]:
+        """What the scope holds, as chunks of JSON Lines. Raises ``unavailable`` while too many others are at it.
+
+        Before each chunk ``check`` is asked, and what it raises ends the export: the key may have been revoked.
+        """
         if self._running >= _AT_ONCE:
             detail = f"{_AT_ONCE} exports are being written already; try again"
             raise ProblemError(problems.UNAVAILABLE, detail, retry_after=5)
@@ -34,8 +37,10 @@ class Exporting:
                 pending += lines.write_version(version)
                 count += 1
                 if len(pending) >= _CHUNK_BYTES:
+                    await check()
                     yield bytes(pending)
                     pending.clear()
+            await check()
             yield bytes(pending + lines.write_end(count))
         finally:
             self._running -= 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -106,6 +106,7 @@ class Importing:
         scope_of: ScopeOf,
         longest: int,
         actor: str,
+        check: Callable[[], Awaitable[None]],
         bring_back: bool = False,
     ) -> Report:
         """Import a file as its bytes arrive; lines of more than ``longest`` bytes fail, as others do, on their own.
@@ -113,8 +114,9 @@ class Importing:
         What was erased here is left out, or with ``bring_back`` written and audited. What is suspect is held for
         review or refused, line by line, as the project's policy says.
 
-        Raises an ``invalid-request`` problem when the first line is not that of an export, and what the database
-        and the embedder raise: then what was committed stays, and the same file again goes on from there.
+        Raises an ``invalid-request`` problem when the first line is not that of an export, and what the database, the
+        embedder and ``check``, which is asked before each batch, raise: then what was committed stays, and the same
+        file again goes on from there.
         """
         report, begun, seen = Report(), False, 0
         batch: list[Incoming] = []
@@ -143,10 +145,12 @@ class Importing:
                 report.refuse(line.number, first.field, first.message)
             size += len(line.content or b"")
             if len(batch) >= _BATCH_LINES or size >= _BATCH_BYTES:
+                await check()
                 await self._write(project, batch, report, actor, bring_back)
                 batch, size = [], 0
         if not begun:
             raise invalid("body", "is empty; send the lines of an export")
+        await check()
         await self._write(project, batch, report, actor, bring_back)
         return report
 
