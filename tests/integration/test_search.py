@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
@@ -37,6 +38,19 @@ async def test_a_question_finds_the_fact_that_answers_it(api: Replica) -> None:
         scores = [r["score"] for r in results]
         assert scores == sorted(scores, reverse=True)
         assert all(0 <= s <= 1 for s in scores)
+
+
+async def test_a_memory_is_the_first_that_its_own_words_find(api: Replica) -> None:
+    """However much else says nearly the same, in conversations that are all about it."""
+    people, places = ("Anna Lindqvist", "Bo Nakamura", "Carla Mendes"), ("Lisbon", "Tartu", "Osaka")
+    draw = random.Random(3)
+    told = [f"{draw.choice(people)} met us in {draw.choice(places)} about matter x{n}z" for n in range(40)]
+    for first in range(0, 36, 3):
+        await api.add([{"role": "user", "content": text} for text in told[first : first + 3]], user_id="u")
+    for text in told[36:]:
+        await api.add(text, user_id="u")
+    best = {text: (await api.search(text, user_id="u"))[0]["memory"] for text in told}
+    assert best == {text: text for text in told}
 
 
 async def test_one_shared_word_in_another_form_is_enough(api: Replica) -> None:

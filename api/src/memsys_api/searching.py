@@ -208,4 +208,5 @@ def _candidate(found: Found, weights: dict[UUID, float]) -> retrieval.Candidate:
         found.turn,
         found.speaker,
         found.asks,
+        found.same,
     )

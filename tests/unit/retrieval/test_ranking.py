@@ -57,6 +57,13 @@ def test_an_answer_is_lifted_by_the_words_of_the_question_before_it() -> None:
     assert parts["before_1"] == pytest.approx(Weights().before_1 * 0.9)
 
 
+def test_nothing_outweighs_the_very_words() -> None:
+    crowd = [candidate(n, run="s", turn=n, vector_score=0.99, text_score=0.9, graph_score=1.0) for n in range(1, 6)]
+    ranked = rank(ANY, [*crowd, candidate(9, vector_score=0.9, text_score=0.5, same=True)], top_k=3)
+    assert ranked[0].candidate.id.int == 9
+    assert ranked[0].score == 1.0
+
+
 def test_what_is_taken_up_after_counts() -> None:
     turns = [
         candidate(1, run="s", turn=1),

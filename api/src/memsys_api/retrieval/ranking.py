@@ -41,6 +41,8 @@ class Weights:
     """The question names a time, and this was said then, or close to it."""
     graph: float = 0.06
     """The graph connects this to what the question names."""
+    same: float = 1.0
+    """This is, word for word, what was asked for: nothing that stands around another memory outweighs that."""
 
     def array(self) -> npt.NDArray[np.float64]:
         """The weights in the order of :data:`~memsys_api.retrieval.signals.SIGNALS`."""

@@ -28,6 +28,7 @@ SIGNALS = (
     "question",
     "time",
     "graph",
+    "same",
 )
 """The columns of :func:`signal_matrix`; their meaning stands at :class:`~memsys_api.retrieval.ranking.Weights`."""
 
@@ -56,6 +57,7 @@ def signal_matrix(query: Query, candidates: Sequence[Candidate], *, vector_basel
         np.array([candidate.asks for candidate in candidates], float),
         _closeness(candidates, query.time_range),
         np.array([candidate.graph_score or 0.0 for candidate in candidates]),
+        np.array([candidate.same for candidate in candidates], float),
     ]
     return np.stack(columns, axis=1) if candidates else np.empty((0, len(SIGNALS)))
 

@@ -47,6 +47,8 @@ class Candidate:
     """Who said it, as given."""
     asks: bool = False
     """Whether it is itself a question."""
+    same: bool = False
+    """Whether it is the query, word for word."""
 
 
 @dataclass(frozen=True, slots=True)

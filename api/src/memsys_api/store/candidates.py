@@ -234,6 +234,7 @@ _SCANNED = (
     _WORDS,
     """, scope AS MATERIALIZED (
     SELECT m.id, m.version, m.event_time, m.thread, m.turn, m.speaker, right(rtrim(m.text), 1) = '?' AS asks,
+           m.text = %(query)s AS same,
            CASE WHEN m.lexemes @@ (SELECT string_agg(word::text, ' | ')::tsquery FROM words) THEN m.lexemes END
                AS lexemes
     FROM memory_versions m WHERE {inside}
@@ -255,7 +256,8 @@ _SCANNED = (
 ), chosen AS (
     SELECT id FROM picked UNION SELECT id FROM places JOIN scope USING (thread, turn)
 )
-SELECT scope.id, event_time, cosine, round(coalesce(coverage, 0)::numeric, 9)::float, thread, turn, speaker, asks
+SELECT scope.id, event_time, cosine, round(coalesce(coverage, 0)::numeric, 9)::float, thread, turn, speaker, asks,
+       same
 FROM chosen JOIN scope USING (id) LEFT JOIN cosines USING (id) LEFT JOIN spoken USING (id)
 """,
 )
@@ -294,7 +296,7 @@ SELECT m.id, m.event_time,
         WHERE e.project = %(project)s AND e.memory_id = m.id AND e.version = m.version),
        round(coalesce((SELECT sum({weight} * idf) FROM rarity WHERE m.lexemes @@ word)
                       / (SELECT sum(idf) FROM rarity), 0)::numeric, 9)::float,
-       m.thread, m.turn, m.speaker, right(rtrim(m.text), 1) = '?'
+       m.thread, m.turn, m.speaker, right(rtrim(m.text), 1) = '?', m.text = %(query)s
 FROM memory_versions m
 WHERE {inside} AND m.id = ANY ((SELECT ids FROM chosen)::uuid[])
 """,

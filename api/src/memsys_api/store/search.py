@@ -35,6 +35,8 @@ class Found(NamedTuple):
     speaker: str | None
     asks: bool
     """Whether it ends in a question mark."""
+    same: bool
+    """Whether it is the query, word for word."""
 
 
 async def people(database: Database, project: str, *, bound: int) -> frozenset[str]:
