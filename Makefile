@@ -114,7 +114,8 @@ soak: $(VENV_STAMP) $(MODEL) ## 10 minutes of load and faults; MEMSYS_FAULTS_SEE
 	@MEMSYS_FAULTS_SECONDS=600 $(PYTEST) tests/faults/test_load_and_faults.py -s $(TESTS)
 
 .PHONY: test-full
-test-full: test soak ## every tier, and what takes hours: every crash point, long outages; as root
+test-full: test soak ## every tier, and what takes hours: every crash point, long outages, 100,000 requests; as root
+	@MEMSYS_OPENAPI_REQUESTS=100000 $(PYTEST) tests/integration/test_openapi.py -n auto $(TESTS)
 	@$(PYTEST) tests/full -s $(TESTS)
 
 .PHONY: test-e2e
