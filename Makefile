@@ -103,6 +103,7 @@ test-contract: $(VENV_STAMP) ## the CRD and the operator against a real apiserve
 
 .PHONY: test-integration
 test-integration: $(VENV_STAMP) $(MODEL) ## API and MCP server against real PostgreSQL and Neo4j
+	@$(VENV)/bin/python -m tests.npm
 	@$(PYTEST) tests/integration -n auto --dist loadgroup $(TESTS)
 
 .PHONY: test-faults

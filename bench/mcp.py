@@ -30,8 +30,8 @@ from bench.many import multiply
 from memsys_api.settings.stores import StoreSettings
 from memsys_api.store.generations import Generation
 from memsys_api.store.vector_index import build_missing
-from tests.integration.mcp.npm import installed
 from tests.integration.support.postgres import free_port
+from tests.npm import installed
 
 PROJECT = "bench"
 ROUNDS = 100

@@ -11,11 +11,12 @@ from typing import Protocol
 import pytest
 
 import memsys
+from tests.support.cache import cache, held
 from tests.support.issuer import Issuer
 
 from ..support.postgres import create_database, server
 from .clients import Target
-from .processes import Process, cache, held, python_module, served
+from .processes import Process, python_module, served
 from .scripted_api import ScriptedApi
 
 ADMIN_KEY = "msk_" + "a" * 12 + "_" + "b" * 32

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import subprocess
@@ -79,20 +78,6 @@ def served(app: ASGIApp, port: int | None = None) -> Iterator[str]:
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
     thread.join(STOP_SECONDS)
-
-
-def cache() -> Path:
-    """Where downloads and built things are kept."""
-    return Path(os.environ.get("MEMSYS_CACHE", Path.home() / ".cache" / "memsys"))
-
-
-@contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Make the folder and keep every other test process out of it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def metrics_of(process: Process) -> str:

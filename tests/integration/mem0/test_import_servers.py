@@ -24,7 +24,6 @@ from ..mcp import npm
 from ..support.postgres import free_port
 from .test_import import mem0  # noqa: F401  (a fixture)
 
-SERVER_MEMORY = "@modelcontextprotocol/server-memory@2026.8.31"
 SERVER_KEY = "the-servers-own-key"
 
 
@@ -127,7 +126,7 @@ def test_what_the_server_does_not_tell_is_never_left_out_in_silence(
 async def test_the_file_of_the_reference_server_as_it_writes_it(
     tmp_path: Path, host: str, key: str, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    programs = npm.installed("server-memory", SERVER_MEMORY, npm.NODE)
+    programs = npm.installed("server-memory")
     file = tmp_path / "memory.jsonl"
     variables = {"MEMORY_FILE_PATH": str(file), "PATH": f"{programs}:{os.environ['PATH']}"}
     async with Client(
