@@ -34,7 +34,6 @@ from tests.integration.support.postgres import free_port
 from tests.npm import installed
 
 PROJECT = "bench"
-ROUNDS = 100
 CLIENTS = 50
 CALLS_EACH = 10
 
@@ -48,7 +47,7 @@ ADD, REFERENCE_SEARCH, REFERENCE_ADD = (
 Way = Callable[[str], Awaitable[object]]
 
 
-async def measure(turns: Sequence[Turn], memories: int) -> str:
+async def measure(turns: Sequence[Turn], memories: int, rounds: int) -> str:
     """Return the report as Markdown."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="memsys-bench-")))
@@ -63,7 +62,7 @@ async def measure(turns: Sequence[Turn], memories: int) -> str:
             process(["-m", "bench.bare_tool", port], f"{bare}/mcp", folder / "bare.log", listening=True)
         )
         reference = _reference(folder, turns, memories)
-        seconds = await _ask(running, f"{url}/p/{PROJECT}/mcp", f"{bare}/mcp", reference, turns)
+        seconds = await _ask(running, f"{url}/p/{PROJECT}/mcp", f"{bare}/mcp", reference, turns[:rounds])
         crowd = await _crowd(f"{url}/p/{PROJECT}/mcp", running.key, turns)
     return f"{_table(seconds, memories)}\n\n{crowd}"
 
@@ -134,7 +133,7 @@ async def _ask(
             ),
         ]
         # Words that occur, for a server that looks for them as they stand.
-        texts = [turn.text.split(".")[0] for turn in islice(cycle(turns), ROUNDS)]
+        texts = [turn.text.split(".")[0] for turn in turns]
         for text, first in zip(texts, cycle(range(len(ways))), strict=False):
             for name, way in ways[first:] + ways[:first]:
                 started = time.perf_counter()
@@ -188,9 +187,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.mcp", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="a LoCoMo file; not part of this project")
     parser.add_argument("--memories", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=100, help="how often each way is asked")
     arguments = parser.parse_args()
     turns = [turn for conversation in load(arguments.data) for turn in conversation.turns]
-    print(asyncio.run(measure(turns, arguments.memories)))
+    print(asyncio.run(measure(turns, arguments.memories, arguments.rounds)))
     return 0
 
 
