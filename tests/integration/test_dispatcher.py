@@ -76,6 +76,7 @@ async def test_while_the_sink_is_away_writes_go_on_and_all_of_it_arrives_when_it
     assert await graphed.search("note 5", user_id="u")
     sink.away = False
     await _settled(graphed)  # by itself
+    assert sink.batches[0] <= 25  # one that has just come back may be slow
     assert sink.live() == {UUID(a["id"]) for a in added} - {UUID(added[1]["id"])}
     status = await _status(graphed)
     assert (status["available"], status["last_error"]) == (True, None)

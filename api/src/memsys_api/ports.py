@@ -112,6 +112,13 @@ class GraphSink(Sink, Protocol):
         """
         ...
 
+    async def doubt_names(self, project: str, keys: Sequence[str]) -> None:
+        """Take names and kinds of these entities as they come next, also where the graph holds newer ones.
+
+        For those that PostgreSQL never gave: written by hand, or before PostgreSQL was restored. Raises as above.
+        """
+        ...
+
     async def projects(self) -> list[str]:
         """The projects that were ever applied to the graph, in order. Raises as above."""
         ...

@@ -186,6 +186,27 @@ async def test_a_rebuild_mends_whatever_was_done_by_hand_while_searches_go_on(
     assert snapshot(server, project) == before
 
 
+@pytest.mark.parametrize("by", ["a rebuild", "a sync"])
+async def test_names_that_look_newer_than_any_of_postgres_give_way(api: Replica, server: Neo4jServer, by: str) -> None:
+    """As they do after PostgreSQL was restored from a backup."""
+    project = _project(api)
+    ids = [(await api.add(f"Anna Keller works at Company{n} Corp.", user_id="u"))[0]["id"] for n in range(2)]
+    await _delivered(api)
+    before = snapshot(server, project)
+    _by_hand(
+        server,
+        "MATCH (e:Entity {project: $p, key: 'anna keller'}) SET e.name = 'Later', e.kind = 'ghost', e.revision = 1e12",
+        p=project,
+    )
+    assert (await api.client.get("/graph/drift")).json()["stale"] == 2
+    if by == "a rebuild":
+        await _rebuilt(api)
+    else:
+        await api.client.post("/graph/sync", params={"memory_id": ids[0]})
+    await _delivered(api)
+    assert snapshot(server, project) == before
+
+
 async def _search_all_the_time(api: Replica) -> None:
     while True:
         assert await api.search("Where does Anna Keller work?", user_id="u")

@@ -118,6 +118,9 @@ class MemorySink:
         for memory_id in ids:
             self.held.pop((project, memory_id), None)
 
+    async def doubt_names(self, project: str, keys: Sequence[str]) -> None:
+        self._present()
+
     async def projects(self) -> list[str]:
         self._present()
         return sorted({project for project, _ in self.held})

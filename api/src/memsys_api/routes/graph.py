@@ -18,6 +18,7 @@ from memsys_api.problems import NOT_FOUND, UNAVAILABLE, ProblemError, invalid
 from memsys_api.routes.common import Admin, Json, Serving, WholeReader, WholeWriter, may_answer
 from memsys_api.schemas import graph as wire
 from memsys_api.sinks import drift
+from memsys_api.sinks.rebuild import renew_names
 from memsys_api.store import audit, deliveries, rebuilds, records
 
 router = APIRouter(prefix="/graph", tags=["graph"])
@@ -185,5 +186,6 @@ async def _enqueue(serving: Service, graph: Graph, project: str, memory_id: UUID
     if held is not None and (version is None or held > version):
         await graph.sink.forget(project, [memory_id])
     if version is not None:
+        await renew_names(serving.database, graph.sink, project, [memory_id])
         async with serving.database.transaction(project) as conn:
             await deliveries.enqueue(conn, project, [graph.sink.name], [(memory_id, version)])

@@ -29,6 +29,7 @@ from memsys_api.store.records import newest
 log = logging.getLogger(__name__)
 
 _BATCH = 200
+_FIRST_BATCH = 25  # of a sink that has just come back: a cold one would not be done with more in time
 _WORKERS = 2
 _APPLY_SECONDS = 20.0
 _LOOK_SECONDS = 3.0
@@ -57,6 +58,7 @@ class Dispatcher:
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._away: SinkUnavailable | None = None
+        self._size = _FIRST_BATCH
         self._prepared = False
         self._preparing = asyncio.Lock()
         self.backlog: int | None = None
@@ -126,8 +128,9 @@ class Dispatcher:
         time, and an outage would have each of its deliveries read, and waited for, seven times.
         """
         lease = uuid4()
+        size = _BATCH if away is not None else self._size
         claims = await deliveries.claim(
-            self._database, self._sink.name, lease, _BATCH, _LEASE, only, most=ATTEMPTS, suspects=suspects
+            self._database, self._sink.name, lease, size, _LEASE, only, most=ATTEMPTS, suspects=suspects
         )
         if not claims:
             return None
@@ -184,6 +187,7 @@ class Dispatcher:
         except (SinkUnavailable, TimeoutError) as error:
             self._breaker.trip()
             self._prepared = False  # what returns may be an empty one
+            self._size = _FIRST_BATCH
             self._away = away = SinkUnavailable(str(error) or f"no answer within {_APPLY_SECONDS:.0f} s")
             return {(r.project, r.id): away for r in records}
         except Exception as error:
@@ -191,6 +195,7 @@ class Dispatcher:
                 return {(records[0].project, records[0].id): error}
             middle = len(records) // 2
             return await self._apply(records[:middle]) | await self._apply(records[middle:])
+        self._size = min(2 * self._size, _BATCH)
         return {(r.project, r.id): SinkRefused(refused[r.id]) for r in records if r.id in refused}
 
     def failure(self, held: Claim, error: Exception) -> Failure:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -26,6 +26,17 @@ _LEASE = timedelta(seconds=120)  # longer than a step can take
 _POLL_SECONDS = 1.0
 _WAIT = timedelta(seconds=1)
 _ERROR_LENGTH = 500
+
+
+async def renew_names(database: Database, sink: GraphSink, project: str, ids: Sequence[UUID]) -> None:
+    """Before memories are applied afresh: what PostgreSQL calls the entities that they speak of is to stand.
+
+    The graph keeps the newer of two names. One that was written by hand, or before PostgreSQL was restored from a
+    backup, would look newer for ever.
+    """
+    found = (await records.newest(database, project, ids)).values()
+    if keys := {one.key for record in found for one in (*record.extraction.entities, *record.beside)}:
+        await sink.doubt_names(project, sorted(keys))
 
 
 class Rebuilder:
@@ -92,6 +103,7 @@ class Rebuilder:
         wrong = [i for i, version in held.items() if i not in versions or version > versions[i]]
         if wrong:
             await self._sink.forget(project, wrong)
+        await renew_names(self._database, self._sink, project, sorted(versions))
         async with self._database.transaction(project) as conn:
             await deliveries.enqueue(conn, project, [self._sink.name], sorted(versions.items()))
             await rebuilds.advance(

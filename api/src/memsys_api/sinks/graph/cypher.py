@@ -79,6 +79,12 @@ CREATE (s)-[r:RELATES {project: row.project, memory_id: row.memory_id, version: 
 SET r.predicate = row.predicate, r.valid_from = row.valid_from, r.valid_to = row.valid_to,
     r.recorded_from = row.recorded_from, r.recorded_to = row.recorded_to
 """
+# Whatever is written next of these counts as newer.
+DOUBT_NAMES: LiteralString = """
+UNWIND $keys AS key
+MATCH (e:Entity {project: $project, key: key})
+SET e.revision = 0
+"""
 REMOVE_MEMORIES: LiteralString = """
 UNWIND $records AS record
 MATCH (m:Memory {project: record.project, id: record.id})

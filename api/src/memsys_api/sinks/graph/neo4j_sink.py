@@ -97,6 +97,9 @@ class Neo4jSink:
     async def forget(self, project: str, ids: Sequence[UUID]) -> None:
         await self._write("forget", [project], lambda run: steps.forget(run, project, ids))
 
+    async def doubt_names(self, project: str, keys: Sequence[str]) -> None:
+        await self._write("names", [project], lambda run: steps.doubt_names(run, project, keys))
+
     async def sweep(self, project: str) -> int:
         removed = 0
         while some := await self._write("sweep", [project], lambda run: steps.sweep_some(run, project)):

@@ -138,6 +138,9 @@ class NeptuneSink:
     async def forget(self, project: str, ids: Sequence[UUID]) -> None:
         await steps.forget(self._run, project, ids)
 
+    async def doubt_names(self, project: str, keys: Sequence[str]) -> None:
+        await steps.doubt_names(self._run, project, keys)
+
     async def projects(self) -> list[str]:
         return [row["name"] for row in await self._run(cypher.PROJECTS)]
 

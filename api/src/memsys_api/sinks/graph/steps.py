@@ -55,6 +55,11 @@ async def forget(run: Run, project: str, ids: Sequence[UUID]) -> None:
         await run(cypher.REMOVE_ORPHANS, keys=loosened)
 
 
+async def doubt_names(run: Run, project: str, keys: Sequence[str]) -> None:
+    """Let the names that are written next of these entities stand."""
+    await run(cypher.DOUBT_NAMES, project=project, keys=list(keys))
+
+
 async def versions(run: Run, project: str, ids: Sequence[UUID]) -> dict[UUID, int]:
     """The highest version of each memory, living or buried."""
     found = await _held(run, [{"project": project, "id": str(memory_id)} for memory_id in ids])
