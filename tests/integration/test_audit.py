@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -15,8 +16,12 @@ import pytest
 
 from memsys import Delegation
 from memsys_api.store import audit
+from tests.support.scripted_llm import ScriptedLLM
+from tests.support.scripted_qdrant import ScriptedQdrant
 
-from .conftest import ADMIN_KEY, Dsn, MakeKey, Replica
+from .conftest import ADMIN_KEY, Dsn, Fleet, MakeKey, Replica
+from .support.parts import MemorySink
+from .test_inference_flow import llm_settings
 
 TEXT = "Then Caroline gave Melanie a tortoise"
 HOOK = {"url": "https://192.0.9.1/", "active": False}  # never called
@@ -64,9 +69,9 @@ CHANGES: dict[tuple[str, str], Ask] = {
     ("post", "/memories/batch"): lambda made: ("/memories/batch", {"requests": [{"text": TEXT}]}),
     ("post", "/inferences/sync"): lambda made: ("/inferences/sync", None),
     ("post", "/webhooks"): lambda made: ("/webhooks", HOOK),
-    ("patch", "/webhooks/{webhook_id}"): lambda made: (f"/webhooks/{made['hook_id']}", {"description": "another"}),
-    ("delete", "/webhooks/{webhook_id}"): lambda made: (f"/webhooks/{made['hook_id']}", None),
-    ("post", "/webhooks/{webhook_id}/replay"): lambda made: (f"/webhooks/{made['hook_id']}/replay", {}),
+    ("patch", "/webhooks/{webhook_id}"): lambda made: (f"/webhooks/{made['webhook_id']}", {"description": "another"}),
+    ("delete", "/webhooks/{webhook_id}"): lambda made: (f"/webhooks/{made['webhook_id']}", None),
+    ("post", "/webhooks/{webhook_id}/replay"): lambda made: (f"/webhooks/{made['webhook_id']}/replay", {}),
     ("post", "/v3/memories/add/"): lambda made: ("/v3/memories/add/", {"messages": TEXT, "user_id": "u"}),
     ("put", "/v1/memories/{memory_id}/"): lambda made: (f"/v1/memories/{made['id']}/", {"text": "another"}),
     ("delete", "/v1/memories/{memory_id}/"): lambda made: (f"/v1/memories/{made['id']}/", None),
@@ -84,6 +89,41 @@ READS = {
 }  # fmt: skip
 
 
+# Which lines each of these leaves; those that are not here leave one of what they add.
+ACTIONS: dict[tuple[str, str], set[str]] = {
+    ("put", "/memories/{memory_id}"): {"memory.updated"},
+    ("delete", "/memories/{memory_id}"): {"memory.deleted"},
+    ("delete", "/memories"): {"memory.deleted"},
+    ("post", "/keys"): {"key.created"},
+    ("put", "/keys/{key_id}"): {"key.created"},
+    ("post", "/keys/{key_id}/rotate"): {"key.updated"},
+    ("delete", "/keys/{key_id}"): {"key.revoked"},
+    ("put", "/policy"): {"policy.updated"},
+    ("post", "/quarantine/{review_id}/release"): {"quarantine.released", "memory.added"},
+    ("post", "/quarantine/{review_id}/reject"): {"quarantine.rejected"},
+    ("post", "/erasures"): {"erasure.requested"},
+    ("post", "/erasures/replay"): {"erasure.requested"},
+    ("post", "/entities/merge"): {"merge.created"},
+    ("post", "/entities/unmerge"): {"merge.updated"},
+    ("post", "/sinks/{name}/sync"): {"sink.synced"},
+    ("post", "/graph/rebuild"): {"graph.rebuilt"},
+    ("post", "/graph/sync"): {"graph.synced"},
+    ("post", "/inferences/sync"): {"inference.requeued"},
+    ("post", "/webhooks"): {"webhook.created"},
+    ("patch", "/webhooks/{webhook_id}"): {"webhook.updated"},
+    ("delete", "/webhooks/{webhook_id}"): {"webhook.deleted"},
+    ("post", "/webhooks/{webhook_id}/replay"): {"webhook.replayed"},
+    ("post", "/v1/feedback/"): {"feedback.created"},
+    ("put", "/v1/memories/{memory_id}/"): {"memory.updated"},
+    ("delete", "/v1/memories/{memory_id}/"): {"memory.deleted"},
+    ("delete", "/v1/memories/"): {"memory.deleted"},
+    ("put", "/v1/batch/"): {"memory.updated"},
+    ("delete", "/v1/batch/"): {"memory.deleted"},
+    ("delete", "/v1/entities/{kind}/{name}/"): {"memory.deleted"},
+    ("delete", "/v2/entities/{kind}/{name}/"): {"memory.deleted"},
+}
+
+
 async def _trail(api: Replica, **question: Any) -> list[dict[str, Any]]:
     answer = await api.client.get("/audit", params=question)
     assert answer.status_code == 200, answer.text
@@ -91,30 +131,83 @@ async def _trail(api: Replica, **question: Any) -> list[dict[str, Any]]:
     return results
 
 
-async def test_every_route_that_changes_something_leaves_a_line(graphed: Replica) -> None:
+async def test_every_route_that_changes_something_leaves_its_line(graphed: Replica) -> None:
     paths = (await graphed.client.get("/openapi.json")).json()["paths"]
     operations = {(method, path) for path, methods in paths.items() for method in methods if method != "get"}
     unsupported = {o for o in operations if set(paths[o[1]][o[0]]["responses"]) <= _REFUSALS}
     assert operations - unsupported - READS - WITH_VECTORS - WITH_A_MODEL == CHANGES.keys()
+    found = {}
     for (method, path), ask in CHANGES.items():
-        made = (await graphed.add(TEXT, user_id="u"))[0]
-        key = await graphed.client.post("/keys", json={"name": "k", "projects": ["default"]})
-        hook = await graphed.client.post("/webhooks", json=HOOK)
-        await graphed.client.put("/policy", json={"quarantine": "hold"})
-        held = await graphed.client.post("/memories", json={"text": f"{TEXT}, the password is Tr0ub4dor-and-3"})
-        await graphed.client.put("/policy", json={"quarantine": "off"})
-        ids = {"key_id": key, "hook_id": hook, "review_id": held}
-        target, body = ask(made | {name: _id(answer) for name, answer in ids.items()})
-        request_id = uuid4().hex
+        made = await _something(graphed)
+        target, body = ask(made)
         kind = "x-ndjson" if target in ("/erasures/replay", "/import") else "json"
-        headers = {"X-Request-ID": request_id, "Content-Type": f"application/{kind}"}
         content = json.dumps(body) if isinstance(body, dict) else body
-        answer = await graphed.client.request(method, target, content=content, headers=headers)
+        headers = {"Content-Type": f"application/{kind}"}
+        answer, lines = await _asked(graphed, method, target, content=content, headers=headers)
         assert answer.is_success, (method, path, answer.text)
-        lines = [line for line in await _trail(graphed, limit=20) if line["request_id"] == request_id]
-        assert len({line["action"] for line in lines}) == len(lines) >= 1, (method, path, lines)
-        assert lines[0]["actor"] == "admin"
-        assert TEXT not in str(lines)
+        assert len({line["action"] for line in lines}) == len(lines), (method, path, lines)
+        assert {line["actor"] for line in lines} == {"admin"}
+        found[method, path] = {line["action"] for line in lines}
+    expected = {operation: ACTIONS.get(operation, {"memory.added"}) for operation in CHANGES}
+    assert {o: lines for o, lines in found.items() if lines != expected[o]} == {}
+
+
+async def test_no_route_that_reads_leaves_a_line_but_those_that_hand_out_much(graphed: Replica) -> None:
+    paths = (await graphed.client.get("/openapi.json")).json()["paths"]
+    made = await _something(graphed)
+    bodies: dict[str, Any] = {"/search": {"query": TEXT}, "/v3/memories/search/": {"query": TEXT}}
+    asked = [("post", path) for _, path in READS] + [("get", path) for path in paths if "get" in paths[path]]
+    found = {}
+    for method, path in asked:
+        target = re.sub(r"{(\w+)}", lambda name: str(made.get(name[1], made["id"])), path)
+        if path.endswith("/paths"):
+            target += "?from=caroline&to=melanie"
+        json_body = bodies.get(path, {}) | ({"filters": {"user_id": "u"}} if method == "post" else {})
+        answer, lines = await _asked(graphed, method, target, **({"json": json_body} if method == "post" else {}))
+        assert answer.status_code < 500 or answer.status_code == 501, (path, answer.text)
+        if lines:
+            found[path] = {line["action"] for line in lines}
+    assert found == {
+        "/export": {"project.exported"},
+        "/erasures/ledger": {"erasure.exported"},
+        "/quarantine": {"quarantine.read"},
+    }
+
+
+async def test_what_needs_a_model_or_an_index_is_audited_too(fleet: Fleet) -> None:
+    with ScriptedLLM() as llm, ScriptedQdrant(key="k") as index:
+        store = {"VECTOR_STORE": "qdrant", "VECTOR_STORE_URL": index.url, "VECTOR_STORE_API_KEY": "k"}
+        async with fleet.replica(sink=MemorySink(), **llm_settings(llm), **store) as api:
+            await api.add(TEXT, user_id="u", infer=False)
+            refilled, lines = await _asked(api, "post", "/sinks/vectors/refill")
+            assert (refilled.is_success, [line["action"] for line in lines]) == (True, ["sink.refilled"]), refilled.text
+            schema = {"type": "object", "properties": {"who": {"type": "string"}}}
+            body = {"schema": schema, "filters": {"user_id": "u"}}
+            asked, lines = await _asked(api, "post", "/v1/exports/", json=body)
+            assert (asked.is_success, [line["action"] for line in lines]) == (True, ["export.created"]), asked.text
+
+
+async def _something(api: Replica) -> dict[str, Any]:
+    """Something of each kind that a path may name, with its ids by the paths' names."""
+    memory = (await api.add(TEXT, user_id="u"))[0]
+    key = await api.client.post("/keys", json={"name": "k", "projects": ["default"]})
+    hook = await api.client.post("/webhooks", json=HOOK)
+    await api.client.put("/policy", json={"quarantine": "hold"})
+    held = await api.client.post("/memories", json={"text": f"{TEXT}, the password is Tr0ub4dor-and-3"})
+    await api.client.put("/policy", json={"quarantine": "off"})
+    ids = {"key_id": key, "webhook_id": hook, "review_id": held}
+    return memory | {name: _id(answer) for name, answer in ids.items()} | {"entity_key": "caroline", "name": "graph"}
+
+
+async def _asked(api: Replica, method: str, target: str, **request: Any) -> tuple[httpx.Response, list[dict[str, Any]]]:
+    """A request's answer, and the lines that it has left: without a word of any memory."""
+    request_id = uuid4().hex
+    headers = {"X-Request-ID": request_id, **request.pop("headers", {})}
+    answer = await api.client.request(method, target, headers=headers, **request)
+    lines = [line for line in await _trail(api, limit=20) if line["request_id"] == request_id]
+    assert TEXT not in str(lines)
+    assert "Tr0ub4dor" not in str(lines)
+    return answer, lines
 
 
 def _id(answer: httpx.Response) -> str:

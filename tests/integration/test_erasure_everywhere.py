@@ -95,10 +95,28 @@ async def _by_inference(api: Replica, llm: ScriptedLLM) -> None:
         return bool(event["status"] == "SUCCEEDED")
 
     await until("the submitted add is inferred", found)
+    await _judged_and_shaped(api, llm)
     llm.answer = lambda _: Reply(status=503)
     body = {"text": f"{MARK} waits", "prompt": f"mind the {MARK}", **MINE}
     await _ok(await api.client.post("/memories", json=body))
     await _ok(await api.client.post("/memories", json=body | {"text": f"{MARK} waits too", "wait": False}))
+
+
+async def _judged_and_shaped(api: Replica, llm: ScriptedLLM) -> None:
+    """Feedback on one of the user's memories, and an export in a shape of somebody's own."""
+    (one, *_) = (await _ok(await api.client.get("/memories", params=MINE)))["results"]
+    verdict = {"memory_id": one["id"], "feedback": "POSITIVE", "feedback_reason": f"a fine {MARK}"}
+    await _ok(await api.client.post("/v1/feedback/", json=verdict))
+    llm.answer = lambda _: Reply(json.dumps({"pet": MARK}))
+    schema = {"type": "object", "properties": {"pet": {"type": "string"}}}
+    body = {"schema": schema, "filters": MINE, "export_instructions": f"Name the {MARK}."}
+    export = await _ok(await api.client.post("/v1/exports/", json=body))
+
+    async def made() -> bool:
+        answer = await api.client.post("/v1/exports/get/", json={"memory_export_id": export["id"]})
+        return answer.is_success and MARK in answer.text
+
+    await until("the export is made", made)
 
 
 async def _in_bulk(api: Replica) -> None:
@@ -156,7 +174,7 @@ async def test_whatever_way_it_came_in(fleet: Fleet, llm: ScriptedLLM, dsn: Dsn,
         await until("the graph has it", lambda: MARK in str(sink.held).lower())
         assert holding(dsn.superuser, MARK).keys() >= {
             "memory_versions", "entities", "mentions", "relations", "merges", "idempotency",
-            "inference_requests", "held",
+            "inference_requests", "held", "feedback", "shaped_exports",
         }  # fmt: skip
         assert MARK in dumped(dsn.server, dsn.name).lower()
         assert cached._vectors

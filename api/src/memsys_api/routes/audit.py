@@ -17,7 +17,7 @@ router = APIRouter(tags=["audit"])
 
 @router.get("/audit", response_model=AuditPage)
 async def page(serving: Serving, access: Admin, query: Annotated[AuditQuery, Query()]) -> Response:
-    """Who changed what within the project, newest first. Reads are not recorded."""
+    """Who changed what within the project, newest first. Of reads those that hand out much are recorded."""
     question = audit.Question(query.actor, query.action, query.target, query.since, query.until)
     entries, following = await audit.page(
         serving.database, access.project, question, limit=query.limit, before=read_cursor(query.cursor)

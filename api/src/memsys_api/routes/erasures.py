@@ -18,7 +18,7 @@ from memsys_api.erasing import ledger
 from memsys_api.problems import FORBIDDEN, NOT_FOUND, ProblemError, invalid
 from memsys_api.routes.common import Admin, Json, ScopedAdmin, Serving, may_answer, read_cursor, write_cursor
 from memsys_api.schemas.erasures import ErasureOut, ErasurePage, ErasureScope, LedgerLine, PageQuery, Replayed
-from memsys_api.store import erasures
+from memsys_api.store import audit, erasures
 
 router = APIRouter(prefix="/erasures", tags=["erasures"])
 
@@ -66,6 +66,9 @@ async def ledger_of(serving: Serving, access: Admin) -> Response:
 
     Of the project, or of all when the server's admin key names none. Replay it after a restore.
     """
+
+    async with serving.database.transaction(access.project) as conn:
+        await audit.record(conn, access.project, "erasure.exported", everywhere=access.everywhere)
 
     async def lines() -> AsyncIterator[bytes]:
         async for entry in erasures.ledger(serving.database, None if access.everywhere else [access.project]):

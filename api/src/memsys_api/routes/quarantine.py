@@ -17,7 +17,7 @@ from memsys_api.model import Outcome
 from memsys_api.problems import NOT_FOUND, REVIEWED, ProblemError
 from memsys_api.routes.common import Admin, Json, Serving, may_answer, read_cursor, write_cursor
 from memsys_api.schemas.quarantine import HeldOut, HeldPage, HeldQuery
-from memsys_api.store import held
+from memsys_api.store import audit, held
 
 router = APIRouter(prefix="/quarantine", tags=["quarantine"])
 
@@ -26,10 +26,13 @@ _DECISION = may_answer(problems.NOT_FOUND, problems.REVIEWED)
 
 @router.get("", response_model=HeldPage)
 async def page(serving: Serving, access: Admin, query: Annotated[HeldQuery, Query()]) -> Response:
-    """Writes that wait for review, or were decided on, newest first."""
+    """Writes that wait for review, or were decided on, newest first. The audit trail says who has read waiting ones."""
     found, following = await held.page(
         serving.database, access.project, query.state, limit=query.limit, before=read_cursor(query.cursor)
     )
+    if query.state == "held" and found:
+        async with serving.database.transaction(access.project) as conn:
+            await audit.record(conn, access.project, "quarantine.read", count=len(found))
     return Json({"results": [_out(one) for one in found], "next_cursor": write_cursor(following)})
 
 
