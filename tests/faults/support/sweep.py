@@ -74,11 +74,11 @@ class Sweep:
         self._idle: set[str] = set()
         self.client = Client(0, 0, self._front, ledger, impatient=0)
         self.operations: Mapping[str, Prepare] = {
-            FIRST_ADD: self._first_add,
             "add": self._add,
             "update": self._update,
             "delete": self._delete,
             "repair": self._repair,
+            FIRST_ADD: self._first_add,
         }
 
     async def _first_add(self) -> Operation:
