@@ -35,6 +35,9 @@ _UNKNOWN_HERE = {
     "createdAt": "write created_at",
     "updatedAt": "write updated_at",
 }
+EARLIEST = int(datetime(2, 1, 1, tzinfo=UTC).timestamp())
+LATEST = int(datetime(9998, 12, 31, tzinfo=UTC).timestamp())
+"""Between which moments, in Unix seconds, times lie: nearer to the calendar's ends another zone would leave it."""
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 Scalar = str | int | float | bool | None
@@ -247,10 +250,12 @@ def read_time(value: Any, path: str) -> tuple[datetime, datetime]:
     try:
         if isinstance(value, int | float) and not isinstance(value, bool):
             moment = datetime.fromtimestamp(value, UTC)
+            if not EARLIEST <= moment.timestamp() <= LATEST:
+                raise ValueError
             return moment, moment
         moment = datetime.fromisoformat(value)
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-        if moment.year in (1, 9999):  # where another zone, or a day more, would leave the calendar
+        if not EARLIEST <= moment.timestamp() <= LATEST:
             raise ValueError
         return moment, moment + timedelta(days=1) if _DAY.fullmatch(value) else moment
     except (ValueError, TypeError, OverflowError, OSError):

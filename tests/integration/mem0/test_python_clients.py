@@ -249,6 +249,18 @@ def test_an_update_moves_a_memorys_time_and_end_and_clears_the_end(client: Memor
             client.update(one["id"], **{option: value})
 
 
+def test_times_at_the_ends_of_the_calendar_are_taken_or_refused(client: MemoryClient) -> None:
+    [one] = client.add(TEA, user_id="u", infer=False)["results"]
+    for last in (253370678400, -62104060800, "9998-12-31T00:00:00Z"):
+        client.update(one["id"], timestamp=last)
+    for beyond in (253370678401, -62104060801, "9998-12-31T00:00:01Z", "9999-01-01", "0001-12-31"):
+        with pytest.raises(ValidationError, match="timestamp"):
+            client.update(one["id"], timestamp=beyond)
+    for day in ("9998-12-31", "9999-12-31", "0001-01-01"):
+        with pytest.raises(ValidationError, match="expiration_date"):
+            client.update(one["id"], expiration_date=day)
+
+
 def test_an_option_that_nobody_declares_is_refused_by_name(client: MemoryClient) -> None:
     for call in (
         lambda: client.add(TEA, user_id="u", colour="red"),

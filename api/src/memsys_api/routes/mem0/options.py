@@ -205,7 +205,7 @@ def expires_at(day: date | None) -> datetime | None:
     """The end of the last day, in UTC."""
     if day is None:
         return None
-    if day.year in (1, 9999):
+    if not date(2, 1, 1) <= day < date(9998, 12, 31):
         raise invalid("expiration_date", "is too far away")
     return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
 
