@@ -165,14 +165,14 @@ class System:
         current = (c for c in conditions if c.get("observedGeneration") == found["metadata"]["generation"])
         return next((c for c in current if c["type"] == kind), {})
 
-    def wait(self, kind: str, status: str, reason: str | None = None) -> dict[str, Any]:
+    def wait(self, kind: str, status: str, reason: str | None = None, within: float = 20) -> dict[str, Any]:
         def look() -> dict[str, Any] | None:
             found = self.condition(kind)
             assert found.get("status") == status, found
             assert reason in (None, found.get("reason")), found
             return found
 
-        return eventually(f"{self.name}: {kind}={status} {reason or ''}", look) or {}
+        return eventually(f"{self.name}: {kind}={status} {reason or ''}", look, within) or {}
 
     def child(self, kind: str, suffix: str) -> dict[str, Any] | None:
         return self.kubectl.get(kind, f"{self.name}-{suffix}")
@@ -258,7 +258,7 @@ class Operator:
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen([sys.executable, "-m", "memsys_operator"], env=env, stderr=log, stdout=log)
-        eventually("the operator ready", self._ready)
+        eventually("the operator ready", self._ready, within=60)
 
     def stop(self) -> None:
         if self.process is None:
