@@ -6,6 +6,7 @@ import asyncio
 import copy
 import socket
 import ssl
+from collections.abc import AsyncIterator
 from typing import Any
 
 import fastmcp
@@ -139,7 +140,8 @@ async def test_an_sse_client_stays_with_its_replica_and_several_clients_use_both
             origin = f"https://{way_in.secure[0]}:{way_in.secure[1]}"
             async with client.stream("GET", f"{origin}/p/{target.project}/sse") as stream:
                 assert stream.status_code == 200
-                endpoint = await the_endpoint(stream)
+                lines = stream.aiter_lines()
+                endpoint = await the_endpoint(lines)
                 answer = await client.post(origin + endpoint, json=INITIALIZE)
                 assert answer.status_code == 202, "another replica does not know the session"
                 assert answer.headers[SERVED_BY] == stream.headers[SERVED_BY]
@@ -163,7 +165,8 @@ async def test_it_is_the_operators_own_affinity_that_keeps_a_client_with_its_rep
     async with from_address(way_in, "127.0.0.1", target.headers) as client:
         for _ in range(4):
             async with client.stream("GET", f"{origin}/p/{target.project}/sse") as stream:
-                answers.add((await client.post(origin + await the_endpoint(stream), json=INITIALIZE)).status_code)
+                lines = stream.aiter_lines()
+                answers.add((await client.post(origin + await the_endpoint(lines), json=INITIALIZE)).status_code)
     assert 404 in answers
 
 
@@ -175,9 +178,12 @@ def from_address(way_in: WayIn, address: str, headers: dict[str, str]) -> httpx.
     return httpx.AsyncClient(transport=transport, timeout=20, headers={**headers, "Host": MCP_HOST})
 
 
-async def the_endpoint(stream: httpx.Response) -> str:
-    """Where a client of this stream sends its messages: the first event."""
-    async for line in stream.aiter_lines():
+async def the_endpoint(lines: AsyncIterator[str]) -> str:
+    """Where a client of a stream with these lines sends its messages: the first event.
+
+    Who drops the iterator closes the stream, and with it the session.
+    """
+    async for line in lines:
         if line.startswith("data: "):
             return line.removeprefix("data: ")
     raise AssertionError("the stream ended before it named an endpoint")
