@@ -70,10 +70,20 @@ def _complete(schema: dict[str, Any]) -> dict[str, Any]:
                     reference = {"schema": {"$ref": "#/components/schemas/Problem"}}
                     response["content"] = {problems.media_type(path): reference}
     illustrate(schema)
+    _whole_bounds(schema)
     return schema
 
 
-_PAGED = ("/memories", "/audit")
+def _whole_bounds(described: Any) -> None:
+    """Write whole numbers as such, which the framework writes as decimals: 1000 instead of 1000.0."""
+    for name, value in described.items() if isinstance(described, dict) else enumerate(described):
+        if isinstance(value, dict | list):
+            _whole_bounds(value)
+        elif isinstance(value, float) and value.is_integer():
+            described[name] = int(value)
+
+
+_PAGED = ("/memories", "/audit", "/erasures", "/quarantine")
 _IN_PATH = re.compile(r"\{(\w+)\}")
 _TEXTS = ("text", "data", "query", "prompt", "includes", "excludes", "custom_instructions", "content")
 

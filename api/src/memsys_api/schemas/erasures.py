@@ -9,13 +9,25 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from memsys_api.access.grants import PROJECT_NAME
+from memsys_api.filters import SCOPE_FIELDS
 from memsys_api.schemas.fields import MAX_RESULTS, Moment, Scoped
+from memsys_api.schemas.rules import given
 
 _Ids = Annotated[list[UUID], Field(min_length=1, max_length=10_000)]
 
 
 class ErasureScope(Scoped):
     """What is to be forgotten: all that agrees with every id given."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                *(given(field, "string", none=["everything"]) for field in SCOPE_FIELDS),
+                given("memory_ids", "array", none=["everything"]),
+                given("everything", "boolean", none=[*SCOPE_FIELDS, "memory_ids"]),
+            ]
+        }
+    )
 
     memory_ids: _Ids | None = Field(None, description="Only these memories.")
     everything: Literal[True] | None = Field(None, description="The whole project, and no other field beside it.")

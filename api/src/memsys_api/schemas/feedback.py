@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from memsys_api.model import Verdict
 from memsys_api.schemas.fields import Body, Text
-
-_GIVEN: dict[str, Any] = {"properties": {"feedback": {"enum": ["POSITIVE", "NEGATIVE", "VERY_NEGATIVE"]}}}
+from memsys_api.schemas.rules import given
 
 
 class Mem0Feedback(Body):
@@ -19,8 +17,7 @@ class Mem0Feedback(Body):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "if": {"required": ["feedback_reason"], "properties": {"feedback_reason": {"type": "string"}}},
-            "then": {"required": ["feedback"], **_GIVEN},
+            "anyOf": [given("feedback", "string"), {"properties": {"feedback_reason": {"type": "null"}}}]
         }
     )
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from memsys_api.schemas.fields import MAX_MESSAGES, Body, Metadata, Moment, Scoped, ScopeId, Seconds, Text, storable
+from memsys_api.schemas.rules import both, given
 
 
 class Message(Body):
@@ -27,10 +28,7 @@ Turns = Annotated[
 ]
 
 
-_TWICE: dict[str, Any] = {
-    "properties": {"expires_at": {"type": "string"}, "ttl_seconds": {"type": "integer"}},
-    "required": ["expires_at", "ttl_seconds"],
-}
+_TWICE = both(expires_at="string", ttl_seconds="integer")
 
 
 class Expiring(Body):
@@ -56,6 +54,13 @@ class Expiring(Body):
 
 class AddRequest(Scoped, Expiring):
     """What to remember: `messages` (turns, or one string), or `text`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "not": _TWICE,
+            "anyOf": [given("messages", "array", "string", none=["text"]), given("text", "string", none=["messages"])],
+        }
+    )
 
     messages: Turns | None = Field(None, description="Turns of a conversation, or one text.")
     text: Text | None = Field(None, description="One text; the same as `messages` with one string.")
@@ -97,6 +102,20 @@ class AddRequest(Scoped, Expiring):
 
 class UpdateRequest(Expiring):
     """A memory's new text, metadata, time and expiry; what is left out stays. `null` as expiry clears it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "not": {"anyOf": [_TWICE, both(text="string", data="string")]},
+            "anyOf": [
+                given("text", "string"),
+                given("data", "string"),
+                given("metadata", "object"),
+                given("timestamp", "string"),
+                {"required": ["expires_at"]},
+                {"required": ["ttl_seconds"]},
+            ],
+        }
+    )
 
     text: Text | None = None
     data: Text | None = Field(None, description="mem0's other name for `text`.")

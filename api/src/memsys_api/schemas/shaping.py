@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from memsys_api.filters import SCOPE_FIELDS
 from memsys_api.schemas.fields import Metadata, Scoped, Text
+from memsys_api.schemas.rules import given
 
 
 def _from_text(value: object) -> object:
@@ -34,13 +35,17 @@ class Mem0Export(Scoped):
     export_instructions: Text | None = Field(None, description="Instructions to the language model.")
 
 
-_ANY_OF = ("memory_export_id", "filters", *SCOPE_FIELDS)
-
-
 class Mem0ExportQuery(Scoped):
     """`get_memory_export`: the export with this id, or the newest one that was asked for with these filters."""
 
-    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": [field]} for field in _ANY_OF]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                *(given(field, "string") for field in ("memory_export_id", *SCOPE_FIELDS)),
+                {"required": ["filters"], "properties": {"filters": {"type": "object", "minProperties": 1}}},
+            ]
+        }
+    )
 
     memory_export_id: UUID | None = None
     filters: Metadata | None = None

@@ -36,7 +36,9 @@ class AddEventOut(BaseModel):
 class BatchAddRequest(Body):
     """Adds to store together."""
 
-    requests: list[AddRequest] = Field(min_length=1, max_length=MAX_REQUESTS)
+    requests: list[AddRequest] = Field(
+        min_length=1, max_length=MAX_REQUESTS, json_schema_extra={"not": {"contains": {"required": ["wait"]}}}
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> BatchAddRequest:

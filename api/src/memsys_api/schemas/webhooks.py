@@ -7,9 +7,10 @@ from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, Field, StrictBool, StrictInt, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
 
 from memsys_api.schemas.fields import Body, Moment, Scoped, storable
+from memsys_api.schemas.rules import both, given
 from memsys_api.sinks.webhooks import signing
 
 EventName = Literal["added", "updated", "deleted"]
@@ -67,6 +68,16 @@ class NewWebhookRequest(Scoped):
 
 class WebhookChange(Body):
     """What to change of a webhook; what is left out stays."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                *(given(field, "string") for field in ("url", "secret", "description")),
+                *(given(field, "array") for field in ("events", "include")),
+                given("active", "boolean"),
+            ]
+        }
+    )
 
     url: Url | None = None
     events: Events | None = None
@@ -139,6 +150,8 @@ class Deliveries(BaseModel):
 
 class ReplayRequest(Body):
     """What to deliver anew: one event, everything since a time, or (with neither) what is parked."""
+
+    model_config = ConfigDict(json_schema_extra={"not": both(event_id="integer", since="string")})
 
     event_id: StrictInt | None = Field(None, ge=1, lt=2**63)
     since: Moment | None = Field(None, description="Events of the last seven days can be delivered anew.")

@@ -82,9 +82,9 @@ async def get_all(
 async def search(serving: Serving, access: Reader, request: options.Mem0Search) -> Response:
     """The memories that answer a query best."""
     options.supported(request)
-    unknown = set(request.fields or ()) - shapes.Mem0Hit.model_fields.keys()
+    unknown = set(request.fields or ()) - set(options.HIT_FIELDS)
     if unknown:
-        raise invalid("fields", f"{min(unknown)!r} is not one of {', '.join(shapes.Mem0Hit.model_fields)}")
+        raise invalid("fields", f"{min(unknown)!r} is not one of {', '.join(options.HIT_FIELDS)}")
     wanted = options.wanted(request)
     found = await serving.searcher.search(
         access.scope(**wanted.ids),

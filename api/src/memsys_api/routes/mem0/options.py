@@ -6,25 +6,48 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field, StrictBool, StrictInt
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, WithJsonSchema
 
 from memsys_api import filters
+from memsys_api.filters import EARLIEST, LATEST, SCOPE_FIELDS
 from memsys_api.problems import NOT_SUPPORTED, FieldError, ProblemError, invalid
 from memsys_api.routes.common import read_filters
 from memsys_api.schemas import MAX_RESULTS, Body, Metadata, Scoped, Text, Turns, UpdateRequest
+from memsys_api.schemas.rules import DAY, DAY_OR_MOMENT, UNIX_SECONDS, given
 
 MAX_BATCH = 1_000
+HIT_FIELDS = (
+    "id", "memory", "hash", "metadata", "categories", "user_id", "agent_id", "app_id", "run_id", "created_at",
+    "updated_at", "expiration_date", "version", "score",
+)  # fmt: skip
+"""What a result of a search has, and `fields` may ask for."""
+
+_IDS = {
+    "type": "object",
+    "properties": {field: {"type": "string", "pattern": r"^[^\x00*][^\x00]*$"} for field in SCOPE_FIELDS},
+    "additionalProperties": False,
+}
+_FIELDS = {"type": "array", "items": {"enum": list(HIT_FIELDS)}}
+Day = Annotated[date, WithJsonSchema(DAY)]
+DayOrMoment = Annotated[str, WithJsonSchema({"anyOf": DAY_OR_MOMENT})]
+UnixSeconds = Annotated[
+    float, Field(allow_inf_nan=False, strict=True), WithJsonSchema({"type": "number"} | UNIX_SECONDS)
+]
 
 
 class Mem0Add(Scoped):
     """`add`: messages for the ids, which stand at the top or in `filters`."""
 
     messages: Turns
-    filters: Metadata | None = Field(None, description="The ids, as the clients also give them.")
+    filters: Annotated[Metadata, WithJsonSchema(_IDS)] | None = Field(
+        None, description="The ids, as the clients also give them."
+    )
     metadata: Metadata | None = None
     infer: StrictBool | None = None
-    timestamp: int | None = Field(None, strict=True, description="When it happened, in Unix seconds.")
-    expiration_date: date | None = Field(None, description="The last day, in UTC, on which it is remembered.")
+    timestamp: int | None = Field(
+        None, strict=True, ge=EARLIEST, le=LATEST, description="When it happened, in Unix seconds."
+    )
+    expiration_date: Day | None = Field(None, description="The last day, in UTC, on which it is remembered.")
     custom_categories: Any = None
     custom_instructions: Text | None = Field(None, description="Instructions to the language model.")
     agent_custom_instructions: Any = None
@@ -34,16 +57,27 @@ class Mem0Add(Scoped):
 class Mem0Update(Body):
     """`update`: a memory's new text, metadata, time and expiry; `null` as expiry clears it."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                given("text", "string"),
+                given("metadata", "object"),
+                given("timestamp", "number", "string"),
+                {"required": ["expiration_date"]},
+            ]
+        }
+    )
+
     text: Text | None = None
     metadata: Metadata | None = None
-    timestamp: Annotated[float, Field(allow_inf_nan=False, strict=True)] | str | None = Field(
-        None, description="When it happened: Unix seconds or ISO 8601."
-    )
-    expiration_date: date | None = Field(None, description="The last day, in UTC, on which it is remembered.")
+    timestamp: UnixSeconds | DayOrMoment | None = Field(None, description="When it happened: Unix seconds or ISO 8601.")
+    expiration_date: Day | None = Field(None, description="The last day, in UTC, on which it is remembered.")
 
 
 class Mem0BatchUpdateItem(Body):
-    """One memory of `batch_update`."""
+    """One memory of `batch_update`: its text, its metadata or both."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [given("text", "string"), given("metadata", "object")]})
 
     memory_id: UUID
     text: Text | None = None
@@ -76,8 +110,12 @@ class Mem0Search(Body):
     metadata: Metadata | None = Field(None, description="Fields that a memory's metadata must equal.")
     top_k: int | None = Field(None, strict=True, ge=1, le=MAX_RESULTS)
     threshold: float | None = Field(None, strict=True, ge=0, le=1)
-    fields: list[str] | None = Field(None, description="Which fields of a result to answer; `id` always is.")
-    reference_date: str | StrictInt | None = Field(None, description="What the query's 'today' is.")
+    fields: Annotated[list[str], WithJsonSchema(_FIELDS)] | None = Field(
+        None, description="Which fields of a result to answer; `id` always is."
+    )
+    reference_date: DayOrMoment | Annotated[StrictInt, WithJsonSchema({"type": "integer"} | UNIX_SECONDS)] | None = (
+        Field(None, description="What the query's 'today' is.")
+    )
     show_expired: StrictBool | None = None
     latest_only: StrictBool | None = None
     keyword_search: StrictBool | None = None
@@ -91,8 +129,8 @@ class Mem0GetAll(Body):
     """`get_all`; which page is in the query."""
 
     filters: Metadata | None = None
-    start_date: str | None = Field(None, description="Created at or after this time; a date is the whole day.")
-    end_date: str | None = Field(None, description="Created at or before this time; a date is the whole day.")
+    start_date: DayOrMoment | None = Field(None, description="Created at or after this time; a date is the whole day.")
+    end_date: DayOrMoment | None = Field(None, description="Created at or before this time; a date is the whole day.")
     show_expired: StrictBool | None = None
     latest_only: StrictBool | None = None
     categories: Any = None
