@@ -84,6 +84,7 @@ def test_no_word_of_the_answer_shows_in_what_is_said_of_it() -> None:
     ({"properties": {"a": {"enum": []}}}, "properties.a.enum"),
     ({"properties": []}, "properties"),
     ({"required": [1]}, "required"),
+    ({"required": ["a"], "additionalProperties": False}, "required"),
     ({"$defs": ["A"], "$ref": "#/$defs/A"}, "$ref"),
     ({"$defs": {"A": {"properties": {"a": {"$ref": "#/$defs/A"}}}}, "$ref": "#/$defs/A"}, "properties.a.$ref"),
 ])  # fmt: skip
@@ -104,6 +105,13 @@ _VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("xyz"), inner, max_size=3),
     max_leaves=6,
 )
+
+
+def _allowed(schema: dict[str, Any]) -> bool:
+    """Whether everything that is required is declared."""
+    return set(schema["required"]) <= schema["properties"].keys()
+
+
 _SCHEMAS = st.recursive(
     st.sampled_from(
         [
@@ -125,7 +133,7 @@ _SCHEMAS = st.recursive(
                 "required": st.lists(st.sampled_from("xyz"), unique=True, max_size=2),
                 "additionalProperties": st.sampled_from([True, False]) | inner,
             }
-        )
+        ).filter(lambda schema: schema["additionalProperties"] is not False or _allowed(schema))
     ),
     max_leaves=6,
 )  # fmt: skip

@@ -200,15 +200,20 @@ class _Reader:
         self._names |= properties.keys() | set(required)
         fields = {
             name: core_schema.typed_dict_field(
-                self.node(properties.get(name, True), f"{_within(path, 'properties')}.{name}", references),
-                required=name in required,
+                self.node(schema, f"{_within(path, 'properties')}.{name}", references), required=name in required
             )
-            for name in dict.fromkeys([*properties, *required])
+            for name, schema in properties.items()
         }
         others = given.get("additionalProperties", True)
         if others is False:
+            if impossible := [name for name in required if name not in properties]:
+                raise SchemaRefused(
+                    _within(path, "required"),
+                    f"{impossible[0]} is not in properties, and additionalProperties is false",
+                )
             return core_schema.typed_dict_schema(fields, strict=True, extra_behavior="forbid")
         extras = self.node(others, _within(path, "additionalProperties"), references)
+        fields |= {name: core_schema.typed_dict_field(extras) for name in required if name not in properties}
         return core_schema.typed_dict_schema(fields, strict=True, extra_behavior="allow", extras_schema=extras)
 
 
