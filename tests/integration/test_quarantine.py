@@ -90,7 +90,7 @@ async def test_hold_keeps_it_from_all_reads_until_it_is_released(graphed: Replic
     assert len((await graphed.client.get("/memories")).json()["results"]) == 2
     assert (await graphed.client.post(f"/quarantine/{answer['review_id']}/reject")).status_code == 409
     lines = (await graphed.client.get("/audit", params={"action": "quarantine"})).json()["results"]
-    assert [line["action"] for line in lines] == ["quarantine.released", "quarantine.held"]
+    assert [line["action"] for line in lines] == ["quarantine.released", "quarantine.read", "quarantine.held"]
     assert SECRET not in str(lines)
 
 
