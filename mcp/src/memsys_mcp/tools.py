@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, StringConstraints
 import memsys
 from memsys_mcp import remedies, views
 from memsys_mcp.binding import bound, client
+from memsys_mcp.schemas import AsWritten
 from memsys_mcp.wording import worded
 from memsys_mcp.writequeue.queue import NotKept, WriteQueue
 
@@ -211,7 +212,7 @@ def _hints(title: str, *, read_only: bool, destructive: bool = False, idempotent
 
 
 def _schema(model: type[BaseModel]) -> dict[str, Any]:
-    return model.model_json_schema(mode="serialization")
+    return model.model_json_schema(mode="serialization", schema_generator=AsWritten)
 
 
 def _result(text: str, answer: BaseModel) -> ToolResult:

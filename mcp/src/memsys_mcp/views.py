@@ -45,7 +45,7 @@ class SearchAnswer(BaseModel):
 
 
 class ListAnswer(BaseModel):
-    """One page. Pass ``next_cursor`` as ``cursor`` for the next; ``null`` means that this was the last."""
+    """One page. Pass ``next_cursor`` as ``cursor`` for the next; without one, this was the last."""
 
     results: list[Remembered]
     next_cursor: str | None = None
