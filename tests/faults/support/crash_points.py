@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable
@@ -31,18 +32,26 @@ def one_in(share: int, seed: str) -> Callable[[Step], bool]:
 
 
 async def swept(
-    running: Sweep, target: str, wanted: Callable[[Step], bool] = every_step, whole: int = WHOLE
+    running: Sweep,
+    target: str,
+    wanted: Callable[[Step], bool] = every_step,
+    whole: int = WHOLE,
+    seconds: float = math.inf,
 ) -> tuple[int, list[str]]:
     """Lose ``target`` at every wanted step of every operation: how many those are, and what was wrong, a line each.
+
+    An operation has an equal part of the ``seconds`` that are left; when it is over, no further step is looked for.
 
     No two runs of an operation say the very same: deliveries meet in batches, and what was broken off is tried again.
     So steps are not listed beforehand. Each run is broken off at the first step at which none was before, until an
     operation comes to its end without one.
     """
     total, wrong = 0, []
-    for operation in running.operations:
+    ends = time.monotonic() + seconds
+    for left, operation in zip(range(len(running.operations), 0, -1), running.operations, strict=True):
         crashed: set[Step] = set()
         begun, undisturbed = time.monotonic(), 0
+        over = begun + max(0.0, ends - begun) / left
 
         # To PostgreSQL a replica says no more with its first add than with any; but it prepares the graph before.
         here = of_the_graph if operation == FIRST_ADD else every_step
@@ -50,7 +59,7 @@ async def swept(
         def is_new(step: Step, crashed: set[Step] = crashed, here: Callable[[Step], bool] = here) -> bool:
             return step not in crashed and here(step) and wanted(step)
 
-        while undisturbed < whole:
+        while undisturbed < whole and not (crashed and time.monotonic() > over):
             crash = await running.crash(operation, target, is_new)
             if crash is None:
                 undisturbed += 1
@@ -59,24 +68,27 @@ async def swept(
             crashed.add(crash.step)
             assert len(crashed) < _MOST_STEPS, f"{operation} goes on to take new steps, now {crash.step}"
             wrong += [f"{target} lost in {operation} before {crash.step}: {one}" for one in crash.wrong]
-        seconds = time.monotonic() - begun
-        print(f"  {target} lost at {len(crashed)} steps of {operation}, {seconds:.0f} s", flush=True)
+        taken, end = time.monotonic() - begun, "" if undisturbed == whole else ", when time was up"
+        print(f"  {target} lost at {len(crashed)} steps of {operation}, {taken:.0f} s{end}", flush=True)
         total += len(crashed)
     return total, wrong
 
 
-async def operator_killed_at_each_step(running: Sweep) -> list[str]:
-    """Kill the operator at each step of two looks that find and mend a graph changed by hand; the next one ends it."""
+async def operator_killed_at_each_step(running: Sweep, first: int = 0, every: int = 1) -> list[str]:
+    """Kill the operator at each step of two looks that find and mend a graph changed by hand; the next one ends it.
+
+    Or at a part of the steps: at ``every`` n-th from the ``first`` on.
+    """
     wrong: list[str] = []
     status = Status()
-    for dies_at in range(_MOST_STEPS):
+    for dies_at in range(first, _MOST_STEPS, every):
         await running.forge()
         try:
             await looks(running.url, status, LOOKS, dies_at)
         except Killed:
             await looks(running.url, status, LOOKS)
         else:
-            print(f"  the operator killed at each of {dies_at} steps", flush=True)
+            print(f"  the operator killed at {len(range(first, dies_at, every))} steps", flush=True)
             return wrong
         wrong += [f"operator killed at step {dies_at}: {one}" for one in await running.wrong()]
     raise AssertionError(f"the operator's looks did not end within {_MOST_STEPS} steps")
