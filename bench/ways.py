@@ -28,7 +28,7 @@ from memsys_api.settings.stores import StoreSettings
 from memsys_api.store.candidates import POOL, Way
 from memsys_api.store.database import Database
 from memsys_api.store.generations import Generation
-from memsys_api.store.search import Found, candidates, memories
+from memsys_api.store.search import Found, ask_memories, candidates, read_memories
 from memsys_api.store.sizes import ScopeSize, measure
 from memsys_api.store.vector_index import build_missing
 
@@ -95,7 +95,8 @@ async def _ask(
             [retrieval.Candidate(f.id, f.event_time, f.cosine, f.coverage, None, f.thread, f.turn) for f in found],
             top_k=DEPTH,
         )
-        whole = await memories(conn, scope, [one.candidate.id for one in ranked])
+        reading = await ask_memories(conn, scope, [one.candidate.id for one in ranked])
+    whole = await read_memories(reading)
     # Copies of a turn differ by a number at their end: which of them is first says nothing.
     return _Answer(found, [whole[one.candidate.id].text.rsplit(" ", 1)[0] for one in ranked], seconds)
 

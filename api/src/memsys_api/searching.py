@@ -24,7 +24,7 @@ from memsys_api.store import merges
 from memsys_api.store.database import Database
 from memsys_api.store.generations import Generation
 from memsys_api.store.rows import Condition
-from memsys_api.store.search import Found, candidates, memories, people
+from memsys_api.store.search import Found, ask_memories, candidates, people, read_memories
 from memsys_api.vector_index import VectorIndex
 
 _GRAPH_LIMIT = 50
@@ -136,7 +136,8 @@ class Searcher:
                 threshold=threshold,
                 vector_baseline=self._vector_baseline,
             )
-            best = await memories(conn, scope, [r.candidate.id for r in ranked], filters=filters, as_of=as_of)
+            reading = await ask_memories(conn, scope, [r.candidate.id for r in ranked], filters=filters, as_of=as_of)
+        best = await read_memories(reading)
         hits = [(r, best[r.candidate.id]) for r in ranked if r.candidate.id in best]
         if reranking is None:
             return Answer(hits)

@@ -151,6 +151,7 @@ def _text(shape: _Shape, filters: Sequence[Condition]) -> bytes:
         "expected_hits": sql.Literal(_EXPECTED_HITS),
         "most_hits": sql.Literal(_MOST_HITS),
         "query_words": sql.Literal(_QUERY_WORDS),
+        "asks": sql.SQL(_ASKS),
         "weight": sql.SQL(_WEIGHT).format(sql.SQL("m")),
         "weight_of_hit": sql.SQL(_WEIGHT).format(sql.SQL("hits")),
     }
@@ -212,29 +213,30 @@ def _named(shape: _Shape, embedded: sql.Composable) -> sql.Composed:
 _WEIGHT = "ts_rank('{{1,1,1,1}}', {0}.lexemes, word) / (0.5 + 0.5 * length({0}.lexemes) / %(mean_length)s::float)"
 _WORDS = r"""
 WITH words AS MATERIALIZED (
-    SELECT lexeme, ('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''')::tsquery AS word,
+    SELECT row_number() OVER () AS nr, lexeme,
+           ('''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''')::tsquery AS word,
            coalesce(share, 0) AS share
     FROM unnest(to_tsvector('english', %(query)s))
          LEFT JOIN unnest(%(common)s::text[], %(shares)s::float[]) AS known(lexeme, share) USING (lexeme)
     LIMIT {query_words}
 )"""
+# Trimming a text counts its letters, which takes longer than everything else about it; few texts need it.
+_ASKS = "(m.text LIKE '%%?%%' AND right(rtrim(m.text), 1) = '?')"
 _SPOKEN = """, matches AS MATERIALIZED (
-    SELECT hits.id, words.lexeme, {weight_of_hit} AS weight
-    FROM hits JOIN words ON hits.lexemes @@ words.word
+    SELECT hits.id, nr, {weight_of_hit} AS weight FROM hits JOIN words ON hits.lexemes @@ word
 ), rarity AS MATERIALIZED (
-    SELECT lexeme, word, ln(1 + (greatest(%(rows)s::float - memories, 0) + 0.5) / (memories + 0.5)) AS idf
-    FROM (SELECT lexeme, word, CASE WHEN share > 0 THEN share * %(rows)s::float ELSE count(id) END AS memories
-          FROM words LEFT JOIN matches USING (lexeme) GROUP BY lexeme, word, share) counted
+    SELECT nr, word, ln(1 + (greatest(%(rows)s::float - memories, 0) + 0.5) / (memories + 0.5)) AS idf
+    FROM (SELECT nr, word, CASE WHEN share > 0 THEN share * %(rows)s::float ELSE coalesce(found, 0) END AS memories
+          FROM words LEFT JOIN (SELECT nr, count(*) AS found FROM matches GROUP BY nr) counts USING (nr)) counted
 ), spoken AS MATERIALIZED (
     SELECT id, (sum(weight * idf) / (SELECT sum(idf) FROM rarity))::float AS coverage
-    FROM matches JOIN rarity USING (lexeme) GROUP BY id
+    FROM matches JOIN rarity USING (nr) GROUP BY id
 )"""
 # One look at the scope, in which everything else is then looked up.
 _SCANNED = (
     _WORDS,
     """, scope AS MATERIALIZED (
-    SELECT m.id, m.version, m.event_time, m.thread, m.turn, m.speaker, right(rtrim(m.text), 1) = '?' AS asks,
-           m.text = %(query)s AS same,
+    SELECT m.id, m.version, m.event_time, m.thread, m.turn, m.speaker, {asks} AS asks, m.text = %(query)s AS same,
            CASE WHEN m.lexemes @@ (SELECT string_agg(word::text, ' | ')::tsquery FROM words) THEN m.lexemes END
                AS lexemes
     FROM memory_versions m WHERE {inside}
@@ -282,13 +284,13 @@ _INDEXED = (
     UNION (SELECT id FROM spoken ORDER BY coverage DESC LIMIT {pool})
     UNION SELECT unnest(%(named)s::uuid[])
 ), places AS MATERIALIZED (
-    SELECT DISTINCT m.thread, m.turn FROM memory_versions m
+    SELECT DISTINCT m.thread, m.turn - {reach} AS first, m.turn + {reach} AS last FROM memory_versions m
     WHERE {inside} AND m.id = ANY (ARRAY(SELECT id FROM picked)) AND m.thread IS NOT NULL
 ), chosen AS MATERIALIZED (
     SELECT array_agg(id) AS ids FROM (
         SELECT id FROM picked
         UNION SELECT m.id FROM places JOIN memory_versions m
-            ON m.thread = places.thread AND m.turn BETWEEN places.turn - {reach} AND places.turn + {reach}
+            ON m.thread = places.thread AND m.turn BETWEEN places.first AND places.last
         WHERE m.project = %(project)s) around
 )
 SELECT m.id, m.event_time,
@@ -296,7 +298,7 @@ SELECT m.id, m.event_time,
         WHERE e.project = %(project)s AND e.memory_id = m.id AND e.version = m.version),
        round(coalesce((SELECT sum({weight} * idf) FROM rarity WHERE m.lexemes @@ word)
                       / (SELECT sum(idf) FROM rarity), 0)::numeric, 9)::float,
-       m.thread, m.turn, m.speaker, right(rtrim(m.text), 1) = '?', m.text = %(query)s
+       m.thread, m.turn, m.speaker, {asks}, m.text = %(query)s
 FROM memory_versions m
 WHERE {inside} AND m.id = ANY ((SELECT ids FROM chosen)::uuid[])
 """,

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import NamedTuple
 from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
-from psycopg import sql
+from psycopg import AsyncCursor, sql
+from psycopg.rows import TupleRow
 
 from memsys_api.model import Memory, Scope
 from memsys_api.store.candidates import Near, Way, build
 from memsys_api.store.contents import vector
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.generations import Generation
-from memsys_api.store.rows import MEMORY_COLUMNS, Condition, current, read, scope_condition
+from memsys_api.store.rows import MEMORY_COLUMNS, Condition, current, read, scope_clause, scope_condition
 from memsys_api.store.sizes import ScopeSize
 
 
@@ -76,29 +78,50 @@ async def candidates(
         "named": list(named),
         "rows": size.rows,
         "mean_length": max(size.mean_length, 1.0),
-        "common": list(size.common),
-        "shares": list(size.shares),
+        "common": size.common,
+        "shares": size.shares,
     }
     await conn.execute(statement.planning)
     cursor = await conn.execute(statement.text, parameters, binary=True, prepare=statement.repeats or None)
     return [Found._make(row) for row in await cursor.fetchall()]
 
 
-async def memories(
+async def ask_memories(
     conn: Connection,
     scope: Scope,
     ids: Sequence[UUID],
     *,
     filters: Sequence[Condition] = (),
     as_of: datetime | None = None,
-) -> dict[UUID, Memory]:
-    """Those of the ids that are living memories of the scope, whole."""
-    where = [scope_condition(scope, "m"), current(as_of), *filters]
-    cursor = await conn.execute(
-        sql.SQL("SELECT {columns} FROM memory_versions m WHERE {inside} AND m.id = ANY(%(ids)s)").format(
-            columns=MEMORY_COLUMNS, inside=sql.SQL(" AND ").join(condition.clause for condition in where)
-        ),
-        {name: value for condition in where for name, value in condition.parameters.items()} | {"ids": list(ids)},
-        binary=True,
-    )
+) -> AsyncCursor[TupleRow]:
+    """Ask for those of the ids that are living memories of the scope, whole; :func:`read_memories` reads them.
+
+    As the last statement of a transaction it needs no round trip of its own: the end of the transaction goes with it.
+    """
+    inside, when = scope_condition(scope, "m"), current(as_of)
+    given = tuple(name for name in inside.parameters if name != "project")
+    parameters = inside.parameters | when.parameters | {"ids": list(ids)}
+    for condition in filters:
+        parameters |= condition.parameters
+    text = _memories(given, as_of is not None, filters) if filters else _unfiltered_memories(given, as_of is not None)
+    return await conn.execute(text, parameters, binary=True)
+
+
+async def read_memories(cursor: AsyncCursor[TupleRow]) -> dict[UUID, Memory]:
+    """The memories that were asked for, by id; the transaction may be over."""
     return {row[0]: read(row) for row in await cursor.fetchall()}
+
+
+@cache
+def _unfiltered_memories(given: tuple[str, ...], past: bool) -> bytes:
+    return _memories(given, past, ())
+
+
+def _memories(given: tuple[str, ...], past: bool, filters: Sequence[Condition]) -> bytes:
+    when = current(datetime.min if past else None)
+    where = [scope_clause(given, "m"), when.clause, *(condition.clause for condition in filters)]
+    return (
+        sql.SQL("SELECT {columns} FROM memory_versions m WHERE {inside} AND m.id = ANY(%(ids)s)")
+        .format(columns=MEMORY_COLUMNS, inside=sql.SQL(" AND ").join(where))
+        .as_bytes()
+    )

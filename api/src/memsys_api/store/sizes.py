@@ -24,10 +24,10 @@ class ScopeSize:
     rows: int
     mean_length: float
     """Mean number of lexemes of a memory."""
-    common: tuple[str, ...] = ()
-    """The most common lexemes of a scope beyond the bound."""
-    shares: tuple[float, ...] = ()
-    """In what share of its memories each of them occurs."""
+    common: str = "{}"
+    """The most common lexemes of a scope beyond the bound. As PostgreSQL writes an array: so it goes back."""
+    shares: str = "{}"
+    """In what share of its memories each of them occurs, written likewise."""
 
 
 async def measure(database: Database, scope: Scope, filters: Sequence[Condition] = (), *, bound: int) -> ScopeSize:
@@ -51,9 +51,9 @@ async def measure(database: Database, scope: Scope, filters: Sequence[Condition]
         row = await cursor.fetchone()
     if row is None:  # deleted meanwhile
         return ScopeSize(*counted)
-    number, last, mean_length, common, counts = row
+    number, last, mean_length, common, shares = row
     rows = max(bound, round(number * _IDS / (last.int + 1))) if number == SAMPLE else bound
-    return ScopeSize(rows, mean_length, tuple(common), tuple(count / number for count in counts))
+    return ScopeSize(rows, mean_length, common, shares)
 
 
 _COUNT = """
@@ -63,12 +63,13 @@ FROM (SELECT m.lexemes FROM memory_versions m WHERE {where} LIMIT %(bound)s) sco
 _SAMPLED = """
 WITH sample AS MATERIALIZED (
     SELECT m.id, m.lexemes FROM memory_versions m WHERE {where} ORDER BY m.id LIMIT %(sample)s
+), sampled AS (
+    SELECT count(*)::int AS number, coalesce(avg(length(lexemes)), 1)::float AS mean_length FROM sample
 ), counted AS (
     SELECT lexeme, count(*) AS memories FROM sample, unnest(tsvector_to_array(lexemes)) AS lexeme
     GROUP BY lexeme ORDER BY memories DESC, lexeme LIMIT {common}
 )
-SELECT (SELECT count(*) FROM sample), id, (SELECT coalesce(avg(length(lexemes)), 1) FROM sample)::float,
-       ARRAY(SELECT lexeme FROM counted ORDER BY memories DESC, lexeme),
-       ARRAY(SELECT memories FROM counted ORDER BY memories DESC, lexeme)
-FROM sample ORDER BY id DESC LIMIT 1
+SELECT number, id, mean_length, ARRAY(SELECT lexeme FROM counted ORDER BY memories DESC, lexeme)::text,
+       ARRAY(SELECT memories::float / number FROM counted ORDER BY memories DESC, lexeme)::text
+FROM sample CROSS JOIN sampled ORDER BY id DESC LIMIT 1
 """
