@@ -52,6 +52,7 @@ class Service:
     embedder: Embedder
     guard: Guard
     policies: Policies
+    gate: Gate
     rates: RateLimits
     memories: Memories
     submitting: Submitting
@@ -143,6 +144,7 @@ def service(
             token_review.create(settings),
         ),
         policies=policies,
+        gate=gate,
         rates=RateLimits(database),
         submitting=Submitting(database, generation, embedder, sinks, wake, backfill.wake if backfill else None, gate),
         memories=Memories(database, generation, embedder, sinks, wake, gate, inferring),

@@ -71,11 +71,7 @@ class Changing:
         is named twice.
         """
         _once([change.memory_id for change in changes])
-        texts = {
-            f"memories.{place}.{field}": text
-            for place, change in enumerate(changes)
-            for field, text in _texts(change.request).items()
-        }
+        texts = [found for n, change in enumerate(changes) for found in _texts(change.request, f"memories.{n}")]
         await self._gate.refuse(scope.project, texts)
         try:
             return await self._update(scope, changes, actor)
@@ -172,9 +168,9 @@ def _all_there(ids: Sequence[UUID], found: dict[UUID, versions.Head] | set[UUID]
         raise _Missing(missing)
 
 
-def _texts(request: UpdateRequest) -> dict[str, str]:
-    said = request.model_dump(mode="json", exclude_none=True)
-    return texts_of({name: said[name] for name in ("text", "data", "metadata") if name in said})
+def _texts(request: UpdateRequest, field: str = "") -> list[tuple[str, str]]:
+    said = request.model_dump(mode="json", exclude_none=True, include={"text", "data", "metadata"})
+    return list(texts_of(said, field))
 
 
 def _once(ids: Sequence[UUID]) -> None:

@@ -76,7 +76,8 @@ async def finished(embedder: Embedder, drafts: Sequence[Draft], *, mark: bool = 
 
 def suspicion(draft: Draft) -> dict[str, Any]:
     """What provenance says of a draft that looks suspect."""
-    found = detect.inspect({"text": draft.text} | detect.texts_of(draft.metadata, "metadata"))
+    said = (draft.text, draft.role, draft.speaker, draft.metadata, draft.provenance)
+    found = detect.inspect(text for part in said for text in detect.texts_of(part))
     return {"quarantine": detect.kinds(found)} if found else {}
 
 

@@ -6,7 +6,7 @@ changed meanwhile, and then the fact is added beside it, or found to be there al
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -241,15 +241,14 @@ def _draft(decision: Add | Supersede, conversation: Conversation) -> Draft:
     )
 
 
-def _words(drafts: Sequence[Draft]) -> dict[str, str]:
+def _words(drafts: Sequence[Draft]) -> Iterator[tuple[str, str]]:
     """All that the model says, by field."""
-    words: dict[str, str] = {}
     for place, draft in enumerate(drafts):
-        found = draft.extraction
-        words[f"facts.{place}"] = draft.text
-        words |= {f"facts.{place}.entities.{n}": entity.name for n, entity in enumerate(found.entities)}
-        words |= {f"facts.{place}.relations.{n}": stated.predicate for n, stated in enumerate(found.relations)}
-    return words
+        yield f"facts.{place}", draft.text
+        for n, entity in enumerate(draft.extraction.entities):
+            yield f"facts.{place}.entities.{n}", entity.name
+        for n, stated in enumerate(draft.extraction.relations):
+            yield f"facts.{place}.relations.{n}", stated.predicate
 
 
 def _kept(scope: Scope, conversation: Conversation, sources: Sequence[UUID], suspect: Suspect) -> Kept:

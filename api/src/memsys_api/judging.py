@@ -27,7 +27,7 @@ class Judging:
         Raises a ``not-found`` problem, and what the quarantine's gate raises for a suspect reason.
         """
         if reason is not None:
-            await self._gate.refuse(scope.project, {"feedback_reason": reason})
+            await self._gate.refuse(scope.project, [("feedback_reason", reason)])
         async with self._database.transaction(scope.project) as conn:
             await versions.lock(conn, scope, [memory_id])  # so that no erasure passes it by
             version = await _version(conn, scope, memory_id)

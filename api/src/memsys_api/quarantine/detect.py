@@ -24,6 +24,10 @@ Kind = Literal[
 ]
 
 
+Texts = Iterable[tuple[str, str]]
+"""Texts, each after the name of its field; fields of one name are looked at one by one."""
+
+
 class Finding(NamedTuple):
     """One place in one field of a write."""
 
@@ -95,9 +99,9 @@ _HIDDEN = re.compile(
 )
 
 
-def inspect(fields: Mapping[str, str]) -> list[Finding]:
-    """What of these texts, by the names of their fields, is suspect, in order."""
-    found = {finding for field, text in fields.items() for finding in _of(field, text)}
+def inspect(texts: Texts) -> list[Finding]:
+    """What of these texts is suspect, in the order of their fields."""
+    found = {finding for field, text in texts for finding in _of(field, text)}
     return sorted(found, key=lambda finding: (finding.field, finding.start, finding.end, finding.kind))
 
 
@@ -106,21 +110,17 @@ def kinds(findings: Iterable[Finding]) -> list[Kind]:
     return sorted({finding.kind for finding in findings})
 
 
-def texts_of(value: Any, field: str = "") -> dict[str, str]:
-    """Every string in a JSON value, by its path."""
+def texts_of(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
+    """Every string in a JSON value by its path, names too: these by ``*``, as paths name them that are suspect."""
     if isinstance(value, str):
-        return {field: value}
-    if isinstance(value, Mapping):
-        return {
-            path: text
-            for name, part in value.items()
-            for path, text in ({_path(field, "*"): str(name)} | texts_of(part, _path(field, name))).items()
-        }
-    if isinstance(value, list):
-        return {
-            path: text for place, part in enumerate(value) for path, text in texts_of(part, _path(field, place)).items()
-        }
-    return {}
+        yield field, value
+    elif isinstance(value, Mapping):
+        for name, part in value.items():
+            yield _path(field, "*"), name
+            yield from texts_of(part, _path(field, "*" if any(_of(field, name)) else name))
+    elif isinstance(value, list):
+        for place, part in enumerate(value):
+            yield from texts_of(part, _path(field, place))
 
 
 def _path(field: str, part: object) -> str:
@@ -128,6 +128,8 @@ def _path(field: str, part: object) -> str:
 
 
 def _of(field: str, text: str) -> Iterator[Finding]:
+    if len(text) < 13 and text.isascii() and text.isidentifier():
+        return  # a short word, as most names are, is too short for any pattern
     for kind, pattern in (
         ("api-key", _API_KEY),
         ("private-key", _PRIVATE_KEY),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 from uuid import UUID, uuid4, uuid5
 
 from memsys_api import metrics
 from memsys_api.access.policies import Policies, Quarantine
 from memsys_api.problems import QUARANTINED, FieldError, ProblemError
-from memsys_api.quarantine.detect import Finding, inspect, kinds
+from memsys_api.quarantine.detect import Finding, Texts, inspect, kinds
 from memsys_api.store import held
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.held import Kept
@@ -40,11 +40,11 @@ class Gate:
         """Whether what is stored there is to be marked where it is suspect."""
         return await self.mode(project) != "off"
 
-    async def stopped(self, project: str, texts: Mapping[str, str]) -> list[Finding]:
+    async def stopped(self, project: str, texts: Texts) -> list[Finding]:
         """What the project's policy does not let in of these texts, by field; nothing where it only marks."""
         return inspect(texts) if await self.mode(project) in ("hold", "refuse") else []
 
-    async def admit(self, write: Kept, texts: Mapping[str, str], *, repeated: str | None = None) -> None:
+    async def admit(self, write: Kept, texts: Texts, *, repeated: str | None = None) -> None:
         """Let a write through, or not: :meth:`stop` says what is raised.
 
         A request that is known to be one that came before, by ``repeated``, is held once, and stays so when the same
@@ -79,8 +79,11 @@ class Gate:
             metrics.QUARANTINE.labels("held").inc()
         return kept
 
-    async def refuse(self, project: str, texts: Mapping[str, str]) -> None:
-        """Let through what is not suspect; for changes of many at once, which are carried out whole or not at all."""
+    async def refuse(self, project: str, texts: Texts) -> None:
+        """Let through what is not suspect; for words beside memories, which are refused where memories are held.
+
+        Raises a ``quarantined`` problem that names kinds and fields.
+        """
         if findings := await self.stopped(project, texts):
             raise refused(findings)
 

@@ -67,6 +67,7 @@ async def listed(
 async def merge(serving: Serving, access: WholeWriter, request: wire.MergeRequest) -> Response:
     """Let one name stand for another entity of the project. Nothing is rewritten: `/entities/unmerge` takes it back."""
     source, target = _key("from", request.from_), _key("into", request.into)
+    await serving.gate.refuse(access.project, [("reason", request.reason)])
     async with serving.database.transaction(access.project) as conn:
         await merges.alone(conn, access.project)
         refusal = await merges.merge(

@@ -43,6 +43,7 @@ async def create(serving: Serving, access: ScopedAdmin, request: wire.NewWebhook
     """
     parts = _parts(serving)
     scope = access.scope(request.user_id, request.agent_id, request.app_id, request.run_id)
+    await serving.gate.refuse(access.project, [("description", request.description)])
     await _check(parts, request.url)
     secret = request.secret or signing.generate()
     values = {
@@ -77,6 +78,8 @@ async def update(serving: Serving, access: ScopedAdmin, webhook_id: UUID, reques
     """Change a webhook."""
     parts = _parts(serving)
     changes = request.model_dump(exclude_none=True)
+    if request.description is not None:
+        await serving.gate.refuse(access.project, [("description", request.description)])
     if request.url is not None:
         await _check(parts, request.url)
     if request.secret is not None:

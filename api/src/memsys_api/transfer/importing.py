@@ -33,6 +33,7 @@ _BATCH_LINES = 200
 _BATCH_BYTES = 1024 * 1024
 _ERRORS_SHOWN = 100
 _LINES = UUID("c5b8a1d2-0a67-4f0a-9a34-7d1e7c20f5e6")
+_REMEMBERED = {"memory", "role", "speaker", "metadata", "provenance", "entities", "relations"}
 
 ScopeOf = Callable[[VersionLine], Scope]
 """Where a line is to stand. Raises a ``forbidden`` problem outside of what the key grants."""
@@ -267,8 +268,8 @@ class Importing:
 
 
 def _words(line: VersionLine) -> dict[str, Any]:
-    """What of a line is remembered: the ids of its scope are not looked at."""
-    said = line.model_dump(mode="json", include={"memory", "speaker", "metadata", "entities", "relations"})
+    """What of a line is remembered: the ids of its scope, and its thread, which is made of them, are not looked at."""
+    said = line.model_dump(mode="json", include=_REMEMBERED)
     return {name: value for name, value in said.items() if value}
 
 
