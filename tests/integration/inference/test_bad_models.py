@@ -133,7 +133,7 @@ async def test_a_slow_model_is_given_up_and_gives_its_thread_back(
     started = time.monotonic()
     with pytest.raises(InferenceUnavailable):
         await inferrer.infer(TALK, observed_at=NOW)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 10
 
     async def answered() -> bool:
         try:
