@@ -12,6 +12,7 @@ import pytest
 
 from memsys_api import metrics
 from memsys_api.store import held as store
+from memsys_api.store.database import DatabaseUnavailable
 from tests.support.scripted_llm import Reply, ScriptedLLM
 
 from .conftest import Dsn, Fleet, Replica
@@ -159,6 +160,60 @@ async def test_a_batch_is_refused_whole_by_the_fields_at_fault(api: Replica) -> 
     answer = await api.client.post("/memories/batch", json={"requests": [{"text": "tea"}, {"text": SUSPECT}]})
     assert (answer.status_code, [e["field"] for e in answer.json()["errors"]]) == (400, ["requests.1.text"])
     assert (await api.client.get("/memories")).json()["results"] == []
+
+
+async def test_a_batch_of_changes_holds_what_is_suspect_and_makes_the_rest(api: Replica, dsn: Dsn) -> None:
+    ids = [(await api.add(text, user_id="ann"))[0]["id"] for text in ("tea", "milk", "bread")]
+    changes: list[dict[str, Any]] = [{"memory_id": i, "text": f"new {n}"} for n, i in enumerate(ids)]
+    changes[1] = {"memory_id": ids[1], "metadata": {"note": SUSPECT}}
+
+    async def change(*more: dict[str, Any]) -> httpx.Response:
+        return await api.client.put("/v1/batch/", json={"memories": [*changes, *more]})
+
+    async def now() -> list[str]:
+        return [(await api.client.get(f"/memories/{memory_id}")).json()["memory"] for memory_id in ids]
+
+    await policy(api, "hold")
+    nobody = str(uuid4())
+    assert (await change({"memory_id": nobody, "text": "x"})).status_code == 404
+    assert (await now(), await held(api)) == (["tea", "milk", "bread"], [])
+    answer = await change()
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["message"] == "Successfully updated 2 memories; 1 held for review"
+    (kept,) = answer.json()["results"]
+    assert (kept["event"], kept["memory_id"]) == ("HELD", ids[1])
+    assert [(found["kind"], found["field"]) for found in kept["findings"]] == [("password", "memories.1.metadata.note")]
+    assert SECRET not in answer.text
+    assert set(holding(dsn.superuser, SECRET)) == {"held"}
+    assert await now() == ["new 0", "milk", "new 2"]
+    (waiting,) = await held(api)
+    assert (waiting["id"], waiting["kind"], waiting["user_id"]) == (kept["review_id"], "update", "ann")
+    assert waiting["request"] == {"metadata": {"note": SUSPECT}}
+    assert (await decide(api, kept["review_id"], "release"))["memory_ids"] == [ids[1]]
+    released = (await api.client.get(f"/memories/{ids[1]}")).json()
+    assert (released["memory"], released["metadata"]) == ("milk", {"note": SUSPECT})
+
+
+async def test_a_batch_of_changes_that_breaks_off_has_neither_changed_nor_held_anything(
+    api: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [(await api.add(text))[0]["id"] for text in ("tea", "milk")]
+    await policy(api, "hold")
+    body = {"memories": [{"memory_id": ids[0], "text": "new"}, {"memory_id": ids[1], "text": SUSPECT}]}
+    hold = store.hold
+
+    async def breaks(*arguments: Any) -> Any:
+        await hold(*arguments)
+        raise DatabaseUnavailable("gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "hold", breaks)
+        assert (await api.client.put("/v1/batch/", json=body)).status_code == 503
+    assert (await api.client.get(f"/memories/{ids[0]}")).json()["memory"] == "tea"
+    assert await held(api) == []
+    assert (await api.client.put("/v1/batch/", json=body)).status_code == 202
+    assert (await api.client.get(f"/memories/{ids[0]}")).json()["memory"] == "new"
+    assert len(await held(api)) == 1
 
 
 def _file(*lines: dict[str, Any]) -> str:

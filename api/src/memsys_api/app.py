@@ -37,7 +37,7 @@ from memsys_api.routes import (
     system,
     webhooks,
 )
-from memsys_api.routes.common import Json, declared_query
+from memsys_api.routes.common import Json, declared_query, held_out
 from memsys_api.runtime import Runtime
 from memsys_api.settings import Settings
 from memsys_api.store.database import DatabaseUnavailable, StatementTimeout
@@ -163,13 +163,8 @@ async def _embedder_refused(request: Request, error: Exception) -> Response:
 
 async def _held(request: Request, error: Exception) -> Response:
     assert isinstance(error, HeldForReview)
-    answer = {
-        "event": "HELD",
-        "review_id": error.review,
-        "memory_id": error.memory_id,
-        "project": error.project,
-        "findings": [finding._asdict() for finding in error.findings],
-    }
+    findings = [finding._asdict() for finding in error.findings]
+    answer = held_out(error.project, error.review, error.memory_id, findings)
     return Json({"results": [answer]}, status_code=202)
 
 

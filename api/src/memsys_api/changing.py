@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 from uuid import UUID
 
@@ -10,14 +11,14 @@ from memsys_api.drafts import Draft, finished
 from memsys_api.model import Memory, Scope
 from memsys_api.ports import Embedder
 from memsys_api.problems import CONFLICT, NOT_FOUND, FieldError, ProblemError, invalid
-from memsys_api.quarantine.detect import texts_of
-from memsys_api.quarantine.gate import Gate
+from memsys_api.quarantine.detect import Finding, texts_of
+from memsys_api.quarantine.gate import Gate, refused
 from memsys_api.schemas import UpdateRequest
 from memsys_api.store import deliveries, versions
 from memsys_api.store.contents import NewVersion
 from memsys_api.store.database import Database
 from memsys_api.store.generations import Generation
-from memsys_api.store.held import Kept
+from memsys_api.store.held import Held, Kept
 
 
 class Change(NamedTuple):
@@ -25,6 +26,14 @@ class Change(NamedTuple):
 
     memory_id: UUID
     request: UpdateRequest
+
+
+class Changed(NamedTuple):
+    """What became of many changes."""
+
+    memories: list[Memory]
+    held: list[Held]
+    """What waits for review instead."""
 
 
 class Changing:
@@ -54,27 +63,31 @@ class Changing:
         Raises ``not-found``, and ``version-conflict`` if the request names another version than the current one.
         A suspect request that was not ``reviewed`` raises what the quarantine's gate raises.
         """
-        if not reviewed:
-            texts, body = _texts(request), request.model_dump(mode="json", exclude_unset=True)
-            if texts and (standing := await self._standing(scope, memory_id)):
-                write = Kept(kind="update", scope=standing, request=body, actor=actor, memory_id=memory_id)
-                await self._gate.admit(write, texts)
+        change = Change(memory_id, request)
+        if not reviewed and (texts := _texts(request)) and (standing := await self._standing(scope, memory_id)):
+            await self._gate.admit(_kept(standing, change, actor), texts)
         try:
-            return (await self._update(scope, [Change(memory_id, request)], actor))[0]
+            return (await self._update(scope, [change], actor)).memories[0]
         except _Missing as error:
             raise _not_found() from error
 
-    async def update_all(self, scope: Scope, changes: Sequence[Change], *, actor: str) -> list[Memory]:
+    async def update_all(self, scope: Scope, changes: Sequence[Change], *, actor: str) -> Changed:
         """Write the next versions of all these memories, in their order, or of none.
 
-        Raises ``not-found`` with the place of each memory that is not there, and ``invalid-request`` for one that
-        is named twice.
+        Where the project's policy holds what is suspect, such a change waits for review, in the same transaction.
+
+        Raises ``not-found`` with the place of each memory that is not there, ``invalid-request`` for one that is named
+        twice, and ``quarantined`` where the policy refuses one of the changes: then too nothing is done.
         """
         _once([change.memory_id for change in changes])
-        texts = [found for n, change in enumerate(changes) for found in _texts(change.request, f"memories.{n}")]
-        await self._gate.refuse(scope.project, texts)
+        suspect = {}
+        for place, change in enumerate(changes):
+            if findings := await self._gate.stopped(scope.project, _texts(change.request, f"memories.{place}")):
+                suspect[change.memory_id] = findings
+        if suspect and await self._gate.mode(scope.project) != "hold":
+            raise refused([finding for findings in suspect.values() for finding in findings])
         try:
-            return await self._update(scope, changes, actor)
+            return await self._update(scope, changes, actor, suspect)
         except _Missing as error:
             raise _none_of([change.memory_id for change in changes], error.ids) from error
 
@@ -105,7 +118,13 @@ class Changing:
             head = await versions.head(conn, scope, memory_id)
         return None if head is None else head.memory.scope
 
-    async def _update(self, scope: Scope, changes: Sequence[Change], actor: str) -> list[Memory]:
+    async def _update(
+        self,
+        scope: Scope,
+        changes: Sequence[Change],
+        actor: str,
+        suspect: Mapping[UUID, Sequence[Finding]] = MappingProxyType({}),
+    ) -> Changed:
         ids = [change.memory_id for change in changes]
         while True:  # another round means that somebody else's change got in first
             async with self._database.transaction(scope.project) as conn:
@@ -114,7 +133,8 @@ class Changing:
             for memory_id, request in changes:
                 if request.version not in (None, version := seen[memory_id].memory.version):
                     raise _conflict(version)
-            new = await self._successors(scope.project, seen, changes, actor)
+            clean = [change for change in changes if change.memory_id not in suspect]
+            new = await self._successors(scope.project, seen, clean, actor)
             async with self._database.transaction(scope.project) as conn:
                 await versions.lock(conn, scope, ids)
                 heads = await versions.heads(conn, scope, ids)
@@ -123,8 +143,13 @@ class Changing:
                     continue
                 written = [await versions.insert_next(conn, self._generation, heads[n.id], n) for n in new]
                 await deliveries.enqueue(conn, scope.project, self._sinks, [(m.id, m.version) for m in written])
+                held = [
+                    await self._gate.hold(conn, _kept(heads[change.memory_id].memory.scope, change, actor), findings)
+                    for change in changes
+                    if (findings := suspect.get(change.memory_id))
+                ]
             self._wake()
-            return written
+            return Changed(written, held)
 
     async def _successors(
         self, project: str, seen: dict[UUID, versions.Head], changes: Sequence[Change], actor: str
@@ -166,6 +191,12 @@ class _Missing(Exception):
 def _all_there(ids: Sequence[UUID], found: dict[UUID, versions.Head] | set[UUID]) -> None:
     if missing := {memory_id for memory_id in ids if memory_id not in found}:
         raise _Missing(missing)
+
+
+def _kept(standing: Scope, change: Change, actor: str) -> Kept:
+    """A change as it is kept for review, with the memory's own scope."""
+    body = change.request.model_dump(mode="json", exclude_unset=True)
+    return Kept(kind="update", scope=standing, request=body, actor=actor, memory_id=change.memory_id)
 
 
 def _texts(request: UpdateRequest, field: str = "") -> list[tuple[str, str]]:

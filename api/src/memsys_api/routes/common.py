@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any
+from uuid import UUID
 
 import orjson
 from fastapi import Depends, Header, Request
@@ -201,6 +202,13 @@ def read_filters(text: str | None) -> dict[str, Any] | None:
         return _METADATA.validate_python(raw)
     except ValidationError as error:
         raise invalid("filters", error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+
+
+def held_out(
+    project: str, review: UUID, memory_id: UUID | None, findings: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """A write that waits for review on the wire, as schemas.quarantine.HeldAnswer."""
+    return {"event": "HELD", "review_id": review, "memory_id": memory_id, "project": project, "findings": findings}
 
 
 def event_out(event: AddEvent, project: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from memsys_api import problems, schemas
 from memsys_api.changing import Change
 from memsys_api.problems import NOT_FOUND, NOT_SUPPORTED, ProblemError, invalid
-from memsys_api.routes.common import HELD, Json, Reader, Serving, Writer, may_answer, outcome_out
+from memsys_api.routes.common import HELD, Json, Reader, Serving, Writer, held_out, may_answer, outcome_out
 from memsys_api.routes.mem0 import options, shapes
 from memsys_api.routes.memories import IdempotencyKey
 from memsys_api.routes.search import reranks
@@ -21,6 +21,7 @@ from memsys_api.store.filters import conditions
 
 router = APIRouter(tags=["mem0"])
 
+_PARTLY_HELD = "Some of the changes are held for review, by the project's policy; the others are made"
 _UNSUPPORTED = may_answer(problems.NOT_SUPPORTED)
 
 
@@ -110,16 +111,25 @@ async def delete_all(serving: Serving, access: Writer, query: Annotated[options.
     return Json({"message": "Memories deleted successfully!", "deleted": deleted})
 
 
-@router.put("/v1/batch/", response_model=shapes.Mem0Changed, responses=may_answer(NOT_FOUND))
+@router.put(
+    "/v1/batch/",
+    response_model=shapes.Mem0Changed,
+    responses=may_answer(NOT_FOUND) | {202: {"model": shapes.Mem0PartlyHeld, "description": _PARTLY_HELD}},
+)
 async def batch_update(serving: Serving, access: Writer, request: options.Mem0BatchUpdate) -> Response:
-    """Change all of these memories or, on any error, none."""
+    """Change all of these memories or, on any error, none. Suspect changes may be held for review, and answered 202."""
     changes = []
     for place, item in enumerate(request.memories):
         if item.text is None and item.metadata is None:
             raise invalid(f"memories.{place}", "must have text, metadata or both")
-        changes.append(Change(item.memory_id, schemas.UpdateRequest(text=item.text, metadata=item.metadata)))
-    await serving.changing.update_all(access.scope(), changes, actor=access.caller.key_id)
-    return Json({"message": f"Successfully updated {len(changes)} memories"})
+        given = item.model_dump(include={"text", "metadata"}, exclude_none=True)
+        changes.append(Change(item.memory_id, schemas.UpdateRequest.model_validate(given)))
+    changed = await serving.changing.update_all(access.scope(), changes, actor=access.caller.key_id)
+    message = f"Successfully updated {len(changed.memories)} memories"
+    if not changed.held:
+        return Json({"message": message})
+    results = [held_out(access.project, one.id, one.memory_id, one.findings) for one in changed.held]
+    return Json({"message": f"{message}; {len(results)} held for review", "results": results}, status_code=202)
 
 
 @router.delete("/v1/batch/", response_model=shapes.Mem0Changed, responses=may_answer(NOT_FOUND))

@@ -12,6 +12,7 @@ from starlette.datastructures import URL
 
 from memsys_api.model import Memory
 from memsys_api.routes.mem0 import options
+from memsys_api.schemas.quarantine import HeldResults
 from memsys_api.store.reads import HistoryEntry
 
 
@@ -67,6 +68,10 @@ class Mem0Changed(BaseModel):
     """What a batch did."""
 
     message: str
+
+
+class Mem0PartlyHeld(HeldResults, Mem0Changed):
+    """What a batch did, and what of it waits for review instead."""
 
 
 class Mem0Change(BaseModel):
