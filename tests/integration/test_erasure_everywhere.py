@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from memsys_api.embedding.cache import CachedEmbedder
+from memsys_api.quarantine.gate import Gate
 from tests.support.scripted_llm import Reply, ScriptedLLM
 
 from .conftest import Dsn, Fleet, MakeKey, Replica
@@ -257,6 +258,22 @@ async def test_a_late_add_and_an_erasure_at_once_leave_nothing_or_what_is_new(ap
         assert {answer.status_code for answer in late} <= {200, 409}
         await done(api, (await asked).json()["id"])
         assert holding(dsn.superuser, MARK) == {}
+
+
+async def test_what_was_accepted_before_an_erasure_is_not_held_after_it(
+    api: Replica, dsn: Dsn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.client.put("/policy", json={"quarantine": "hold"})
+    stop = Gate.stop
+
+    async def stop_later(*arguments: Any, **options: Any) -> None:
+        await erase(api, **MINE)
+        await stop(*arguments, **options)
+
+    monkeypatch.setattr(Gate, "stop", stop_later)
+    answer = await _late(api, datetime.now(UTC) - timedelta(minutes=10), text=SECRET, **MINE)
+    assert (answer.status_code, answer.json()["type"].rsplit("/", 1)[1]) == (409, "erased")
+    assert holding(dsn.superuser, SECRET) == {}
 
 
 @pytest.mark.parametrize(("hours", "known"), [(None, False), (48, True), (0, False)])

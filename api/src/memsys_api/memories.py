@@ -90,7 +90,9 @@ class Memories:
                 return _replay(earlier, request_hash)
         repeated = idempotency_key and f"{idempotency_key}\x1f{request_hash}"
         if not reviewed:
-            await self._gate.admit(kept_of(scope, request, actor), texts_of(words_of(request)), repeated=repeated)
+            texts = texts_of(words_of(request))
+            kept = kept_of(scope, request, actor)
+            await self._gate.admit(kept, texts, repeated=repeated, accepted_at=accepted_at)
         while True:
             try:
                 write = await self._prepare(scope, request, actor, reviewed)
@@ -99,7 +101,7 @@ class Memories:
                 continue
             except Suspect as error:
                 kept = replace(kept_of(scope, request, actor), facts=error.facts)
-                await self._gate.stop(kept, error.findings, repeated=repeated)
+                await self._gate.stop(kept, error.findings, repeated=repeated, accepted_at=accepted_at)
 
     async def _write(
         self, scope: Scope, write: Write, request_hash: str, idempotency_key: str | None, accepted_at: datetime | None

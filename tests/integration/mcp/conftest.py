@@ -14,7 +14,7 @@ import memsys
 from tests.support.cache import cache, held
 from tests.support.issuer import Issuer
 
-from ..support.postgres import create_database, server
+from ..support.postgres import Server, create_database, server
 from .clients import Target
 from .processes import Process, python_module, served
 from .scripted_api import ScriptedApi
@@ -36,18 +36,28 @@ def run_api(model_dir: Path, log: Path, **settings: str) -> Iterator[Process]:
     """The API on a PostgreSQL of its own, with its built-in embedder and no graph."""
     with server() as database:
         create_database(database, "memsys")
-        with python_module(
-            "memsys_api",
-            log,
-            "/readyz",
-            DATABASE_URL=database.url("memsys_app", "memsys"),
-            DATABASE_OWNER_URL=database.url("memsys_owner", "memsys"),
-            GRAPH_STORE="none",
-            MEMSYS_MODEL_DIR=str(model_dir),
-            MEMSYS_ADMIN_KEY=ADMIN_KEY,
-            **settings,
-        ) as process:
+        with run_api_on(database, model_dir, log, **settings) as process:
             yield process
+
+
+@contextmanager
+def run_api_on(
+    database: Server, model_dir: Path, log: Path, port: int | None = None, **settings: str
+) -> Iterator[Process]:
+    """The API on the database `memsys` of a server that outlives it."""
+    with python_module(
+        "memsys_api",
+        log,
+        "/readyz",
+        port,
+        DATABASE_URL=database.url("memsys_app", "memsys"),
+        DATABASE_OWNER_URL=database.url("memsys_owner", "memsys"),
+        GRAPH_STORE="none",
+        MEMSYS_MODEL_DIR=str(model_dir),
+        MEMSYS_ADMIN_KEY=ADMIN_KEY,
+        **settings,
+    ) as process:
+        yield process
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NoReturn
 from uuid import UUID, uuid4, uuid5
 
 from memsys_api import metrics
 from memsys_api.access.policies import Policies, Quarantine
+from memsys_api.erasing import late
 from memsys_api.problems import QUARANTINED, FieldError, ProblemError
 from memsys_api.quarantine.detect import Finding, Texts, inspect, kinds
 from memsys_api.store import held
@@ -44,7 +46,9 @@ class Gate:
         """What the project's policy does not let in of these texts, by field; nothing where it only marks."""
         return inspect(texts) if await self.mode(project) in ("hold", "refuse") else []
 
-    async def admit(self, write: Kept, texts: Texts, *, repeated: str | None = None) -> None:
+    async def admit(
+        self, write: Kept, texts: Texts, *, repeated: str | None = None, accepted_at: datetime | None = None
+    ) -> None:
         """Let a write through, or not: :meth:`stop` says what is raised.
 
         A request that is known to be one that came before, by ``repeated``, is held once, and stays so when the same
@@ -56,17 +60,26 @@ class Gate:
                 findings = [Finding(**finding) for finding in earlier.findings]
                 raise HeldForReview(write.scope.project, earlier.id, earlier.memory_id, findings)
         if findings := await self.stopped(write.scope.project, texts):
-            await self.stop(write, findings, repeated=repeated)
+            await self.stop(write, findings, repeated=repeated, accepted_at=accepted_at)
 
-    async def stop(self, write: Kept, findings: Sequence[Finding], *, repeated: str | None = None) -> NoReturn:
+    async def stop(
+        self,
+        write: Kept,
+        findings: Sequence[Finding],
+        *,
+        repeated: str | None = None,
+        accepted_at: datetime | None = None,
+    ) -> NoReturn:
         """Hold a suspect write, or refuse it.
 
         Raises :class:`HeldForReview`, or a ``quarantined`` problem that names kinds and fields, never what was found.
+        What was ``accepted_at`` some time before it came, and erased since, raises an ``erased`` problem.
         """
         if await self.mode(write.scope.project) != "hold":
             raise refused(findings)
         review = _review(write, repeated)
         async with self._database.transaction(write.scope.project) as conn:
+            await late.refuse(conn, write.scope, accepted_at)
             await self.hold(conn, write, findings, review)
         raise HeldForReview(write.scope.project, review, write.memory_id, findings)
 
