@@ -133,6 +133,7 @@ SEEDS: dict[Callable[[str], None], list[str]] = {
     a_line_of_an_export: [
         '{"format": "memsys-export", "version": 1}',
         '{"id": "0b0f3c52-6f0e-4a55-9d0c-3f5e1f1a8f11", "memory": "x", "event_time": "2026-05-12T09:00:00+00:00"}',
+        '{"id": "0b0f3c52-6f0e-4a55-9d0c-3f5e1f1a8f11", "memory": "x", "feedback": {"verdict": "NEGATIVE"}}',
         '{"end": true, "versions": 1}',
     ],
 }

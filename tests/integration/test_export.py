@@ -18,6 +18,7 @@ from memsys_api.model import Scope
 from memsys_api.ports import EmbedderUnavailable
 
 from .conftest import Dsn, MakeKey, Replica
+from .support.dump import holding
 from .support.erasing import erase
 from .support.waiting import until
 
@@ -62,10 +63,8 @@ _ADDS = st.fixed_dictionaries(
         "expires_at": st.sampled_from([None, "2090-01-01T00:00:00Z"]),
     }
 )
-_STEPS = st.lists(
-    st.tuples(st.just("add"), _ADDS) | st.tuples(st.sampled_from(["text", "metadata", "delete"]), st.integers(0, 5)),
-    max_size=12,
-)
+_CHANGES = st.sampled_from(["text", "metadata", "delete", "POSITIVE", "NEGATIVE"])
+_STEPS = st.lists(st.tuples(st.just("add"), _ADDS) | st.tuples(_CHANGES, st.integers(0, 5)), max_size=12)
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -82,6 +81,9 @@ async def test_what_was_exported_and_imported_is_exported_the_same(api: Replica,
             path = f"/memories/{ids[what % len(ids)]}"
             if kind == "delete":
                 await api.client.delete(path, headers=headers)
+            elif kind in ("POSITIVE", "NEGATIVE"):
+                word = {"memory_id": ids[what % len(ids)], "feedback": kind, "feedback_reason": f"{what} — 茶"}
+                await api.client.post("/v1/feedback/", json=word, headers=headers)
             else:
                 change = {"text": f"{what} changed"} if kind == "text" else {"metadata": {"n": what}}
                 await api.client.put(path, json=change, headers=headers)
@@ -92,6 +94,7 @@ async def test_what_was_exported_and_imported_is_exported_the_same(api: Replica,
         assert report == {
             "imported": versions,
             "unchanged": 0,
+            "feedback": written.count(b'"feedback":'),
             "erased": 0,
             "held": 0,
             "failed": 0,
@@ -100,7 +103,7 @@ async def test_what_was_exported_and_imported_is_exported_the_same(api: Replica,
         }
         assert await _export(api, back, **query) == written
         again = await _import(api, written, back)
-        assert (again["imported"], again["unchanged"]) == (0, versions)
+        assert (again["imported"], again["unchanged"], again["feedback"]) == (0, versions, 0)
         assert await _export(api, back, **query) == written
         back = f"p{uuid4().hex}"
 
@@ -154,6 +157,47 @@ async def test_a_longer_history_goes_on_where_the_shorter_one_ended(api: Replica
     assert await _export(api, "copy") == late
     assert (await api.client.get(path, headers={"X-Memsys-Project": "copy"})).status_code == 404
     assert (await _import(api, early, "copy"))["unchanged"] == 1
+
+
+async def test_the_newest_word_on_a_memory_arrives_wherever_it_was_said(api: Replica, dsn: Dsn) -> None:
+    [added] = await api.add("tea at five")
+
+    async def say(verdict: str, reason: str, project: str = "default") -> None:
+        word = {"memory_id": added["id"], "feedback": verdict, "feedback_reason": reason}
+        answer = await api.client.post("/v1/feedback/", json=word, headers={"X-Memsys-Project": project})
+        assert answer.is_success, answer.text
+
+    async def said(project: str) -> dict[str, Any]:
+        url = f"/memories/{added['id']}/feedback"
+        return dict((await api.client.get(url, headers={"X-Memsys-Project": project})).json())
+
+    await say("NEGATIVE", "it was coffee")
+    await api.client.put(f"/memories/{added['id']}", json={"text": "coffee at five"})
+    early = await _export(api)
+    judged = [json.loads(line).get("feedback") for line in early.splitlines()][1:-1]
+    assert [word and (word["verdict"], word["reason"], word["given_by"]) for word in judged] == [
+        ("NEGATIVE", "it was coffee", "admin"), None,
+    ]  # fmt: skip
+    assert (await _import(api, early, "copy"))["feedback"] == 1
+    assert await said("copy") == await said("default")
+    await say("POSITIVE", "now it is right")
+    late = await _export(api)
+    report = await _import(api, late, "copy")
+    assert (report["imported"], report["unchanged"], report["feedback"]) == (0, 2, 1)
+    assert await said("copy") == await said("default")
+    assert (await _import(api, early, "copy"))["feedback"] == 0
+    await say("VERY_NEGATIVE", "said in the copy, and last", "copy")
+    assert (await _import(api, late, "copy"))["feedback"] == 0
+    assert (await said("copy"))["feedback"] == "VERY_NEGATIVE"
+    # A suspect word on a version that is there is refused by its field, and that once.
+    line = json.loads(late.splitlines()[1])
+    line["feedback"] = {"verdict": "NEGATIVE", "reason": "the password is Tr0ub4dor-and-3"}
+    line["feedback"]["given_at"] = "2090-01-01T00:00:00Z"
+    await api.client.put("/policy", json={"quarantine": "hold"}, headers={"X-Memsys-Project": "copy"})
+    report = await _import(api, _file(line), "copy")
+    assert (report["unchanged"], report["held"], report["failed"]) == (1, 0, 1)
+    assert (report["errors"][0]["field"], "password" in report["errors"][0]["message"]) == ("feedback.reason", True)
+    assert holding(dsn.superuser, "Tr0ub4dor") == {}
 
 
 async def test_lines_fail_on_their_own_and_say_why(api: Replica) -> None:

@@ -69,7 +69,8 @@ def _resident(pid: int) -> int:
 
 
 def _lines(first: int, count: int) -> bytes:
-    lines = [{"id": str(UUID(int=n)), "memory": f"{n} {TEXT}"} for n in range(first, first + count)]
+    word = {"verdict": "NEGATIVE", "reason": TEXT[:100]}
+    lines = [{"id": str(UUID(int=n)), "memory": f"{n} {TEXT}", "feedback": word} for n in range(first, first + count)]
     return b"".join(orjson.dumps(line) + b"\n" for line in lines)
 
 
@@ -89,7 +90,7 @@ def test_an_export_and_an_import_take_no_memory_for_what_they_move(
             yield orjson.dumps({"end": True, "versions": LINES}) + b"\n"
 
         report = (client.post("/import", content=file())).json()
-        assert (report["imported"], report["complete"]) == (LINES, True), report
+        assert (report["imported"], report["feedback"], report["complete"]) == (LINES, LINES, True), report
         warm = sizes[2]  # by then every part has been used
         assert max(sizes[2:]) - warm < MOST_GROWTH, sizes
 
@@ -101,14 +102,22 @@ def test_an_export_and_an_import_take_no_memory_for_what_they_move(
                           now(), now(), now(), '' FROM generate_series(1, %s) n""",
                 (TEXT, ROWS),
             )
+            conn.execute(
+                """INSERT INTO feedback (project, memory_id, version, verdict, reason, actor)
+                   SELECT project, id, version, 'POSITIVE', %s, 'admin' FROM memory_versions
+                   WHERE (project, id) NOT IN (SELECT project, memory_id FROM feedback)""",
+                (TEXT[:100],),
+            )
             conn.execute("ANALYZE")
-        received, lines, before, largest = 0, 0, _resident(pid), 0
+        received, lines, judged, before, largest = 0, 0, 0, _resident(pid), 0
         with client.stream("GET", "/export") as answer:
             assert answer.status_code == 200
             for chunk in answer.iter_bytes():
                 received += len(chunk)
                 lines += chunk.count(b"\n")
+                judged += chunk.count(b'"verdict"')
                 largest = max(largest, _resident(pid))
         assert lines == LINES + ROWS + 2
+        assert judged > ROWS, "each line has one, and few are cut in two by a chunk's end"
         assert received > 2 * MOST_GROWTH
         assert largest - before < MOST_GROWTH, (before, largest)

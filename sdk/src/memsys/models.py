@@ -138,6 +138,8 @@ class ImportReport(Wire):
 
     imported: int
     unchanged: int
+    feedback: int = 0
+    """Judgements that were written, of versions that are new there or not."""
     erased: int = 0
     """Lines that say what was erased there, and were left out."""
     held: int = 0

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memsys_api.model import Scope
-from memsys_api.schemas.export import End, VersionLine, example
+from memsys_api.schemas.export import End, FeedbackLine, VersionLine, example
 from memsys_api.transfer import lines
 from memsys_api.transfer.plan import Incoming, Known, plan
 
@@ -63,9 +63,11 @@ def test_first_and_last_lines_are_read_as_they_are_written() -> None:
         lines.header(b'{"format": "memsys-export", "version": 2}')
 
 
-def _line(version: int, text: str = "x", minutes: int | None = None, user: str | None = None) -> Incoming:
+def _line(
+    version: int, text: str = "x", minutes: int | None = None, user: str | None = None, word: FeedbackLine | None = None
+) -> Incoming:
     at = NOON + timedelta(minutes=version if minutes is None else minutes)
-    line = VersionLine(id=ONE, version=version, memory=text, recorded_from=at)
+    line = VersionLine(id=ONE, version=version, memory=text, recorded_from=at, feedback=word)
     return Incoming(version, Scope("p", user), text, line)
 
 
@@ -74,10 +76,10 @@ def _known(version: int, text: str = "x", head: bool = True) -> dict[int, Known]
 
 
 def test_what_is_new_is_fresh_and_what_is_there_unchanged() -> None:
-    assert [one.line.version for one in plan({}, [_line(1), _line(2)]).fresh] == [1, 2]
-    again = plan({ONE: _known(1, head=False) | _known(2)}, [_line(1), _line(2)])
+    assert [one.line.version for one in plan({}, {}, [_line(1), _line(2)]).fresh] == [1, 2]
+    again = plan({ONE: _known(1, head=False) | _known(2)}, {}, [_line(1), _line(2)])
     assert (again.fresh, again.unchanged, again.refused) == ([], 2, [])
-    longer = plan({ONE: _known(1)}, [_line(1), _line(2), _line(3)])
+    longer = plan({ONE: _known(1)}, {}, [_line(1), _line(2), _line(3)])
     assert ([one.line.version for one in longer.fresh], longer.unchanged) == ([2, 3], 1)
 
 
@@ -91,8 +93,27 @@ def test_what_is_new_is_fresh_and_what_is_there_unchanged() -> None:
     ({ONE: _known(1)}, [_line(2, minutes=1)], "recorded_from"),
 ])  # fmt: skip
 def test_what_contradicts_is_refused(known: dict[UUID, dict[int, Known]], incoming: list[Incoming], field: str) -> None:
-    done = plan(known, incoming)
+    done = plan(known, {}, incoming)
     assert (done.fresh, [refusal.field for refusal in done.refused]) == ([], [field])
+
+
+@pytest.mark.parametrize(("given", "words", "kept"), [
+    (None, [NOON, None], [1, 1]),
+    (None, [None, NOON], [1, 1]),
+    (NOON, [NOON, None], [0, 0]),
+    (NOON, [NOON + timedelta(1), None], [1, 1]),
+    (NOON, [NOON - timedelta(1), NOON + timedelta(1)], [0, 2]),
+    (NOON, [NOON + timedelta(2), NOON + timedelta(1)], [1, 1]),
+])  # fmt: skip
+@pytest.mark.parametrize("there", [{}, {ONE: _known(1, head=False) | _known(2)}])
+def test_the_newest_word_on_a_memory_is_kept(
+    there: dict[UUID, dict[int, Known]], given: datetime | None, words: list[datetime | None], kept: list[int]
+) -> None:
+    said = [FeedbackLine(verdict="NEGATIVE", given_at=at) for at in words]
+    incoming = [_line(version, word=word) for version, word in enumerate(said, 1)]
+    for lines_read, version in enumerate(kept, 1):
+        judged = plan(there, {ONE: given} if given else {}, incoming[:lines_read]).judged
+        assert [one.line.version for one in judged.values()] == ([version] if version else [])
 
 
 def test_the_example_in_the_documentation_can_be_imported() -> None:

@@ -85,6 +85,7 @@ async def import_(
         {
             "imported": report.imported,
             "unchanged": report.unchanged,
+            "feedback": report.feedback,
             "erased": report.erased,
             "held": report.held,
             "failed": report.failed,

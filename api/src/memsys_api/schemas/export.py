@@ -7,7 +7,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
-from memsys_api.schemas.fields import MAX_TEXT, Body, Metadata, Moment, Scoped, storable
+from memsys_api.model import Verdict
+from memsys_api.schemas.fields import MAX_TEXT, Body, Metadata, Moment, Scoped, Text, storable
 
 FORMAT: Literal["memsys-export"] = "memsys-export"
 FORMAT_VERSION: Literal[1] = 1
@@ -48,11 +49,21 @@ class RelationLine(Body):
     valid_to: Moment | None = None
 
 
+class FeedbackLine(Body):
+    """What was said of a memory, at the version that it was said of."""
+
+    verdict: Verdict
+    reason: Text | None = None
+    given_by: Name | None = Field(None, description="The public id of a key; by default that of the import.")
+    given_at: Moment | None = Field(None, description="When; the time of the import by default.")
+
+
 class VersionLine(Scoped):
     """One version of one memory: it held from `recorded_from` until the next version of the same `id`.
 
     A memory's versions follow one another, from 1 on. What has no time gets the time of the import; without
-    `entities` and `relations`, these are read out of the text.
+    `entities` and `relations`, these are read out of the text. A memory has one `feedback`, the newest: it takes the
+    place of an older one also where the version is there already, and without `given_at` of none.
     """
 
     id: UUID
@@ -73,6 +84,7 @@ class VersionLine(Scoped):
     expires_at: Moment | None = None
     entities: list[EntityLine] | None = None
     relations: list[RelationLine] | None = None
+    feedback: FeedbackLine | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -97,6 +109,7 @@ class ImportReport(BaseModel):
 
     imported: int = Field(description="Versions that were written.")
     unchanged: int = Field(description="Versions that were there already.")
+    feedback: int = Field(description="Judgements that were written, of these versions or of those.")
     erased: int = Field(description="Lines that say what was erased here, and were left out.")
     held: int = Field(
         description="Suspect lines that are held for review, by the project's policy. What follows one of them in its "
@@ -119,6 +132,7 @@ def example() -> list[dict[str, Any]]:
             "event_time": "2026-05-12T09:00:00+00:00",
             "created_at": "2026-05-12T09:00:01+00:00",
             "recorded_from": "2026-05-12T09:00:01+00:00",
+            "feedback": {"verdict": "POSITIVE", "given_at": "2026-05-13T08:00:00+00:00"},
         },
         {"end": True, "versions": 1},
     ]

@@ -22,18 +22,22 @@ _FETCHED = 500
 _FIELDS = (
     "id", "version", "state", "user_id", "agent_id", "app_id", "run_id", "memory", "role", "speaker", "thread", "turn",
     "metadata", "provenance", "event_time", "created_at", "recorded_from", "expires_at", "entities", "relations",
+    "feedback",
 )  # fmt: skip
 
 
 async def versions(database: Database, scope: Scope, *, heads: bool) -> AsyncIterator[dict[str, Any]]:
     """Every version of the scope's memories, in the order of their creation, as of one moment.
 
-    With ``heads`` only what can be read now, each as if it had always been so: as version 1.
+    With ``heads`` only what can be read now, each as if it had always been so: as version 1. A memory's feedback stands
+    with the version that it was given to.
     """
     where = scope_condition(scope, "m")
     clauses = [where.clause, *([current(None).clause] if heads else [])]
     statement = sql.SQL(_VERSIONS).format(
-        where=sql.SQL(" AND ").join(clauses), version=sql.SQL("1" if heads else "m.version")
+        where=sql.SQL(" AND ").join(clauses),
+        version=sql.SQL("1" if heads else "m.version"),
+        judged=sql.SQL("" if heads else "AND f.version = m.version"),
     )
     async with database.snapshot(scope.project) as conn, conn.cursor(name="export") as cursor:
         cursor.itersize = _FETCHED
@@ -53,7 +57,10 @@ SELECT m.id, {version}, m.state, m.user_id, m.agent_id, m.app_id, m.run_id, m.te
             'subject', r.subject_key, 'predicate', r.predicate, 'object', r.object_key,
             'valid_from', r.valid_from, 'valid_to', r.valid_to)) ORDER BY r.ordinal), '[]')
         FROM relations r
-        WHERE r.project = m.project AND r.memory_id = m.id AND r.version = m.version)
+        WHERE r.project = m.project AND r.memory_id = m.id AND r.version = m.version),
+       (SELECT jsonb_strip_nulls(jsonb_build_object(
+            'verdict', f.verdict, 'reason', f.reason, 'given_by', f.actor, 'given_at', f.given_at))
+        FROM feedback f WHERE f.project = m.project AND f.memory_id = m.id {judged})
 FROM memory_versions m WHERE {where} ORDER BY m.seq, m.version
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -47,3 +48,33 @@ async def read(conn: Connection, project: str, memory_id: UUID) -> Feedback | No
     )
     row = await cursor.fetchone()
     return None if row is None else Feedback(*row)
+
+
+async def newest(conn: Connection, project: str, memory_ids: Sequence[UUID]) -> dict[UUID, datetime]:
+    """When the judgements of these memories were given; of those that have one."""
+    cursor = await conn.execute(
+        "SELECT memory_id, given_at FROM feedback WHERE project = %s AND memory_id = ANY(%s)",
+        (project, list(memory_ids)),
+    )
+    return dict(await cursor.fetchall())
+
+
+async def restore(conn: Connection, project: str, given: Mapping[UUID, Feedback]) -> None:
+    """Put judgements that were given elsewhere in the place of these memories' own. The caller holds their locks."""
+    words = list(given.values())
+    await conn.execute(
+        """INSERT INTO feedback (project, memory_id, version, verdict, reason, actor, given_at)
+           SELECT %s, * FROM unnest(%s::uuid[], %s::int[], %s::text[], %s::text[], %s::text[], %s::timestamptz[])
+           ON CONFLICT (project, memory_id) DO UPDATE
+           SET version = excluded.version, verdict = excluded.verdict, reason = excluded.reason,
+               actor = excluded.actor, given_at = excluded.given_at""",
+        (
+            project,
+            list(given),
+            [one.version for one in words],
+            [one.verdict for one in words],
+            [one.reason for one in words],
+            [one.actor for one in words],
+            [one.given_at for one in words],
+        ),
+    )

@@ -19,11 +19,12 @@ from memsys_api.problems import CONFLICT, ProblemError, invalid
 from memsys_api.quarantine.detect import Finding, kinds, texts_of
 from memsys_api.quarantine.gate import Gate
 from memsys_api.schemas.export import End, VersionLine
-from memsys_api.store import archive, audit, deliveries, erasures, versions
+from memsys_api.store import archive, audit, deliveries, erasures, feedback, versions
 from memsys_api.store.archive import Imported
 from memsys_api.store.contents import NewVersion
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.erasures import Recorded
+from memsys_api.store.feedback import Feedback
 from memsys_api.store.generations import Generation
 from memsys_api.store.held import Held, Kept
 from memsys_api.transfer import lines
@@ -33,7 +34,7 @@ _BATCH_LINES = 200
 _BATCH_BYTES = 1024 * 1024
 _ERRORS_SHOWN = 100
 _LINES = UUID("c5b8a1d2-0a67-4f0a-9a34-7d1e7c20f5e6")
-_REMEMBERED = {"memory", "role", "speaker", "metadata", "provenance", "entities", "relations"}
+_REMEMBERED = {"memory", "role", "speaker", "metadata", "provenance", "entities", "relations", "feedback"}
 
 ScopeOf = Callable[[VersionLine], Scope]
 """Where a line is to stand. Raises a ``forbidden`` problem outside of what the key grants."""
@@ -45,6 +46,7 @@ class Report:
 
     imported: int = 0
     unchanged: int = 0
+    feedback: int = 0
     erased: int = 0
     held: int = 0
     failed: int = 0
@@ -179,10 +181,14 @@ class Importing:
                     back = Counter(erased[one.number] for one in final.fresh if one.number in erased)
                     for erasure, count in back.items():
                         await audit.record(conn, project, "erasure.overridden", erasure, versions=count)
+                if final.judged:
+                    words = {i: _judgement(one, actor) for i, one in final.judged.items()}
+                    await feedback.restore(conn, project, words)
                 reviews = await self._hold(conn, final.suspect, actor)
             break
         report.imported += len(final.fresh)
         report.unchanged += final.unchanged
+        report.feedback += len(final.judged)
         for one in final.suspect:
             report.keep_back(one, reviews.get(one.number))
         for refusal in final.refused:
@@ -228,7 +234,8 @@ class Importing:
         new = [one for one in batch if one.line.version not in known.get(one.line.id, {})]
         covering = await erasures.covering(conn, project, [Recorded(one.line.id, one.scope, one.begun) for one in new])
         erased = {one.number: by for one, by in zip(new, covering, strict=True) if by is not None}
-        return plan(known, batch if bring_back else [one for one in batch if one.number not in erased]), erased
+        given = await feedback.newest(conn, project, [one.line.id for one in batch if one.line.feedback])
+        return plan(known, given, batch if bring_back else [one for one in batch if one.number not in erased]), erased
 
     async def _finished(
         self, project: str, fresh: Sequence[Incoming], actor: str
@@ -322,6 +329,13 @@ def _buried(one: Incoming) -> NewVersion:
         metadata=line.metadata,
         provenance=_settled(line.provenance),
     )
+
+
+def _judgement(one: Incoming, actor: str) -> Feedback:
+    word = one.line.feedback
+    assert word is not None
+    given_at = word.given_at or datetime.now(UTC)
+    return Feedback(one.line.version, word.verdict, word.reason, word.given_by or actor, given_at)
 
 
 def _settled(provenance: dict[str, Any]) -> dict[str, Any]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from memsys_api.model import Scope
-from memsys_api.quarantine.detect import Finding
-from memsys_api.schemas.export import VersionLine
+from memsys_api.quarantine.detect import Finding, kinds
+from memsys_api.schemas.export import FeedbackLine, VersionLine
+
+_UNDATED = datetime.max.replace(tzinfo=UTC)
+"""Given at the time of the import, and so later than any other."""
 
 
 class Known(NamedTuple):
@@ -49,17 +52,25 @@ class Refusal(NamedTuple):
 
 @dataclass
 class Plan:
-    """What is to be written, what is suspect, what is there, and what cannot be written."""
+    """What is to be written, what is suspect, what is there, what cannot be written, and what was said of it."""
 
     fresh: list[Incoming] = field(default_factory=list)
     suspect: list[Incoming] = field(default_factory=list)
     unchanged: int = 0
     refused: list[Refusal] = field(default_factory=list)
+    judged: dict[UUID, Incoming] = field(default_factory=dict)
+    """The lines, fresh or not, whose feedback is to be kept, by their memories."""
 
 
-def plan(known: Mapping[UUID, Mapping[int, Known]], incoming: Sequence[Incoming]) -> Plan:
-    """Sort the lines out. ``known`` holds, of each memory, the versions that the lines name and the newest."""
+def plan(
+    known: Mapping[UUID, Mapping[int, Known]], given: Mapping[UUID, datetime], incoming: Sequence[Incoming]
+) -> Plan:
+    """Sort the lines out. ``known`` holds, of each memory, the versions that the lines name and the newest.
+
+    ``given`` says when the memories were judged that are here.
+    """
     done = Plan()
+    last = dict(given)
     kept_back: set[UUID] = set()
     newest: dict[UUID, tuple[int, Known | Incoming]] = {}
     for memory_id, versions in known.items():
@@ -68,10 +79,17 @@ def plan(known: Mapping[UUID, Mapping[int, Known]], incoming: Sequence[Incoming]
         line = one.line
         there = known.get(line.id, {}).get(line.version)
         if there is not None:
-            if _same(there, one):
-                done.unchanged += 1
-            else:
+            if not _same(there, one):
                 done.refused.append(Refusal(one.number, "id", "is here already, and says something else"))
+                continue
+            done.unchanged += 1
+            if _newer(line.feedback, last.get(line.id)):
+                suspect = [finding for finding in one.suspect if finding.field.startswith("feedback.")]
+                if suspect:  # the line cannot be held any more, and words beside memories never are
+                    what = f"looks like {', '.join(kinds(suspect))}, which this project's policy does not let in"
+                    done.refused.append(Refusal(one.number, suspect[0].field, what))
+                else:
+                    _judge(done, one, last)
             continue
         number, before = newest.get(line.id, (0, None))
         if line.id in kept_back:
@@ -92,7 +110,21 @@ def plan(known: Mapping[UUID, Mapping[int, Known]], incoming: Sequence[Incoming]
             continue
         newest[line.id] = line.version, one
         done.fresh.append(one)
+        if _newer(line.feedback, last.get(line.id)):
+            _judge(done, one, last)
     return done
+
+
+def _newer(word: FeedbackLine | None, last: datetime | None) -> bool:
+    if word is None or last is None:
+        return word is not None
+    return word.given_at is not None and word.given_at > last
+
+
+def _judge(done: Plan, one: Incoming, last: dict[UUID, datetime]) -> None:
+    assert one.line.feedback is not None
+    done.judged[one.line.id] = one
+    last[one.line.id] = one.line.feedback.given_at or _UNDATED
 
 
 def _same(there: Known, one: Incoming) -> bool:
