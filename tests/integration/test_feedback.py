@@ -8,7 +8,9 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from .conftest import Dsn, Fleet, MakeKey, Replica
+import memsys
+
+from .conftest import ADMIN_KEY, Dsn, Fleet, MakeKey, Replica
 from .support.dump import holding
 from .support.erasing import erase
 
@@ -41,6 +43,18 @@ async def test_the_newest_word_holds_until_it_is_taken_back(fleet: Fleet) -> Non
         for _ in range(2):
             assert (await _give(api.client, one["id"], None))["feedback"] is None
         assert (await other.client.get(url)).json()["feedback"] is None
+
+
+async def test_the_python_client_gives_reads_and_takes_it_back(api: Replica) -> None:
+    [one] = await api.add("Ana likes tea")
+    async with memsys.AsyncClient("http://api", ADMIN_KEY, transport=api.client._transport) as client:
+        await client.give_feedback(one["id"], "NEGATIVE", reason="she does not")
+        found = await client.feedback(one["id"])
+        assert (found.feedback, found.feedback_reason, found.version) == ("NEGATIVE", "she does not", 1)
+        with pytest.raises(memsys.NotFound):
+            await client.feedback(uuid4())
+        await client.withdraw_feedback(one["id"])
+        assert (await client.feedback(one["id"])).feedback is None
 
 
 async def test_memories_are_filtered_by_it(api: Replica) -> None:

@@ -12,11 +12,12 @@ import httpx
 import psycopg
 import pytest
 
+import memsys
 from memsys_api.shaping import flow
 from memsys_api.store import retention
 from tests.support.scripted_llm import Call, Reply, ScriptedLLM
 
-from .conftest import Dsn, Fleet, Replica
+from .conftest import ADMIN_KEY, Dsn, Fleet, Replica
 from .support.dump import holding
 from .support.erasing import erase
 from .support.waiting import until
@@ -84,6 +85,21 @@ async def test_memories_take_the_shape_of_a_schema(fleet: Fleet, llm: ScriptedLL
         assert "Bob" not in call.user
         for unknown in ({"memory_export_id": str(uuid4())}, {"user_id": "bob"}):
             assert (await _fetch(api.client, **unknown)).status_code == 404
+
+
+async def test_the_python_client_asks_and_fetches(fleet: Fleet, llm: ScriptedLLM) -> None:
+    async with fleet.replica(**_settings(llm)) as api:
+        await _remember(api)
+        llm.say(json.dumps(SHAPED))
+        async with memsys.AsyncClient("http://api", ADMIN_KEY, transport=api.client._transport) as client:
+            export_id = await client.ask_for_shaped_export(SCHEMA, filters={"user_id": "ana"}, instructions="Name it.")
+            await _fetch(api.client, memory_export_id=str(export_id))
+            assert await client.shaped_export(export_id) == SHAPED
+            llm.answer = lambda call: Reply(json.dumps({"town": MARK}))
+            failing = await client.ask_for_shaped_export(SCHEMA)
+            await _fetch(api.client, memory_export_id=str(failing))
+            with pytest.raises(memsys.ExportFailed, match="city: Field required"):
+                await client.shaped_export(failing)
 
 
 async def test_an_answer_of_another_shape_is_corrected_and_never_kept(fleet: Fleet, llm: ScriptedLLM) -> None:

@@ -9,6 +9,8 @@ from memsys.errors import (
     CircuitOpen,
     Conflict,
     Erased,
+    ExportFailed,
+    ExportWaits,
     FieldError,
     Forbidden,
     Held,
@@ -26,6 +28,7 @@ from memsys.errors import (
     Unreachable,
 )
 from memsys.events import AddEvent, BatchAdded, Change, ChangePage, NewWebhook, Webhook, WebhookDelivery
+from memsys.feedback import Feedback
 from memsys.graph_models import (
     Entity,
     EntityPage,
@@ -80,6 +83,9 @@ __all__ = [
     "Erased",
     "Erasure",
     "ErasurePage",
+    "ExportFailed",
+    "ExportWaits",
+    "Feedback",
     "FieldError",
     "Finding",
     "Forbidden",

@@ -16,6 +16,7 @@ from memsys.breaker import CircuitBreaker
 from memsys.delegation import Delegation
 from memsys.events import AsyncEventCalls
 from memsys.exchange import Attempt, Options, Outcome, exchange
+from memsys.feedback import AsyncFeedbackCalls
 from memsys.graph_methods import AsyncGraphMethods
 from memsys.models import (
     AddResults,
@@ -33,13 +34,16 @@ from memsys.models import (
 from memsys.operations import Call, Content, Scope
 from memsys.oversight_async import AsyncOversightMethods
 from memsys.retry import RetryPolicy
+from memsys.shaped_exports import AsyncShapedExportCalls
 
 T = TypeVar("T")
 Chunks = AsyncIterator[bytes]
 Lines = AsyncIterable[bytes] | bytes
 
 
-class AsyncClient(AsyncEventCalls, AsyncGraphMethods, AsyncOversightMethods):
+class AsyncClient(
+    AsyncEventCalls, AsyncFeedbackCalls, AsyncShapedExportCalls, AsyncGraphMethods, AsyncOversightMethods
+):
     """Talks to a memsys service without blocking. One instance per service: it pools connections.
 
     Every method raises :class:`~memsys.errors.ProblemError` where the service refused, and

@@ -15,6 +15,7 @@ from memsys.breaker import CircuitBreaker
 from memsys.delegation import Delegation
 from memsys.events import EventCalls
 from memsys.exchange import Attempt, Options, Outcome, exchange
+from memsys.feedback import FeedbackCalls
 from memsys.graph_methods import GraphMethods
 from memsys.models import (
     AddResults,
@@ -32,13 +33,14 @@ from memsys.models import (
 from memsys.operations import Call, Content, Scope
 from memsys.oversight_methods import OversightMethods
 from memsys.retry import RetryPolicy
+from memsys.shaped_exports import ShapedExportCalls
 
 T = TypeVar("T")
 Chunks = Iterator[bytes]
 Lines = Iterable[bytes] | bytes
 
 
-class Client(EventCalls, GraphMethods, OversightMethods):
+class Client(EventCalls, FeedbackCalls, ShapedExportCalls, GraphMethods, OversightMethods):
     """Talks to a memsys service, blocking. One instance per service: it pools connections.
 
     Safe to share between threads.

@@ -129,6 +129,12 @@ class Erased(Conflict):
     default_title = "Erased"
 
 
+class ExportWaits(Conflict):
+    """409: the export is not made yet; ask again after ``retry_after`` seconds."""
+
+    default_title = "Export waits"
+
+
 class TooLarge(ProblemError):
     """413: the body is larger than the service takes."""
 
@@ -145,6 +151,12 @@ class ServerError(ProblemError):
     """5xx: the service failed. The request id finds the cause in its log."""
 
     default_title = "Server error"
+
+
+class ExportFailed(ServerError):
+    """502: the language model could not make the export, and asking for it again does not help."""
+
+    default_title = "Export failed"
 
 
 class UnexpectedAnswer(MemsysError):
@@ -170,7 +182,11 @@ _BY_STATUS: Mapping[int, type[ProblemError]] = {
     503: ServiceUnavailable,
     504: ServiceUnavailable,
 }
-_BY_TYPE: Mapping[str, type[ProblemError]] = {"https://memsys.dev/problems/erased": Erased}
+_BY_TYPE: Mapping[str, type[ProblemError]] = {
+    "https://memsys.dev/problems/erased": Erased,
+    "https://memsys.dev/problems/export-waits": ExportWaits,
+    "https://memsys.dev/problems/export-failed": ExportFailed,
+}
 _TEXT_LIMIT = 300
 
 

@@ -189,7 +189,7 @@ def test_both_clients_offer_the_same():
         return {name: inspect.signature(function) for name, function in functions if not name.startswith("_")}
 
     assert methods(memsys.Client) == methods(memsys.AsyncClient)
-    assert len(methods(memsys.Client)) == 52
+    assert len(methods(memsys.Client)) == 57
 
 
 async def test_an_export_arrives_in_pieces_and_a_refusal_as_its_exception(script: Script):
@@ -241,3 +241,52 @@ async def test_what_follows_an_add_is_asked_for_and_read_the_same_by_both(do: Do
     assert json.loads(script.asked[0][3]) == {"text": "x", "user_id": "u", "wait": False}
     assert script.asked[0][2]["idempotency-key"]
     assert [asked[1] for asked in script.asked[2:]] == [f"/webhooks/{identity}/replay", "/changes?since=earliest"]
+
+
+async def test_what_is_said_of_a_memory_and_made_of_many_is_asked_for_by_both(do: Do, script: Script):
+    identity = "6f1e2d3c-0000-4000-8000-000000000001"
+    word = {"memory_id": identity, "feedback": "NEGATIVE", "feedback_reason": "she moved", "version": 2}
+    said = {"id": identity, "message": "Feedback recorded", "feedback": None, "feedback_reason": None}
+    script.answers = [
+        (200, said, {}),
+        (200, said, {}),
+        (200, word, {}),
+        (202, {"id": identity, "message": "x"}, {}),
+        (200, {"city": "Lisbon"}, {}),
+    ]
+    *_, found, export_id, shaped = await do(
+        ("give_feedback", identity, "NEGATIVE"),
+        ("withdraw_feedback", identity),
+        ("feedback", identity),
+        ("ask_for_shaped_export", {"type": "object"}),
+        ("shaped_export", identity),
+    )
+    assert (found.feedback, found.feedback_reason, found.version) == ("NEGATIVE", "she moved", 2)
+    assert "she moved" not in repr(found)
+    assert (str(export_id), shaped) == (identity, {"city": "Lisbon"})
+    assert [(method, path) for method, path, _, _ in script.asked] == [
+        ("POST", "/v1/feedback/"),
+        ("POST", "/v1/feedback/"),
+        ("GET", f"/memories/{identity}/feedback"),
+        ("POST", "/v1/exports/"),
+        ("POST", "/v1/exports/get/"),
+    ]
+    assert [json.loads(body) for *_, body in script.asked if body] == [
+        {"memory_id": identity, "feedback": "NEGATIVE"},
+        {"memory_id": identity},
+        {"schema": {"type": "object"}},
+        {"memory_export_id": identity},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "slug", "kind"),
+    [(409, "export-waits", memsys.ExportWaits), (502, "export-failed", memsys.ExportFailed)],
+)
+async def test_an_export_that_is_not_there_says_whether_it_ever_will_be(
+    do: Do, script: Script, status: int, slug: str, kind: type[memsys.ProblemError]
+):
+    script.answers = [(status, {"type": f"https://memsys.dev/problems/{slug}"}, {"Retry-After": "2"})]
+    with pytest.raises(kind) as caught:
+        await do(("shaped_export", "6f1e2d3c-0000-4000-8000-000000000001"))
+    assert (caught.value.retry_after, len(script.asked)) == (2.0, 1)
