@@ -83,7 +83,16 @@ def _whole_bounds(described: Any) -> None:
             described[name] = int(value)
 
 
-_PAGED = ("/memories", "/audit", "/erasures", "/quarantine")
+_PLACE = "^c[0-9a-f]{1,15}$"
+_CURSORS = {
+    "/memories": _PLACE,
+    "/audit": _PLACE,
+    "/erasures": _PLACE,
+    "/quarantine": _PLACE,
+    "/webhooks/{webhook_id}/deliveries": _PLACE,
+    "/graph/drift": rf"^{PROJECT_NAME.pattern}/([0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})?$",
+    "/entities": r"^[^\x00]+$",
+}
 _IN_PATH = re.compile(r"\{(\w+)\}")
 _TEXTS = ("text", "data", "query", "prompt", "includes", "excludes", "custom_instructions", "content")
 
@@ -116,7 +125,7 @@ def _parameters(path: str, operation: dict[str, Any]) -> None:
         for described in strings:
             if one["name"] == PROJECT_HEADER:
                 described["pattern"] = PROJECT_PATTERN
-            elif one["name"] == "cursor" and path in _PAGED:
-                described["pattern"] = "^c[0-9a-f]{1,15}$"
+            elif one["name"] == "cursor" and path in _CURSORS:
+                described["pattern"] = _CURSORS[path]
             elif one["name"] in SCOPE_FIELDS or one["in"] == "path":
                 described.setdefault("pattern", r"^[^\x00]*[^\s\x00][^\x00]*$")

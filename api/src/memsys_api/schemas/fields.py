@@ -74,8 +74,14 @@ def _written(value: object) -> object:
     return value
 
 
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Integer = Annotated[int, Field(strict=True), BeforeValidator(_whole)]
+"""A number without a fraction: ``1.0`` too is an integer to JSON Schema, and some languages write it so."""
 Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_reckonable)]
-Seconds = Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS, strict=True)]
+Seconds = Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS, strict=True), BeforeValidator(_whole)]
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(storable), AfterValidator(_no_blank)]
 ScopeId = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(storable), AfterValidator(_no_blank)]
 Metadata = Annotated[dict[str, Any], AfterValidator(storable_tree)]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from memsys_api.schemas.fields import Body, Moment, ScopeId, storable
+from memsys_api.schemas.fields import Body, Integer, Moment, ScopeId, storable
 from memsys_api.schemas.rules import given
 
 DAY_SECONDS = 86_400
@@ -25,7 +25,7 @@ class NewKeyRequest(Body):
     run_id: ScopeId | None = Field(None, description="Grants this conversation's memories only.")
     rights: list[Literal["read", "write", "admin"]] = Field(default=["read", "write"], min_length=1)
     expires_at: Moment | None = Field(None, description="By default when the key that makes it expires.")
-    requests_per_minute: StrictInt | None = Field(
+    requests_per_minute: Integer | None = Field(
         None,
         ge=1,
         le=1_000_000,
@@ -69,8 +69,8 @@ class DeclaredKey(NewKeyRequest):
 class RotateRequest(Body):
     """How to replace a key's secret."""
 
-    overlap_seconds: int = Field(
-        3600, strict=True, ge=0, le=30 * DAY_SECONDS, description="How long the secret before is still accepted."
+    overlap_seconds: Integer = Field(
+        3600, ge=0, le=30 * DAY_SECONDS, description="How long the secret before is still accepted."
     )
 
 

@@ -8,7 +8,18 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from memsys_api.schemas.fields import MAX_MESSAGES, Body, Metadata, Moment, Scoped, ScopeId, Seconds, Text, storable
+from memsys_api.schemas.fields import (
+    MAX_MESSAGES,
+    Body,
+    Integer,
+    Metadata,
+    Moment,
+    Scoped,
+    ScopeId,
+    Seconds,
+    Text,
+    storable,
+)
 from memsys_api.schemas.rules import both, given
 
 
@@ -121,11 +132,10 @@ class UpdateRequest(Expiring):
     data: Text | None = Field(None, description="mem0's other name for `text`.")
     metadata: Metadata | None = Field(None, description="Replaces the metadata as a whole.")
     timestamp: Moment | None = Field(None, description="When it happened, with an offset.")
-    version: int | None = Field(
+    version: Integer | None = Field(
         None,
         ge=1,
         le=2**31 - 1,
-        strict=True,
         description="The version this change is made to; another is answered 409.",
     )
 

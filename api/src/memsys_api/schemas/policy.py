@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, Field, StrictInt
+from pydantic import BaseModel, Field
 
-from memsys_api.schemas.fields import Body
+from memsys_api.schemas.fields import Body, Integer
 
 Quarantine = Literal["off", "flag", "hold", "refuse"]
 _MOST = 2**53
@@ -19,14 +19,14 @@ class PolicyDocument(Body):
     quarantine: Quarantine | None = Field(
         None, description="What becomes of a write that looks like a secret or like an instruction planted for later."
     )
-    llm_tokens_per_day: StrictInt | None = Field(
+    llm_tokens_per_day: Integer | None = Field(
         None,
         ge=0,
         le=_MOST,
         description="Tokens of the language model a day (UTC); past them adds are stored as they were said. "
         "Only the server's admin key may change it.",
     )
-    requests_per_minute: StrictInt | None = Field(
+    requests_per_minute: Integer | None = Field(
         None,
         ge=1,
         le=1_000_000,

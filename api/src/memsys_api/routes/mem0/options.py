@@ -6,13 +6,14 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, WithJsonSchema
 
 from memsys_api import filters
 from memsys_api.filters import EARLIEST, LATEST, SCOPE_FIELDS
 from memsys_api.problems import NOT_SUPPORTED, FieldError, ProblemError, invalid
 from memsys_api.routes.common import read_filters
 from memsys_api.schemas import MAX_RESULTS, Body, Metadata, Scoped, Text, Turns, UpdateRequest
+from memsys_api.schemas.fields import Integer
 from memsys_api.schemas.rules import DAY, DAY_OR_MOMENT, UNIX_SECONDS, given
 
 MAX_BATCH = 1_000
@@ -44,9 +45,7 @@ class Mem0Add(Scoped):
     )
     metadata: Metadata | None = None
     infer: StrictBool | None = None
-    timestamp: int | None = Field(
-        None, strict=True, ge=EARLIEST, le=LATEST, description="When it happened, in Unix seconds."
-    )
+    timestamp: Integer | None = Field(None, ge=EARLIEST, le=LATEST, description="When it happened, in Unix seconds.")
     expiration_date: Day | None = Field(None, description="The last day, in UTC, on which it is remembered.")
     custom_categories: Any = None
     custom_instructions: Text | None = Field(None, description="Instructions to the language model.")
@@ -108,13 +107,13 @@ class Mem0Search(Body):
     query: Text
     filters: Metadata | None = Field(None, description="As the filters of `/search`; the ids stand here.")
     metadata: Metadata | None = Field(None, description="Fields that a memory's metadata must equal.")
-    top_k: int | None = Field(None, strict=True, ge=1, le=MAX_RESULTS)
+    top_k: Integer | None = Field(None, ge=1, le=MAX_RESULTS)
     threshold: float | None = Field(None, strict=True, ge=0, le=1)
     fields: Annotated[list[str], WithJsonSchema(_FIELDS)] | None = Field(
         None, description="Which fields of a result to answer; `id` always is."
     )
-    reference_date: DayOrMoment | Annotated[StrictInt, WithJsonSchema({"type": "integer"} | UNIX_SECONDS)] | None = (
-        Field(None, description="What the query's 'today' is.")
+    reference_date: DayOrMoment | Annotated[Integer, WithJsonSchema({"type": "integer"} | UNIX_SECONDS)] | None = Field(
+        None, description="What the query's 'today' is."
     )
     show_expired: StrictBool | None = None
     latest_only: StrictBool | None = None
