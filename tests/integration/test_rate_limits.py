@@ -9,6 +9,8 @@ import time
 import psycopg
 import pytest
 
+from memsys_api import metrics
+
 from .conftest import Dsn, Fleet, Replica
 
 
@@ -25,7 +27,7 @@ async def test_a_limit_holds_for_all_replicas_together(fleet: Fleet, uneven: boo
     async with fleet.replica() as one, fleet.replica() as two:
         key = await _key(one, requests_per_minute=per_minute)
         async with one.as_key(key) as at_one, two.as_key(key) as at_two:
-            begun = time.monotonic()
+            blind, begun = metrics.RATE_LIMIT_BLIND._value.get(), time.monotonic()
             allowed = 0
             turns = itertools.count()
 
@@ -44,9 +46,12 @@ async def test_a_limit_holds_for_all_replicas_together(fleet: Fleet, uneven: boo
 
             await asyncio.gather(*(ask() for _ in range(8)))
             taken = time.monotonic() - begun
-    # The bucket's first filling, a twelfth of a minute's, comes once; the rate is what is held to within 10 %.
-    rate = (allowed - per_minute / 12) / taken * 60
-    assert 0.9 * per_minute <= rate <= 1.1 * per_minute
+    # The bucket's first filling, a twelfth of a minute's, comes once; the rate is what is held to within 10 %. On a
+    # very busy machine PostgreSQL may not answer in time: then a replica lets a second's worth pass, and counts it.
+    allowed -= per_minute // 12
+    blind = metrics.RATE_LIMIT_BLIND._value.get() - blind
+    assert 0.9 * per_minute <= allowed / taken * 60
+    assert (allowed - blind * per_minute / 60) / taken * 60 <= 1.1 * per_minute
 
 
 async def test_a_refusal_says_how_long_to_wait_and_every_answer_what_is_left(fleet: Fleet) -> None:

@@ -91,19 +91,16 @@ _CURSORS = {
     "/quarantine": _PLACE,
     "/webhooks/{webhook_id}/deliveries": _PLACE,
     "/graph/drift": rf"^{PROJECT_NAME.pattern}/([0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})?$",
-    "/entities": r"^[^\x00]+$",
+    "/entities": r"^[^\x00]*$",
 }
 _IN_PATH = re.compile(r"\{(\w+)\}")
-_TEXTS = ("text", "data", "query", "prompt", "includes", "excludes", "custom_instructions", "content")
 
 
 def _constrain(properties: dict[str, Any]) -> None:
     """Say of a body's fields what their types alone do not."""
     for name, described in properties.items():
         for one in described.get("anyOf", [described]):
-            if one.get("type") == "string" and (name in _TEXTS or name in SCOPE_FIELDS):
-                one.setdefault("pattern", r"^[^\x00]*[^\s\x00][^\x00]*$")  # not blank, no NUL
-            elif name in ("projects", "default_project"):
+            if name in ("projects", "default_project"):
                 one.get("items", one)["pattern"] = PROJECT_PATTERN
 
 

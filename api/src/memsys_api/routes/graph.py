@@ -156,9 +156,9 @@ async def _projects(serving: Service, graph: Graph, access: Access) -> list[str]
 def _place(cursor: str | None) -> drift.Place | None:
     if cursor is None:
         return None
-    project, _, after = cursor.partition("/")
+    project, slash, after = cursor.partition("/")
     try:
-        if PROJECT_NAME.fullmatch(project):
+        if slash and PROJECT_NAME.fullmatch(project):
             return drift.Place(project, UUID(after) if after else None)
     except ValueError:
         pass

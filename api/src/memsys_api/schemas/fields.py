@@ -78,12 +78,23 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Integer = Annotated[int, Field(strict=True), BeforeValidator(_whole)]
-"""A number without a fraction: ``1.0`` too is an integer to JSON Schema, and some languages write it so."""
+WHOLE = BeforeValidator(_whole)
+"""Makes ``1.0`` an integer, as it is to JSON Schema, and as some languages write it. Stands behind an integer's bounds,
+or they would not be described."""
 Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_reckonable)]
-Seconds = Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS, strict=True), BeforeValidator(_whole)]
-Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(storable), AfterValidator(_no_blank)]
-ScopeId = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(storable), AfterValidator(_no_blank)]
+Seconds = Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS, strict=True), WHOLE]
+_SAYS_SOMETHING = Field(json_schema_extra={"pattern": r"^[^\x00]*[^\s\x00][^\x00]*$"})
+"""Not blank, no NUL: what the validators beside it refuse, in words of their own."""
+Text = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_TEXT),
+    _SAYS_SOMETHING,
+    AfterValidator(storable),
+    AfterValidator(_no_blank),
+]
+ScopeId = Annotated[
+    str, Field(min_length=1, max_length=256), _SAYS_SOMETHING, AfterValidator(storable), AfterValidator(_no_blank)
+]
 Metadata = Annotated[dict[str, Any], AfterValidator(storable_tree)]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from memsys_api.schemas.fields import Body, Integer, Moment, ScopeId, storable
+from memsys_api.schemas.fields import WHOLE, Body, Moment, ScopeId, storable
 from memsys_api.schemas.rules import given
 
 DAY_SECONDS = 86_400
@@ -25,10 +25,8 @@ class NewKeyRequest(Body):
     run_id: ScopeId | None = Field(None, description="Grants this conversation's memories only.")
     rights: list[Literal["read", "write", "admin"]] = Field(default=["read", "write"], min_length=1)
     expires_at: Moment | None = Field(None, description="By default when the key that makes it expires.")
-    requests_per_minute: Integer | None = Field(
+    requests_per_minute: Annotated[int, Field(strict=True, ge=1, le=1_000_000), WHOLE] | None = Field(
         None,
-        ge=1,
-        le=1_000_000,
         description="On all replicas together; by default the project's policy. Only the server's admin key may set "
         "it; other keys hand on their own.",
     )
@@ -69,8 +67,8 @@ class DeclaredKey(NewKeyRequest):
 class RotateRequest(Body):
     """How to replace a key's secret."""
 
-    overlap_seconds: Integer = Field(
-        3600, ge=0, le=30 * DAY_SECONDS, description="How long the secret before is still accepted."
+    overlap_seconds: Annotated[int, Field(strict=True, ge=0, le=30 * DAY_SECONDS), WHOLE] = Field(
+        3600, description="How long the secret before is still accepted."
     )
 
 

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 
 from memsys_api.schemas.fields import (
     MAX_MESSAGES,
+    WHOLE,
     Body,
-    Integer,
     Metadata,
     Moment,
     Scoped,
@@ -132,10 +132,8 @@ class UpdateRequest(Expiring):
     data: Text | None = Field(None, description="mem0's other name for `text`.")
     metadata: Metadata | None = Field(None, description="Replaces the metadata as a whole.")
     timestamp: Moment | None = Field(None, description="When it happened, with an offset.")
-    version: Integer | None = Field(
+    version: Annotated[int, Field(strict=True, ge=1, le=2**31 - 1), WHOLE] | None = Field(
         None,
-        ge=1,
-        le=2**31 - 1,
         description="The version this change is made to; another is answered 409.",
     )
 

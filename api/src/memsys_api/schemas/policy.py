@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from memsys_api.schemas.fields import Body, Integer
+from memsys_api.schemas.fields import WHOLE, Body
 
 Quarantine = Literal["off", "flag", "hold", "refuse"]
 _MOST = 2**53
@@ -19,17 +19,13 @@ class PolicyDocument(Body):
     quarantine: Quarantine | None = Field(
         None, description="What becomes of a write that looks like a secret or like an instruction planted for later."
     )
-    llm_tokens_per_day: Integer | None = Field(
+    llm_tokens_per_day: Annotated[int, Field(strict=True, ge=0, le=_MOST), WHOLE] | None = Field(
         None,
-        ge=0,
-        le=_MOST,
         description="Tokens of the language model a day (UTC); past them adds are stored as they were said. "
         "Only the server's admin key may change it.",
     )
-    requests_per_minute: Integer | None = Field(
+    requests_per_minute: Annotated[int, Field(strict=True, ge=1, le=1_000_000), WHOLE] | None = Field(
         None,
-        ge=1,
-        le=1_000_000,
         description="Requests a minute of each key that has no limit of its own. Only the server's admin key may "
         "change it.",
     )

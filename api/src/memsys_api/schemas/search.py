@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from memsys_api.schemas.fields import MAX_RESULTS, Integer, Metadata, Moment, Scoped, Text
+from memsys_api.schemas.fields import MAX_RESULTS, WHOLE, Metadata, Moment, Scoped, Text
 from memsys_api.schemas.memories import MemoryOut
 
 
@@ -20,7 +20,9 @@ class SearchRequest(Scoped):
         "metadata field, equal to a value or compared by eq, ne, gt, gte, lt, lte, in, nin, contains, icontains; "
         "`*` is any value; AND, OR and NOT take lists of filters.",
     )
-    top_k: Integer = Field(10, ge=1, le=MAX_RESULTS, description="How many results at most.")
+    top_k: Annotated[int, Field(strict=True, ge=1, le=MAX_RESULTS), WHOLE] = Field(
+        10, description="How many results at most."
+    )
     threshold: float | None = Field(None, strict=True, ge=0, le=1, description="Leave out results that score less.")
     explain: bool = Field(False, strict=True, description="Whether to say what each score is made of.")
     quarantined: bool = Field(

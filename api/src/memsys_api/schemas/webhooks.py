@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
 
-from memsys_api.schemas.fields import Body, Integer, Moment, Scoped, storable
+from memsys_api.schemas.fields import WHOLE, Body, Moment, Scoped, storable
 from memsys_api.schemas.rules import both, given
 from memsys_api.sinks.webhooks import signing
 
@@ -153,7 +153,7 @@ class ReplayRequest(Body):
 
     model_config = ConfigDict(json_schema_extra={"not": both(event_id="integer", since="string")})
 
-    event_id: Integer | None = Field(None, ge=1, lt=2**63)
+    event_id: Annotated[int, Field(strict=True, ge=1, lt=2**63), WHOLE] | None = None
     since: Moment | None = Field(None, description="Events of the last seven days can be delivered anew.")
 
     @model_validator(mode="after")

@@ -13,7 +13,7 @@ from memsys_api.filters import EARLIEST, LATEST, SCOPE_FIELDS
 from memsys_api.problems import NOT_SUPPORTED, FieldError, ProblemError, invalid
 from memsys_api.routes.common import read_filters
 from memsys_api.schemas import MAX_RESULTS, Body, Metadata, Scoped, Text, Turns, UpdateRequest
-from memsys_api.schemas.fields import Integer
+from memsys_api.schemas.fields import WHOLE
 from memsys_api.schemas.rules import DAY, DAY_OR_MOMENT, UNIX_SECONDS, given
 
 MAX_BATCH = 1_000
@@ -34,6 +34,7 @@ DayOrMoment = Annotated[str, WithJsonSchema({"anyOf": DAY_OR_MOMENT})]
 UnixSeconds = Annotated[
     float, Field(allow_inf_nan=False, strict=True), WithJsonSchema({"type": "number"} | UNIX_SECONDS)
 ]
+WholeUnixSeconds = Annotated[int, Field(strict=True), WHOLE, WithJsonSchema({"type": "integer"} | UNIX_SECONDS)]
 
 
 class Mem0Add(Scoped):
@@ -45,7 +46,9 @@ class Mem0Add(Scoped):
     )
     metadata: Metadata | None = None
     infer: StrictBool | None = None
-    timestamp: Integer | None = Field(None, ge=EARLIEST, le=LATEST, description="When it happened, in Unix seconds.")
+    timestamp: Annotated[int, Field(strict=True, ge=EARLIEST, le=LATEST), WHOLE] | None = Field(
+        None, description="When it happened, in Unix seconds."
+    )
     expiration_date: Day | None = Field(None, description="The last day, in UTC, on which it is remembered.")
     custom_categories: Any = None
     custom_instructions: Text | None = Field(None, description="Instructions to the language model.")
@@ -107,14 +110,12 @@ class Mem0Search(Body):
     query: Text
     filters: Metadata | None = Field(None, description="As the filters of `/search`; the ids stand here.")
     metadata: Metadata | None = Field(None, description="Fields that a memory's metadata must equal.")
-    top_k: Integer | None = Field(None, ge=1, le=MAX_RESULTS)
+    top_k: Annotated[int, Field(strict=True, ge=1, le=MAX_RESULTS), WHOLE] | None = None
     threshold: float | None = Field(None, strict=True, ge=0, le=1)
     fields: Annotated[list[str], WithJsonSchema(_FIELDS)] | None = Field(
         None, description="Which fields of a result to answer; `id` always is."
     )
-    reference_date: DayOrMoment | Annotated[Integer, WithJsonSchema({"type": "integer"} | UNIX_SECONDS)] | None = Field(
-        None, description="What the query's 'today' is."
-    )
+    reference_date: DayOrMoment | WholeUnixSeconds | None = Field(None, description="What the query's 'today' is.")
     show_expired: StrictBool | None = None
     latest_only: StrictBool | None = None
     keyword_search: StrictBool | None = None

@@ -1,5 +1,0 @@
-"""What schemathesis has to know to send JSON Lines."""
-
-import schemathesis
-
-schemathesis.serializer.alias("application/x-ndjson", "text/plain")
