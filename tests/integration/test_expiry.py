@@ -67,6 +67,8 @@ async def test_what_is_past_its_time_is_out_of_sight_before_any_sweep(api: Repli
     ("POST", {"text": "x", "ttl_seconds": 10**12}, "ttl_seconds"),
     ("POST", {"text": "x", "ttl_seconds": 5, "expires_at": "2030-01-01T00:00:00Z"}, "body"),
     ("POST", {"text": "x", "expires_at": "0001-01-01T00:00:00+14:00"}, "expires_at"),
+    ("POST", {"text": "x", "expires_at": "0001-12-31T23:59:59Z"}, "expires_at"),
+    ("POST", {"text": "x", "expires_at": "9999-01-01T00:00:00Z"}, "expires_at"),
     ("POST", {"text": "x", "expires_at": "9999-12-31T23:59:59-12:00"}, "expires_at"),
     ("PUT", {"ttl_seconds": "soon"}, "ttl_seconds"),
     ("PUT", {"timestamp": None}, "body"),

@@ -18,7 +18,7 @@ def test_a_number_without_a_fraction_is_an_integer(given: float, read: int) -> N
     assert (type(value), value) == (int, read)
 
 
-@pytest.mark.parametrize("given", [1.5, float("nan"), float("inf"), True, "1", None])
+@pytest.mark.parametrize("given", [1.5, 2.0**53 + 2, 1e300, float("nan"), float("inf"), True, "1", None])
 def test_nothing_else_is(given: object) -> None:
     with pytest.raises(ValidationError, match="valid integer"):
         INTEGER.validate_python(given)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import orjson
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 MAX_TEXT = 32_000
 MAX_MESSAGES = 500
@@ -58,13 +58,15 @@ def storable_tree(value: dict[str, Any]) -> dict[str, Any]:
 
 def _reckonable(value: datetime) -> datetime:
     """In UTC, and far enough from the ends of the calendar that any zone and any time-out can be applied to it."""
-    if not _EARLIEST <= value <= _LATEST:
-        raise ValueError("must lie between the years 1 and 9998")
+    if not _BEGIN <= value < _END:
+        raise ValueError("must lie between the years 2 and 9998")
     return value.astimezone(UTC)
 
 
 _DATED = re.compile(r"\d{4}-\d{2}-\d{2}")
-_EARLIEST, _LATEST = datetime(1, 1, 3, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
+_BEGIN, _END = datetime(2, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+YEARS = "^(?!0000|0001|9999)"
+"""The same as a pattern, for descriptions: nearer to the calendar's ends another zone would leave it."""
 MAX_TTL_SECONDS = 100 * 365 * 24 * 3600
 
 
@@ -75,13 +77,19 @@ def _written(value: object) -> object:
 
 
 def _whole(value: object) -> object:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    """Beyond 2**53 a number that was written with a fraction may not be what was meant: as an id, another's."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53 else value
 
 
 WHOLE = BeforeValidator(_whole)
 """Makes ``1.0`` an integer, as it is to JSON Schema, and as some languages write it. Stands behind an integer's bounds,
 or they would not be described."""
-Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_reckonable)]
+Moment = Annotated[
+    AwareDatetime,
+    BeforeValidator(_written),
+    AfterValidator(_reckonable),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": YEARS}),
+]
 Seconds = Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS, strict=True), WHOLE]
 _SAYS_SOMETHING = Field(json_schema_extra={"pattern": r"^[^\x00]*[^\s\x00][^\x00]*$"})
 """Not blank, no NUL: what the validators beside it refuse, in words of their own."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from memsys_api.filters import EARLIEST, LATEST
+from memsys_api.schemas.fields import YEARS
 
-_YEARS = "^(?!0000|0001|9999)"  # nearer to the calendar's ends another zone would leave it
-DAY: dict[str, Any] = {"type": "string", "format": "date", "pattern": _YEARS}
-DAY_OR_MOMENT: list[dict[str, Any]] = [DAY, {"type": "string", "format": "date-time", "pattern": _YEARS}]
+DAY: dict[str, Any] = {"type": "string", "format": "date", "pattern": YEARS}
+DAY_OR_MOMENT: list[dict[str, Any]] = [DAY, {"type": "string", "format": "date-time", "pattern": YEARS}]
 UNIX_SECONDS: dict[str, Any] = {"minimum": EARLIEST, "maximum": LATEST, "description": "Unix seconds."}
 
 
