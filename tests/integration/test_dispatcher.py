@@ -82,6 +82,31 @@ async def test_while_the_sink_is_away_writes_go_on_and_all_of_it_arrives_when_it
     assert (status["available"], status["last_error"]) == (True, None)
 
 
+async def test_a_sink_that_cannot_be_prepared_is_no_fault_of_a_record(fleet: Fleet) -> None:
+    sink = MemorySink()
+    ready, tries = asyncio.Event(), 0
+
+    async def prepare() -> None:
+        nonlocal tries
+        tries += 1
+        if not ready.is_set():
+            raise ValueError("the schema is in the way")
+
+    sink.prepare = prepare  # type: ignore[method-assign]
+    async with fleet.replica(sink=sink, GRAPH_RETRY_BASE_SECONDS=0.01) as api:
+        for text in ("one", "two"):
+            await api.add(text)
+
+        async def said() -> bool:
+            return "cannot be prepared: ValueError" in str((await _status(api))["last_error"])
+
+        await until("the queue says why", said)
+        await until("it was tried again", lambda: tries > 2)
+        ready.set()
+        await _settled(api)
+        assert len(sink.held) == 2
+
+
 async def test_what_waits_for_a_sink_that_is_known_to_be_away_is_not_read(
     graphed: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,19 @@ async def test_replicas_that_start_together_all_get_ready(server: Neo4jServer, p
     assert len(snapshot(server, project)["memories"]) == 12
 
 
+async def test_an_index_that_a_killed_server_left_without_its_constraint_is_made_anew(
+    sink: Neo4jSink, server: Neo4jServer, project: str
+) -> None:
+    _without_schema(server)
+    with neo4j.GraphDatabase.driver(server.uri, auth=(server.user, server.password)) as driver:
+        driver.execute_query("CREATE INDEX entity_identity FOR (e:Entity) ON (e.project, e.key)")
+        await _start(sink, project, 0)
+        rows = driver.execute_query("SHOW INDEXES YIELD name, owningConstraint, type WHERE type <> 'LOOKUP'").records
+    owners = {row["name"]: row["owningConstraint"] for row in rows}
+    constraints = ("memory_identity", "entity_identity", "tombstone_identity", "project_identity")
+    assert owners == {**dict(zip(constraints, constraints, strict=True)), "relates_provenance": None}
+
+
 async def _start(sink: Neo4jSink, project: str, number: int) -> None:
     """What a dispatcher does first."""
     await sink.prepare()

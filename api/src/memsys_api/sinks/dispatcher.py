@@ -181,8 +181,7 @@ class Dispatcher:
             async with asyncio.timeout(_APPLY_SECONDS):
                 async with self._preparing:  # one at a time: Neo4j may deadlock on two who make the same index
                     if not self._prepared:
-                        await self._sink.prepare()
-                        self._prepared = True
+                        await self._prepare()
                 refused = await self._sink.apply(records)
         except (SinkUnavailable, TimeoutError) as error:
             self._breaker.trip()
@@ -197,6 +196,18 @@ class Dispatcher:
             return await self._apply(records[:middle]) | await self._apply(records[middle:])
         self._size = min(2 * self._size, _BATCH)
         return {(r.project, r.id): SinkRefused(refused[r.id]) for r in records if r.id in refused}
+
+    async def _prepare(self) -> None:
+        """Prepare the sink. Raises :class:`SinkUnavailable` for any failure: none of them is about a record."""
+        try:
+            await self._sink.prepare()
+        except SinkUnavailable:
+            raise
+        except Exception as error:
+            reason = str(error) if isinstance(error, SinkRefused) else causes.cause(error)
+            log.error("sink cannot be prepared", extra={"sink": self._sink.name, "reason": reason})
+            raise SinkUnavailable(f"it cannot be prepared: {reason}") from error
+        self._prepared = True
 
     def failure(self, held: Claim, error: Exception) -> Failure:
         """What becomes of a claim whose attempt failed: due again after a wait, or parked after the last attempt."""

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import LiteralString
 
-SCHEMA: tuple[LiteralString, ...] = (
-    "CREATE CONSTRAINT memory_identity IF NOT EXISTS FOR (m:Memory) REQUIRE (m.project, m.id) IS UNIQUE",
-    "CREATE CONSTRAINT entity_identity IF NOT EXISTS FOR (e:Entity) REQUIRE (e.project, e.key) IS UNIQUE",
-    "CREATE CONSTRAINT tombstone_identity IF NOT EXISTS FOR (t:Tombstone) REQUIRE (t.project, t.id) IS UNIQUE",
-    "CREATE CONSTRAINT project_identity IF NOT EXISTS FOR (p:Project) REQUIRE p.name IS UNIQUE",
-    "CREATE INDEX relates_provenance IF NOT EXISTS FOR ()-[r:RELATES]-() ON (r.project, r.memory_id)",
-)
+SCHEMA: dict[str, LiteralString] = {
+    "memory_identity": "CREATE CONSTRAINT memory_identity IF NOT EXISTS "
+    "FOR (m:Memory) REQUIRE (m.project, m.id) IS UNIQUE",
+    "entity_identity": "CREATE CONSTRAINT entity_identity IF NOT EXISTS "
+    "FOR (e:Entity) REQUIRE (e.project, e.key) IS UNIQUE",
+    "tombstone_identity": "CREATE CONSTRAINT tombstone_identity IF NOT EXISTS "
+    "FOR (t:Tombstone) REQUIRE (t.project, t.id) IS UNIQUE",
+    "project_identity": "CREATE CONSTRAINT project_identity IF NOT EXISTS FOR (p:Project) REQUIRE p.name IS UNIQUE",
+    "relates_provenance": "CREATE INDEX relates_provenance IF NOT EXISTS "
+    "FOR ()-[r:RELATES]-() ON (r.project, r.memory_id)",
+}
+"""How each constraint and index is made, by name."""
+ORPHAN: LiteralString = "SHOW INDEXES YIELD name, owningConstraint WHERE name = $name AND owningConstraint IS NULL"
+DROP_INDEX: LiteralString = "DROP INDEX $name IF EXISTS"
 AWAIT_INDEXES: LiteralString = "CALL db.awaitIndexes(30)"
 
 LOCK: LiteralString = """

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, LiteralString, TypeVar
@@ -16,12 +18,16 @@ from memsys_api.model import Scope, SinkRecord
 from memsys_api.ports import SinkUnavailable
 from memsys_api.sinks.graph import content, cypher, neo4j_cypher, steps
 
+log = logging.getLogger(__name__)
+
 CONNECT_SECONDS = 3.0
 APPLY_SECONDS = 20.0
 ASK_SECONDS = 5.0
 READ_SECONDS = 20.0
 SCHEMA_RETRY_SECONDS = 0.2  # one of a deadlock is ended, the others go on meanwhile
+ORPHAN_SECONDS = 2.0  # an index that another replica is making a constraint of has become one by then
 MADE_BY_ANOTHER = "Neo.ClientError.Schema.EquivalentSchemaRuleAlreadyExists"
+NAME_TAKEN = ("Neo.ClientError.Schema.IndexWithNameAlreadyExists", "Neo.ClientError.Schema.IndexAlreadyExists")
 RETRY_SECONDS = 1.0  # attempts are the dispatcher's business
 HUB_MENTIONS = 50  # of an entity with more, any handful would be named: it tells memories apart no more
 
@@ -55,8 +61,9 @@ class Neo4jSink:
         same constraints: whom Neo4j ends, in a deadlock or because the other was first, tries again.
         """
         async with self._answering("prepare", APPLY_SECONDS):
-            for statement in (*neo4j_cypher.SCHEMA, neo4j_cypher.AWAIT_INDEXES):
-                await self._carry_out(statement)
+            for name, statement in neo4j_cypher.SCHEMA.items():
+                await self._make(name, statement)
+            await self._driver.execute_query(neo4j_cypher.AWAIT_INDEXES)
         await self._ask(Scope(project=""), [""], limit=1)
 
     async def apply(self, records: Sequence[SinkRecord]) -> dict[UUID, str]:
@@ -158,19 +165,35 @@ class Neo4jSink:
             )
         return [(UUID(row["id"]), row["weight"]) for row in rows]
 
-    async def _carry_out(self, statement: LiteralString) -> None:
+    async def _make(self, name: str, statement: LiteralString) -> None:
+        """Make a constraint or an index unless it is there.
+
+        A server that is killed while it makes a constraint may keep the index without it, which then stands in its way
+        for good: it is dropped when it is still nobody's after a while.
+        """
+        orphaned_at = time.monotonic() + ORPHAN_SECONDS
         while True:
             try:
                 await self._driver.execute_query(statement)
             except TransientError:
-                await asyncio.sleep(SCHEMA_RETRY_SECONDS)
+                pass
             except ClientError as error:
                 # IF NOT EXISTS looks before it locks: of two that find nothing, the second one is refused.
-                if error.code != MADE_BY_ANOTHER:
+                if error.code == MADE_BY_ANOTHER:
+                    return
+                if error.code not in NAME_TAKEN:
                     raise
-                return
+                if time.monotonic() > orphaned_at:
+                    await self._drop_orphan(name)
             else:
                 return
+            await asyncio.sleep(SCHEMA_RETRY_SECONDS)
+
+    async def _drop_orphan(self, name: str) -> None:
+        found, _, _ = await self._driver.execute_query(neo4j_cypher.ORPHAN, name=name)
+        if found:
+            log.warning("an index without its constraint is dropped", extra={"index": name})
+            await self._driver.execute_query(neo4j_cypher.DROP_INDEX, name=name)
 
     async def _read(self, statement: LiteralString, **parameters: Any) -> list[content.Row]:
         # One round trip: a read needs no transaction of its own, and whoever asks knows better whether to ask again.
