@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,6 +21,7 @@ from typing import Self
 POM = Path(__file__).parents[2] / "images" / "bases" / "neo4j" / "pom.xml"
 START_SECONDS = 120.0
 STOP_SECONDS = 30.0
+KILL_SECONDS = 5.0
 
 
 class Neo4jServer:
@@ -92,8 +93,10 @@ dbms.usage_report.enabled=false
 
     def stop(self) -> None:
         """End it in order; kill it when that takes too long."""
-        if self._process is None:
+        if not self.running:
+            self._process = None
             return
+        assert self._process is not None
         self._signal(signal.SIGTERM)
         try:
             self._process.wait(STOP_SECONDS)
@@ -105,8 +108,10 @@ dbms.usage_report.enabled=false
         """End it at once, as a power cut would."""
         process = self._process  # whoever looks after the server may have started the next one before this returns
         if process is not None:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            _await_end(process.pid)
             if self._process is process:
                 self._process = None
 
@@ -181,6 +186,15 @@ def _answers(address: str, port: int) -> bool:
             return len(connection.recv(4)) == 4
     except OSError:
         return False
+
+
+def _await_end(group: int) -> None:
+    """Wait for the server itself, which its launcher's end says nothing about; the next one refuses to start before."""
+    deadline = time.monotonic() + KILL_SECONDS
+    with suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(group, 0)
+            time.sleep(0.02)
 
 
 def _need(program: str, what: str) -> str:

@@ -13,6 +13,7 @@ from memsys_api.access.grants import PROJECT_HEADER, PROJECT_NAME
 from memsys_api.filters import SCOPE_FIELDS
 from memsys_api.openapi_examples import illustrate
 from memsys_api.schemas import Problem
+from memsys_api.schemas.fields import SAYS_SOMETHING
 
 PROJECT_PATTERN = f"^{PROJECT_NAME.pattern}$"
 
@@ -125,4 +126,4 @@ def _parameters(path: str, operation: dict[str, Any]) -> None:
             elif one["name"] == "cursor" and path in _CURSORS:
                 described["pattern"] = _CURSORS[path]
             elif one["name"] in SCOPE_FIELDS or one["in"] == "path":
-                described.setdefault("pattern", r"^[^\x00]*[^\s\x00][^\x00]*$")
+                described.setdefault("pattern", SAYS_SOMETHING)

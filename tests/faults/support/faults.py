@@ -11,12 +11,16 @@ from dataclasses import dataclass
 import httpx
 import psycopg
 
+from tests.support.neo4j_server import Neo4jServer
+
+from .liveness import alive
 from .replica import Replica
 from .rig import Rig
 
 RECOVERY_SECONDS = 5.0
 _MEASURED_FOR = 15.0
 _PROBE_EVERY = 0.1
+_PROBES, _PROBE_PAUSE_SECONDS = 3, 1.0
 _BETWEEN_SECONDS = (0.5, 1.5)
 _LASTS_SECONDS = (1.5, 4.0)
 
@@ -46,6 +50,7 @@ _THEN = [
     ("part", "api-0/postgres"),
     ("part", "api-1/neo4j"),
     ("fill the disk of", "postgres"),
+    ("fill the disk of", "neo4j"),
 ]
 
 
@@ -72,6 +77,15 @@ class Recovery:
     fault: Fault
     replica: str
     seconds: float
+
+
+async def _fails_its_probe(server: Neo4jServer) -> bool:
+    """Whether a server that runs fails its probe again and again, which has Kubernetes start a new one."""
+    for _ in range(_PROBES):
+        if not server.running or await asyncio.to_thread(alive, server):
+            return False
+        await asyncio.sleep(_PROBE_PAUSE_SECONDS)
+    return True
 
 
 class Mischief:
@@ -122,9 +136,12 @@ class Mischief:
             with rig.network.parted(rig.nodes[one], rig.nodes[other]):
                 await asyncio.sleep(fault.seconds)
         else:
-            with rig.disk.filled():
+            with rig.disks[fault.target].filled():
                 await asyncio.sleep(fault.seconds)
-            await asyncio.to_thread(self._writable)
+            if fault.target == "postgres":
+                await asyncio.to_thread(self._writable)
+            elif rig.neo4j is not None and await _fails_its_probe(rig.neo4j):
+                await rig.kubelets["neo4j"].kill()
 
     def _writable(self) -> None:
         """Wait until PostgreSQL itself can be written to again: a full disk may have ended it."""

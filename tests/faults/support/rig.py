@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from .network import Network, Node, network
 from .replica import Replica
 
 ADMIN_KEY = "an-admin-key-for-the-fault-tests"
-DISK_MEGABYTES = 768
+DISK_MEGABYTES = {"postgres": 768, "neo4j": 1024}  # Neo4j takes half of it at once, for what it will log
 DATABASE = "memsys"
 READY_SECONDS = 60
 # Nothing that would make it quicker than it is where it matters: a killed server loses what was not written.
@@ -32,7 +31,7 @@ class Rig:
     """Everything that can be made to fail, by name."""
 
     network: Network
-    disk: Disk
+    disks: dict[str, Disk]
     postgres: postgres.Server
     neo4j: Neo4jServer | None
     replicas: list[Replica]
@@ -76,13 +75,17 @@ async def rig(
     async with AsyncExitStack() as stack:
         net = stack.enter_context(network())
         nodes = {name: net.node() for name in ("postgres", "neo4j", *(f"api-{n}" for n in range(replicas)))}
-        space = stack.enter_context(disk(DISK_MEGABYTES))
+        of = ["postgres", "neo4j"] if with_graph else ["postgres"]
+        disks = {name: stack.enter_context(disk(DISK_MEGABYTES[name])) for name in of}
         at = nodes["postgres"]
         database = stack.enter_context(
-            postgres.server(space.folder, address=at.address, enter=at.enter, settings=_POSTGRES)
+            postgres.server(disks["postgres"].folder, address=at.address, enter=at.enter, settings=_POSTGRES)
         )
         postgres.create_database(database, DATABASE)
-        graph = stack.enter_context(_neo4j(nodes["neo4j"])) if with_graph else None
+        graph = None
+        if with_graph:  # not started yet
+            at = nodes["neo4j"]
+            graph = Neo4jServer(disks["neo4j"].folder, jars(), address=at.address, enter=at.enter)
         common = {
             "DATABASE_URL": database.url("memsys_app", DATABASE),
             "DATABASE_OWNER_URL": database.url("memsys_owner", DATABASE),
@@ -96,15 +99,8 @@ async def rig(
         kubelets = {name: Kubelet(name, server) for name, server in servers.items()}
         for kubelet in kubelets.values():
             await stack.enter_async_context(kubelet.looking())
-        made = Rig(net, space, database, graph, apis, nodes, kubelets)
+        made = Rig(net, disks, database, graph, apis, nodes, kubelets)
         for kubelet in kubelets.values():
             await asyncio.wait_for(kubelet.answering.wait(), 120)
         await made.ready()
         yield made
-
-
-@contextmanager
-def _neo4j(node: Node) -> Iterator[Neo4jServer]:
-    """A Neo4j that is not started yet, with data that goes when it goes."""
-    with tempfile.TemporaryDirectory(prefix="memsys-neo4j-", ignore_cleanup_errors=True) as folder:
-        yield Neo4jServer(Path(folder), jars(), address=node.address, enter=node.enter)

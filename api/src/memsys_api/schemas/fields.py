@@ -91,17 +91,18 @@ Moment = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time", "pattern": YEARS}),
 ]
 Seconds = Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS, strict=True), WHOLE]
-_SAYS_SOMETHING = Field(json_schema_extra={"pattern": r"^[^\x00]*[^\s\x00][^\x00]*$"})
-"""Not blank, no NUL: what the validators beside it refuse, in words of their own."""
+SAYS_SOMETHING = r"^[^\x00]*[^\s\x00\x1c-\x1f\x85][^\x00]*$"
+"""Not blank, no NUL. Five characters are blank to Python and not to JSON Schema's ``\\s``."""
+_DESCRIBED = Field(json_schema_extra={"pattern": SAYS_SOMETHING})  # what the validators beside it refuse
 Text = Annotated[
     str,
     Field(min_length=1, max_length=MAX_TEXT),
-    _SAYS_SOMETHING,
+    _DESCRIBED,
     AfterValidator(storable),
     AfterValidator(_no_blank),
 ]
 ScopeId = Annotated[
-    str, Field(min_length=1, max_length=256), _SAYS_SOMETHING, AfterValidator(storable), AfterValidator(_no_blank)
+    str, Field(min_length=1, max_length=256), _DESCRIBED, AfterValidator(storable), AfterValidator(_no_blank)
 ]
 Metadata = Annotated[dict[str, Any], AfterValidator(storable_tree)]
 

@@ -59,7 +59,8 @@ def _template(system: System, settings: Settings, ports: dict[str, int], passwor
         # Two minutes is usual on two busy cores, and a store after a crash takes longer.
         startupProbe=pods.http_probe("/", "http", period=5, failures=180),
         readinessProbe=pods.http_probe("/", "http", period=5, failures=6),
-        livenessProbe=pods.http_probe("/", "http", period=20, failures=9, timeout=10),
+        # An answer is not enough: after a full disk the database refuses everything until its process is a new one.
+        livenessProbe=pods.exec_probe(["memsys-neo4j-alive"], period=20, failures=9, timeout=10),
     )
     volumes = [
         {
