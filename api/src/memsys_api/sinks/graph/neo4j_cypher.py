@@ -16,9 +16,10 @@ SCHEMA: dict[str, LiteralString] = {
     "FOR ()-[r:RELATES]-() ON (r.project, r.memory_id)",
 }
 """How each constraint and index is made, by name."""
-ORPHAN: LiteralString = "SHOW INDEXES YIELD name, owningConstraint WHERE name = $name AND owningConstraint IS NULL"
+INDEXES: LiteralString = "SHOW INDEXES YIELD name, state, owningConstraint WHERE name IN $names"
+AWAIT_INDEX: LiteralString = "CALL db.awaitIndex($name, 30)"
 DROP_INDEX: LiteralString = "DROP INDEX $name IF EXISTS"
-AWAIT_INDEXES: LiteralString = "CALL db.awaitIndexes(30)"
+DROP_CONSTRAINT: LiteralString = "DROP CONSTRAINT $name IF EXISTS"
 
 LOCK: LiteralString = """
 UNWIND $projects AS name

@@ -25,7 +25,7 @@ APPLY_SECONDS = 20.0
 ASK_SECONDS = 5.0
 READ_SECONDS = 20.0
 SCHEMA_RETRY_SECONDS = 0.2  # one of a deadlock is ended, the others go on meanwhile
-ORPHAN_SECONDS = 2.0  # an index that another replica is making a constraint of has become one by then
+ORPHAN_SECONDS = 10.0  # an index that another replica is making a constraint of has become one by then, also when cold
 MADE_BY_ANOTHER = "Neo.ClientError.Schema.EquivalentSchemaRuleAlreadyExists"
 NAME_TAKEN = ("Neo.ClientError.Schema.IndexWithNameAlreadyExists", "Neo.ClientError.Schema.IndexAlreadyExists")
 RETRY_SECONDS = 1.0  # attempts are the dispatcher's business
@@ -58,12 +58,15 @@ class Neo4jSink:
         """Create constraints and indexes, wait until they are online, and have the searches' question planned.
 
         Idempotent. Planning it takes a cold Neo4j longer than a search waits. Replicas that start together make the
-        same constraints: whom Neo4j ends, in a deadlock or because the other was first, tries again.
+        same constraints: whom Neo4j ends, in a deadlock or because the other was first, tries again. An index that
+        Neo4j gave up, for want of room perhaps, is made anew.
         """
         async with self._answering("prepare", APPLY_SECONDS):
+            await self._drop_indexes(lambda state, owner: state == "FAILED")
             for name, statement in neo4j_cypher.SCHEMA.items():
                 await self._make(name, statement)
-            await self._driver.execute_query(neo4j_cypher.AWAIT_INDEXES)
+            for name in neo4j_cypher.SCHEMA:
+                await self._driver.execute_query(neo4j_cypher.AWAIT_INDEX, name=name)
         await self._ask(Scope(project=""), [""], limit=1)
 
     async def apply(self, records: Sequence[SinkRecord]) -> dict[UUID, str]:
@@ -184,16 +187,19 @@ class Neo4jSink:
                 if error.code not in NAME_TAKEN:
                     raise
                 if time.monotonic() > orphaned_at:
-                    await self._drop_orphan(name)
+                    await self._drop_indexes(lambda state, owner: owner is None, name)
             else:
                 return
             await asyncio.sleep(SCHEMA_RETRY_SECONDS)
 
-    async def _drop_orphan(self, name: str) -> None:
-        found, _, _ = await self._driver.execute_query(neo4j_cypher.ORPHAN, name=name)
-        if found:
-            log.warning("an index without its constraint is dropped", extra={"index": name})
-            await self._driver.execute_query(neo4j_cypher.DROP_INDEX, name=name)
+    async def _drop_indexes(self, broken: Callable[[str, str | None], bool], *names: str) -> None:
+        """Drop those of our indexes that are broken by their state and their constraint, with the constraint."""
+        rows, _, _ = await self._driver.execute_query(neo4j_cypher.INDEXES, names=list(names or neo4j_cypher.SCHEMA))
+        for name, state, owner in rows:
+            if broken(state, owner):
+                log.warning("a broken index is dropped", extra={"index": name, "state": state, "constraint": owner})
+                drop = neo4j_cypher.DROP_INDEX if owner is None else neo4j_cypher.DROP_CONSTRAINT
+                await self._driver.execute_query(drop, name=name)
 
     async def _read(self, statement: LiteralString, **parameters: Any) -> list[content.Row]:
         # One round trip: a read needs no transaction of its own, and whoever asks knows better whether to ask again.
