@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from uuid import uuid4
 
 import neo4j
 import pytest
 from neo4j.exceptions import DatabaseError
 
+from memsys_api.model import Scope, SinkRecord
+from memsys_api.ports import SinkUnavailable
+from memsys_api.sinks.graph import Neo4jSink
 from tests.integration.support.waiting import until
 from tests.support.neo4j_server import Neo4jServer, jars
 
 from .support.disk import disk
 from .support.liveness import alive
 from .support.rig import DISK_MEGABYTES
+
+_RECORD = SinkRecord("p", uuid4(), 1, None)
 
 
 @pytest.mark.timeout(300)
@@ -27,6 +33,11 @@ async def test_the_probe_fails_until_a_new_process_takes_up_what_was_acknowledge
         with space.filled():
             acknowledged = await asyncio.to_thread(_write_until_refused, server)
         assert not await lives(), "there is room again, and the database goes on as if nothing had been"
+        sink = Neo4jSink(server.uri, server.user, server.password)
+        for asked in (sink.neighbours(Scope("p"), ["anna"], 10), sink.apply([_RECORD]), sink.prepare()):
+            with pytest.raises(SinkUnavailable):  # which is no fault of a record, and no reason for a search to fail
+                await asked
+        await sink.close()
         await asyncio.to_thread(server.kill)
         await asyncio.to_thread(server.start)
         await until("the probe passes again", lives)

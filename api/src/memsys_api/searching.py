@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -26,6 +27,8 @@ from memsys_api.store.generations import Generation
 from memsys_api.store.rows import Condition
 from memsys_api.store.search import Found, ask_memories, candidates, people, read_memories
 from memsys_api.vector_index import VectorIndex
+
+log = logging.getLogger(__name__)
 
 _GRAPH_LIMIT = 50
 _FRESH_SECONDS = 30.0
@@ -171,6 +174,10 @@ class Searcher:
                     named = await self._graph.sink.neighbours(scope, entities, _GRAPH_LIMIT)
         except (SinkUnavailable, TimeoutError):
             self._graph.breaker.trip()
+            GRAPH_SEARCHES.labels("failed").inc()
+            return {}
+        except Exception:  # whatever it is, PostgreSQL answers
+            log.exception("the graph cannot be searched")
             GRAPH_SEARCHES.labels("failed").inc()
             return {}
         GRAPH_SEARCHES.labels("answered").inc()

@@ -11,7 +11,15 @@ from typing import Any, LiteralString, TypeVar
 from uuid import UUID
 
 import neo4j
-from neo4j.exceptions import AuthError, ClientError, ConfigurationError, DriverError, Neo4jError, TransientError
+from neo4j.exceptions import (
+    AuthError,
+    ClientError,
+    ConfigurationError,
+    DatabaseError,
+    DriverError,
+    Neo4jError,
+    TransientError,
+)
 
 from memsys_api.causes import cause
 from memsys_api.model import Scope, SinkRecord
@@ -28,6 +36,8 @@ SCHEMA_RETRY_SECONDS = 0.2  # one of a deadlock is ended, the others go on meanw
 ORPHAN_SECONDS = 10.0  # an index that another replica is making a constraint of has become one by then, also when cold
 MADE_BY_ANOTHER = "Neo.ClientError.Schema.EquivalentSchemaRuleAlreadyExists"
 NAME_TAKEN = ("Neo.ClientError.Schema.IndexWithNameAlreadyExists", "Neo.ClientError.Schema.IndexAlreadyExists")
+OF_A_STATEMENT = "Neo.DatabaseError.Statement."
+"""What a statement was too much for; every other error of the database is its own, as after its disk was full."""
 RETRY_SECONDS = 1.0  # attempts are the dispatcher's business
 HUB_MENTIONS = 50  # of an entity with more, any handful would be named: it tells memories apart no more
 
@@ -238,6 +248,8 @@ class Neo4jSink:
         except Neo4jError as error:
             if error.is_retryable():
                 raise SinkUnavailable(f"Neo4j at {self._uri} asks to try again: {cause(error)}") from error
+            if isinstance(error, DatabaseError) and not (error.code or "").startswith(OF_A_STATEMENT):
+                raise SinkUnavailable(f"Neo4j at {self._uri} has failed: {cause(error)}") from error
             raise
         except OSError as error:
             raise SinkUnavailable(f"Neo4j at {self._uri} cannot be reached: {cause(error)}") from error
