@@ -111,14 +111,19 @@ class System:
         return eventually(f"{self.namespace}/{self.name} {wanted}", matches, within=within)
 
     def wait_ready(self, *, within: float = 420) -> None:
-        def observed() -> bool:
-            document = self.document()
-            ready = {c["type"]: c for c in document["status"]["conditions"]}["Ready"]
-            if ready["status"] == "True" and ready["observedGeneration"] == document["metadata"]["generation"]:
-                return True
-            raise AssertionError(document["status"]["conditions"])
+        """Wait until the spec as it stands is served, and by nothing else: a pod that leaves may still answer."""
 
-        eventually(f"{self.namespace}/{self.name} Ready", observed, within=within)
+        def served() -> bool:
+            document = self.document()
+            conditions = {c["type"]: c for c in document["status"]["conditions"]}
+            current = all(c["observedGeneration"] == document["metadata"]["generation"] for c in conditions.values())
+            truths = (conditions["Ready"]["status"], conditions["Reconciling"]["status"])
+            leaving = [pod["metadata"]["name"] for pod in self._pods() if "deletionTimestamp" in pod["metadata"]]
+            if current and truths == ("True", "False") and not leaving:
+                return True
+            raise AssertionError(f"leaving: {leaving}; conditions: {document['status']['conditions']}")
+
+        eventually(f"{self.namespace}/{self.name} Ready and rolled out", served, within=within)
 
     @property
     def selector(self) -> str:
@@ -126,8 +131,13 @@ class System:
 
     def pods(self) -> dict[str, str]:
         """Return the uid of every pod of the system, by name."""
-        items = self.kubectl.get("pods", "--selector", self.selector, namespace=self.namespace)["items"]
-        return {item["metadata"]["name"]: item["metadata"]["uid"] for item in items}
+        return {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in self._pods()}
+
+    def _pods(self) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = self.kubectl.get("pods", "--selector", self.selector, namespace=self.namespace)[
+            "items"
+        ]
+        return items
 
     def secret(self, name: str, key: str) -> str:
         return base64.b64decode(self.kubectl.get("secret", name, namespace=self.namespace)["data"][key]).decode()
