@@ -20,7 +20,7 @@ from psycopg import sql
 
 from memsys_api.model import Scope
 from memsys_api.store.generations import Generation
-from memsys_api.store.rows import Condition, current, scope_clause, scope_condition
+from memsys_api.store.rows import Condition, current, given_ids, scope_clause, scope_condition
 
 POOL = 24
 """How many candidates each of vector and words puts forward, at the least; see bench/recall.md."""
@@ -87,16 +87,16 @@ def build(
     ``reach`` is how many turns before and after a candidate are candidates too, ``wanted`` how many answers.
     Still to give: vector, query, named (ids), and of the scope rows, mean_length, common (lexemes) and their shares.
     """
-    given = scope_condition(scope, "m").parameters
-    parameters = given | current(as_of).parameters
-    for condition in filters:
+    given = given_ids(scope)
+    parameters: dict[str, Any] = {}
+    for condition in (scope_condition(scope, "m"), current(as_of), *filters):
         parameters |= condition.parameters
     if near is not None:
         parameters |= {"near": near.ids, "near_sink": near.sink}
     indexed = near is not None or way == "indexes"
     shape = _Shape(
         generation,
-        tuple(given),
+        given,
         scope.project if indexed else None,
         reach,
         way,
@@ -106,7 +106,7 @@ def build(
     )
     planning = _SCAN_PLANNING
     if indexed:
-        planning = _INDEX_PLANNING.format("auto" if filters or len(given) > 1 else "force_generic_plan")
+        planning = _INDEX_PLANNING.format("auto" if filters or given else "force_generic_plan")
     text = _text(shape, filters) if filters else _unfiltered(shape)
     return Statement(text, parameters, planning, repeats=not filters)
 
@@ -117,7 +117,7 @@ class _Shape:
 
     generation: Generation
     given: tuple[str, ...]
-    """What of the scope is given, by name."""
+    """Which ids the scope gives, by name."""
     project: str | None
     """The one whose own index is to be used."""
     reach: int

@@ -48,8 +48,15 @@ class Condition:
 
 def scope_condition(scope: Scope, alias: str) -> Condition:
     """The first wall: the project, and whichever ids the scope gives, on a table or alias."""
-    given = {field: value for field in SCOPE_FIELDS if (value := getattr(scope, field)) is not None}
-    return Condition(scope_clause(tuple(given), alias), {"project": scope.project, **given})
+    given = given_ids(scope)
+    return Condition(
+        scope_clause(given, alias), {"project": scope.project, **{field: getattr(scope, field) for field in given}}
+    )
+
+
+def given_ids(scope: Scope) -> tuple[str, ...]:
+    """Which ids a scope gives beside its project, by name: the shape of every statement that is about it."""
+    return tuple(field for field in SCOPE_FIELDS if getattr(scope, field) is not None)
 
 
 @cache

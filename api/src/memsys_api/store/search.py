@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import numpy as np
@@ -18,7 +18,7 @@ from memsys_api.store.candidates import Near, Way, build
 from memsys_api.store.contents import vector
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.generations import Generation
-from memsys_api.store.rows import MEMORY_COLUMNS, Condition, current, read, scope_clause, scope_condition
+from memsys_api.store.rows import MEMORY_COLUMNS, Condition, current, given_ids, read, scope_clause, scope_condition
 from memsys_api.store.sizes import ScopeSize
 
 
@@ -98,12 +98,11 @@ async def ask_memories(
 
     As the last statement of a transaction it needs no round trip of its own: the end of the transaction goes with it.
     """
-    inside, when = scope_condition(scope, "m"), current(as_of)
-    given = tuple(name for name in inside.parameters if name != "project")
-    parameters = inside.parameters | when.parameters | {"ids": list(ids)}
-    for condition in filters:
+    parameters: dict[str, Any] = {"ids": list(ids)}
+    for condition in (scope_condition(scope, "m"), current(as_of), *filters):
         parameters |= condition.parameters
-    text = _memories(given, as_of is not None, filters) if filters else _unfiltered_memories(given, as_of is not None)
+    shape = given_ids(scope), as_of is not None
+    text = _memories(*shape, filters) if filters else _unfiltered_memories(*shape)
     return await conn.execute(text, parameters, binary=True)
 
 
