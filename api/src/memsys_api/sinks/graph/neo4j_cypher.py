@@ -17,7 +17,7 @@ SCHEMA: dict[str, LiteralString] = {
 }
 """How each constraint and index is made, by name."""
 INDEXES: LiteralString = "SHOW INDEXES YIELD name, state, owningConstraint WHERE name IN $names"
-AWAIT_INDEX: LiteralString = "CALL db.awaitIndex($name, 30)"
+AWAIT_INDEXES: LiteralString = "UNWIND $names AS name CALL db.awaitIndex(name, 30)"
 DROP_INDEX: LiteralString = "DROP INDEX $name IF EXISTS"
 DROP_CONSTRAINT: LiteralString = "DROP CONSTRAINT $name IF EXISTS"
 

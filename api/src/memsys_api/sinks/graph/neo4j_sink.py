@@ -75,8 +75,7 @@ class Neo4jSink:
             await self._drop_indexes(lambda state, owner: state == "FAILED")
             for name, statement in neo4j_cypher.SCHEMA.items():
                 await self._make(name, statement)
-            for name in neo4j_cypher.SCHEMA:
-                await self._driver.execute_query(neo4j_cypher.AWAIT_INDEX, name=name)
+            await self._driver.execute_query(neo4j_cypher.AWAIT_INDEXES, names=list(neo4j_cypher.SCHEMA))
         await self._ask(Scope(project=""), [""], limit=1)
 
     async def apply(self, records: Sequence[SinkRecord]) -> dict[UUID, str]:
