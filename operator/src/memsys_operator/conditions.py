@@ -90,7 +90,9 @@ def part_condition(kind: str, part: str, workload_kind: str, system: str, seen: 
         name = names.component(system, part)
         scaled = f"{workload_kind} {name} is scaled to no pod; the operator undoes it unless spec.paused is true"
         return Condition(kind, "False", "ScaledToZero", scaled)
-    if ready >= wanted:
+    if ready > wanted:  # in a rollout the next pod is ready before the last one leaves
+        return Condition(kind, "True", "Available", f"{ready} pods are ready, {wanted} wanted: the others are leaving")
+    if ready == wanted:
         return Condition(kind, "True", "Available", f"{ready} of {wanted} pods are ready")
     problem = problems.worst(seen.pods_of(names.COMPONENT_LABEL, part))
     if problem is None:
