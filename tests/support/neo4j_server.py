@@ -93,16 +93,15 @@ dbms.usage_report.enabled=false
 
     def stop(self) -> None:
         """End it in order; kill it when that takes too long."""
-        if not self.running:
-            self._process = None
+        process, self._process = self._process, None
+        if process is None or process.poll() is not None:
             return
-        assert self._process is not None
-        self._signal(signal.SIGTERM)
+        os.killpg(process.pid, signal.SIGTERM)
         try:
-            self._process.wait(STOP_SECONDS)
+            process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self.kill()
-        self._process = None
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
     def kill(self) -> None:
         """End it at once, as a power cut would."""
