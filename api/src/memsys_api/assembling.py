@@ -13,7 +13,7 @@ from memsys_api.access.policies import Policies
 from memsys_api.access.rates import RateLimits
 from memsys_api.access.refusals import Refusals
 from memsys_api.backfill.worker import Backfill
-from memsys_api.changes.feed import Feed
+from memsys_api.change_feed import Feed
 from memsys_api.changing import Changing
 from memsys_api.exploring import Explorer
 from memsys_api.feeding import Fed, Graph, Vectors, names_and_wake

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memsys_api.changes.position import Position, Watch, parse
+from memsys_api.store.positions import Position, Watch, parse
 
 numbers = st.integers(0, 2**63 - 1)
 positions = st.builds(

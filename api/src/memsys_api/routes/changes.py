@@ -13,16 +13,15 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from memsys_api import problems
-from memsys_api.changes import position as positions
-from memsys_api.changes.feed import Feed
-from memsys_api.changes.position import Position
+from memsys_api.change_feed import Feed
 from memsys_api.model import Scope
 from memsys_api.problems import GONE, ProblemError, invalid, render
 from memsys_api.routes.common import Json, Reader, Serving, may_answer, standing
 from memsys_api.schemas import changes as wire
-from memsys_api.store import changes
+from memsys_api.store import changes, positions
 from memsys_api.store.changes import Change, Lost, Page
 from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
+from memsys_api.store.positions import Position
 
 router = APIRouter(tags=["changes"])
 

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from memsys_api.changes.position import Position
 from memsys_api.model import Scope
 from memsys_api.store.database import Connection, Database
+from memsys_api.store.positions import Position
 from memsys_api.store.rows import SCOPE_FIELDS
 
 

@@ -7,11 +7,11 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from memsys_api.changes.position import Watch
 from memsys_api.metrics import CHANGE_STREAMS
 from memsys_api.problems import TOO_MANY_STREAMS, ProblemError
 from memsys_api.store import changes
 from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
+from memsys_api.store.positions import Watch
 
 log = logging.getLogger(__name__)
 
