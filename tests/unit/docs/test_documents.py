@@ -15,7 +15,7 @@ import memsys_mcp
 import memsys_operator
 
 ROOT = Path(__file__).resolve().parents[3]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("[!.]*/README.md")])
 TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 CODE = re.compile(r"```(?:console|bash|sh)\n(.*?)```|`([^`\n]+)`", re.DOTALL)
 VARIABLE = re.compile(r"[A-Z_]+=")
