@@ -9,13 +9,11 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from memsys_api import problems
-from memsys_api.access.grants import PROJECT_HEADER, PROJECT_NAME
+from memsys_api.access.grants import PROJECT_HEADER, PROJECT_NAME, PROJECT_PATTERN
 from memsys_api.filters import SCOPE_FIELDS
 from memsys_api.openapi_examples import illustrate
 from memsys_api.schemas import Problem
 from memsys_api.schemas.fields import SAYS_SOMETHING
-
-PROJECT_PATTERN = f"^{PROJECT_NAME.pattern}$"
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 _EVERYWHERE = (
@@ -54,8 +52,6 @@ def _complete(schema: dict[str, Any]) -> dict[str, Any]:
         "bearer": {"type": "http", "scheme": "bearer"},
         "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     }
-    for component in schemas.values():
-        _constrain(component.get("properties", {}))
     schema["security"] = [{"bearer": []}, {"apiKey": []}]
     for path, operations in schema["paths"].items():
         for operation in operations.values():
@@ -95,14 +91,6 @@ _CURSORS = {
     "/entities": r"^[^\x00]*$",
 }
 _IN_PATH = re.compile(r"\{(\w+)\}")
-
-
-def _constrain(properties: dict[str, Any]) -> None:
-    """Say of a body's fields what their types alone do not."""
-    for name, described in properties.items():
-        for one in described.get("anyOf", [described]):
-            if name in ("projects", "default_project"):
-                one.get("items", one)["pattern"] = PROJECT_PATTERN
 
 
 def _parameters(path: str, operation: dict[str, Any]) -> None:

@@ -15,6 +15,8 @@ Right = Literal["read", "write", "admin"]
 
 DEFAULT_PROJECT = "default"
 PROJECT_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,98}[a-z0-9])?")
+PROJECT_PATTERN = f"^{PROJECT_NAME.pattern}$"
+"""The same for JSON Schema, which looks for a pattern anywhere in a text."""
 PROJECT_FORM = "1 to 100 of a-z, 0-9, '.', '_', '-', beginning and ending with a letter or digit"
 PROJECT_HEADER = "X-Memsys-Project"
 SCOPE_IDS = ("user_id", "agent_id", "app_id", "run_id")

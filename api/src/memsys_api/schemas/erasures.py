@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from memsys_api.access.grants import PROJECT_NAME
+from memsys_api.access.grants import PROJECT_PATTERN
 from memsys_api.filters import SCOPE_FIELDS
 from memsys_api.schemas.fields import MAX_RESULTS, Moment, Scoped
 from memsys_api.schemas.rules import given
@@ -53,7 +53,7 @@ class LedgerLine(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    project: Annotated[str, StringConstraints(pattern=f"^{PROJECT_NAME.pattern}$")]
+    project: Annotated[str, StringConstraints(pattern=PROJECT_PATTERN)]
     id: UUID
     scope: ErasureScope
     requested_by: str = Field(max_length=64)

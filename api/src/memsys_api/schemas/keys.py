@@ -7,18 +7,21 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from memsys_api.access.grants import PROJECT_PATTERN
 from memsys_api.schemas.fields import WHOLE, Body, Moment, ScopeId, storable
 from memsys_api.schemas.rules import given
 
 DAY_SECONDS = 86_400
+
+_Project = Annotated[str, Field(json_schema_extra={"pattern": PROJECT_PATTERN})]  # the route refuses it, in words
 
 
 class NewKeyRequest(Body):
     """A key to make."""
 
     name: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(storable)]
-    projects: list[str] = Field(min_length=1, max_length=1000)
-    default_project: str | None = Field(None, description="Used when a request names none; by default the first.")
+    projects: list[_Project] = Field(min_length=1, max_length=1000)
+    default_project: _Project | None = Field(None, description="Used when a request names none; by default the first.")
     user_id: ScopeId | None = Field(None, description="Grants this user's memories only.")
     agent_id: ScopeId | None = Field(None, description="Grants this agent's memories only.")
     app_id: ScopeId | None = Field(None, description="Grants this application's memories only.")
@@ -84,8 +87,8 @@ class KeyOut(BaseModel):
 
     id: str
     name: str
-    projects: list[str]
-    default_project: str
+    projects: list[_Project]
+    default_project: _Project
     user_id: str | None
     agent_id: str | None
     app_id: str | None
