@@ -65,6 +65,24 @@ def test_the_policy_decides_who_owns_data_and_passwords_and_can_be_switched(stor
     eventually("none owned", lambda: [owners(obj) for obj in precious(stored)] == [[]] * 5)
 
 
+@pytest.mark.parametrize(
+    ("meanwhile", "says"),
+    [
+        ({"embedder": {"provider": "openai", "model": "text-embedding-3-small", "baseURL": "http://x.y"}}, "Stalled"),
+        ({"embedder": {"provider": "ollama", "model": "home-made", "baseURL": "http://x.y"}}, "Stalled"),
+        ({"paused": True}, "Ready"),
+    ],
+)
+def test_retain_is_in_force_whatever_else_of_the_spec_is_not(
+    stored: System, meanwhile: dict[str, Any], says: str
+) -> None:
+    stored.apply({"deletionPolicy": "Delete"})
+    eventually("all owned", lambda: [owners(obj) for obj in precious(stored)] == [["MemorySystem"]] * 5)
+    stored.apply({"deletionPolicy": "Retain", **meanwhile})
+    stored.wait(says, "True")
+    assert [owners(obj) for obj in precious(stored)] == [[]] * 5
+
+
 def test_the_same_name_and_embedder_adopt_what_was_kept(stored: System) -> None:
     passwords = [obj["data"] for obj in precious(stored)[:3] if obj]
     stored.kubectl("delete", "memsys", "m")

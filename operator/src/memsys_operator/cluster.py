@@ -16,7 +16,7 @@ from kubernetes.aio.client.exceptions import ApiException
 from memsys_operator import __version__, metrics, names
 from memsys_operator.errors import OperatorError, Rejected, Waiting
 from memsys_operator.observed import Key, Manifest, Observed, key_of
-from memsys_operator.plan import Action, Apply, Create
+from memsys_operator.plan import Action, Apply, Create, Release
 from memsys_operator.spec import Ref
 
 #: kind -> path prefix of its API and plural.
@@ -93,11 +93,8 @@ class Cluster:
         objects = {key_of(item): item for item in everything if item["kind"] != "Pod"}
         pods = tuple(item for item in everything if item["kind"] == "Pod")
         precious: list[Key] = [
-            ("Secret", names.component(ref.name, names.POSTGRES)),
-            ("Secret", names.component(ref.name, names.NEO4J)),
-            ("Secret", names.admin_key_secret(ref.name)),
-            ("PersistentVolumeClaim", names.data_claim(ref.name, names.POSTGRES)),
-            ("PersistentVolumeClaim", names.data_claim(ref.name, names.NEO4J)),
+            *(("Secret", name) for name in names.kept_secrets(ref.name)),
+            *(("PersistentVolumeClaim", name) for name in names.kept_claims(ref.name)),
         ]
         unseen = [key for key in precious if key not in objects]
         wanted = sorted(set(references))
@@ -143,6 +140,8 @@ class Cluster:
             await self._create(namespace, action.manifest)
         elif isinstance(action, Apply):
             await self._apply(namespace, action)
+        elif isinstance(action, Release):
+            await self._release(namespace, action)
         else:
             kind, name = action.key
             body = {"preconditions": {"uid": action.uid}, "propagationPolicy": "Background"}
@@ -175,6 +174,20 @@ class Cluster:
                 )
         query = {"fieldManager": names.FIELD_MANAGER, "force": "true"}
         await self._request("PATCH", _path(kind, namespace, name), body=action.manifest, query=query, kind=kind)
+
+    async def _release(self, namespace: str, action: Release) -> None:
+        kind, name = action.key
+        owners = [{"$patch": "delete", "uid": uid} for uid in action.owners]
+        # The uid is a precondition: an object made anew meanwhile has owners of its own.
+        body = {"metadata": {"uid": action.uid, "ownerReferences": owners}}
+        query = {"fieldManager": names.FIELD_MANAGER}
+        content = "application/strategic-merge-patch+json"
+        path = _path(kind, namespace, name)
+        try:
+            await self._request("PATCH", path, body=body, query=query, content=content, kind=kind)
+        except ClusterError as error:
+            if error.status not in (_NOT_FOUND, _CONFLICT):
+                raise
 
     async def write_status(self, ref: Ref, status: Manifest) -> None:
         """Replace what this operator says in a system's ``status``; there is no other writer."""

@@ -59,6 +59,16 @@ def data_claim(system: str, part: str) -> str:
     return f"data-{system}-{part}-0"
 
 
+def kept_secrets(system: str) -> tuple[str, ...]:
+    """The Secrets that outlive a system whose deletion policy is Retain: their values cannot be made twice."""
+    return component(system, POSTGRES), component(system, NEO4J), admin_key_secret(system)
+
+
+def kept_claims(system: str) -> tuple[str, ...]:
+    """The claims that outlive a system whose deletion policy is Retain."""
+    return data_claim(system, POSTGRES), data_claim(system, NEO4J)
+
+
 def selector(system: str, part: str) -> dict[str, str]:
     """Labels that pick the pods of one part; immutable for the life of a workload."""
     return {

@@ -68,7 +68,16 @@ class Delete:
     uid: str
 
 
-Action = Create | Apply | Delete
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Take owners, by their uids, from an object and leave all else of it alone."""
+
+    key: Key
+    uid: str
+    owners: tuple[str, ...]
+
+
+Action = Create | Apply | Delete | Release
 
 
 def plan(
@@ -108,6 +117,27 @@ def plan(
         and (obj["metadata"].get("labels") or {}).get(names.MANAGED_BY_LABEL) == names.FIELD_MANAGER
     ]
     return actions
+
+
+def releases(obj: Manifest, observed: Observed) -> list[Release]:
+    """What frees the volumes and Secrets of a MemorySystem from it, where its deletion policy is Retain.
+
+    Read from the object as it stands, not from a parsed spec: data that an owner would take along must be safe also
+    while nothing else of the spec can be carried out.
+    """
+    name, spec = obj["metadata"]["name"], obj.get("spec") or {}
+    if spec.get("deletionPolicy", "Retain") != "Retain":
+        return []
+    kept = [("Secret", secret) for secret in names.kept_secrets(name)]
+    kept += [("PersistentVolumeClaim", claim) for claim in names.kept_claims(name)]
+    found: list[Release] = []
+    for key in kept:
+        meta = observed.objects.get(key, {"metadata": {}})["metadata"]
+        # Of an earlier system of the name, too: the garbage collector deletes what only the dead own.
+        owners = [o["uid"] for o in meta.get("ownerReferences") or () if (o["kind"], o["name"]) == (names.KIND, name)]
+        if owners:
+            found.append(Release(key, meta["uid"], tuple(owners)))
+    return found
 
 
 def _bare(secret: Manifest) -> Manifest:

@@ -13,11 +13,11 @@ from memsys_operator import conditions, credentials, events, metrics, names, res
 from memsys_operator.cluster import Cluster, ClusterError
 from memsys_operator.conditions import Findings
 from memsys_operator.credentials import Generators
-from memsys_operator.errors import OperatorError, Rejected
+from memsys_operator.errors import Broken, OperatorError, Rejected
 from memsys_operator.keys.api import Endpoint, KeysAPI
 from memsys_operator.keys.steward import Steward
 from memsys_operator.observed import Manifest, Observed, secret_values
-from memsys_operator.plan import Create, Delete, plan
+from memsys_operator.plan import Create, Delete, Release, plan, releases
 from memsys_operator.resources import expose, references, storage
 from memsys_operator.resources.addresses import addresses
 from memsys_operator.settings import Settings
@@ -79,7 +79,9 @@ class Reconciler:
         try:
             system = parse(obj)
         except Rejected as error:
-            await self._report(obj, None, await self._cluster.observe(ref), Findings(problem=error, sync=sync))
+            observed = await self._cluster.observe(ref)
+            owned = await self._release(obj, observed)
+            await self._report(obj, None, observed, Findings(problem=error, obstacles=owned, sync=sync))
             return Outcome()
         wanted = references.secret_names(system) | set(expose.tls_secrets(system).values())
         observed = await self._cluster.observe(ref, wanted)
@@ -90,8 +92,10 @@ class Reconciler:
         if due:
             classes = (storage_class for _, _, storage_class in due.values())
             observed = dataclasses.replace(observed, expandable=await self._cluster.expandable(classes))
+        owned = await self._release(obj, observed)
         findings, refused = await self._act(system, observed)
-        await self._report(obj, system, observed, dataclasses.replace(findings, sync=sync))
+        findings = dataclasses.replace(findings, obstacles=[*findings.obstacles, *owned], sync=sync)
+        await self._report(obj, system, observed, findings)
         if refused is not None:
             raise refused
         endpoint = self._endpoint(system, observed)
@@ -102,6 +106,26 @@ class Reconciler:
             )
         walk = restored((obj.get("status") or {}).get("sync") or {})
         return Outcome(again=findings.changes > 0, graph=_graph_target(system, endpoint), walk=walk)
+
+    async def _release(self, obj: Manifest, observed: Observed) -> list[Broken]:
+        """Make ``deletionPolicy: Retain`` true before anything can stop the pass, a rejected spec and ``paused``
+        included: what still has the system as its owner is deleted with it, whatever the spec says by then.
+
+        Answers what could not be freed."""
+        ref = Ref(obj["metadata"]["namespace"], obj["metadata"]["name"])
+        owned: list[Broken] = []
+        for release in releases(obj, observed):
+            _log(ref, release)
+            try:
+                await self._cluster.execute(ref.namespace, release)
+            except ClusterError as error:
+                kind, name = release.key
+                said = (
+                    f"spec.deletionPolicy: Retain is not in force for {kind} {name}, which would be deleted with the "
+                    f"system: its owner reference could not be removed ({error}); do not delete the system before it is"
+                )
+                owned.append(Broken("RetainNotInForce", said))
+        return owned
 
     async def _act(self, system: System, observed: Observed) -> tuple[Findings, ClusterError | None]:
         waiting = startup.holds(system, observed)
@@ -118,7 +142,7 @@ class Reconciler:
             actions = plan(
                 resources.desired(system, self._settings, settled, observed),
                 observed,
-                generated={names.component(system.name, part) for part in (names.POSTGRES, names.NEO4J, "admin-key")},
+                generated=names.kept_secrets(system.name),
                 held={startup.workload(system, part) for part in waiting},
                 spared={("StatefulSet", graph)} if settled.graph_problem else (),
             )
@@ -173,6 +197,8 @@ def _graph_target(system: System, endpoint: Endpoint | None) -> GraphTarget | No
 def _log(ref: Ref, action: object) -> None:
     if isinstance(action, Delete):
         logger.info("%s: delete %s %s", ref, *action.key)
+    elif isinstance(action, Release):
+        logger.info("%s: release %s %s, which deletionPolicy: Retain keeps", ref, *action.key)
     elif isinstance(action, Create):
         logger.info("%s: create Secret %s", ref, action.manifest["metadata"]["name"])
     else:

@@ -10,7 +10,7 @@ from typing import Any
 from memsys_operator import names, resources
 from memsys_operator.credentials import Credentials, Generators, settle
 from memsys_operator.observed import Manifest, Observed, key_of
-from memsys_operator.plan import Action, Apply, Create, Delete
+from memsys_operator.plan import Action, Apply, Delete, Release
 from memsys_operator.settings import Settings
 from memsys_operator.spec import System, parse
 
@@ -111,7 +111,12 @@ def carry_out(actions: list[Action], observed: Observed) -> Observed:
         if isinstance(action, Delete):
             objects.pop(action.key)
             continue
-        assert isinstance(action, Apply | Create)
+        if isinstance(action, Release):
+            released = copy.deepcopy(objects[action.key])
+            meta = released["metadata"]
+            meta["ownerReferences"] = [o for o in meta["ownerReferences"] if o["uid"] not in action.owners]
+            objects[action.key] = released
+            continue
         manifest = copy.deepcopy(action.manifest)
         key = key_of(manifest)
         before = objects.get(key, {"metadata": {"uid": str(uuid.uuid4())}})

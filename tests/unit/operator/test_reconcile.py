@@ -15,12 +15,12 @@ from memsys_operator.cluster import ClusterError
 from memsys_operator.credentials import POSTGRES_KEYS
 from memsys_operator.keys.api import KeysAPI
 from memsys_operator.observed import Key, Manifest, Observed, key_of
-from memsys_operator.plan import Action, Delete
+from memsys_operator.plan import Action, Delete, Release
 from memsys_operator.reconcile import Reconciler
 from memsys_operator.spec import Ref
 from memsys_operator.sync import SyncReport
 
-from .support import SETTINGS, carry_out, claim, counting, memory_system, secret, whole
+from .support import SETTINGS, UID, carry_out, claim, counting, memory_system, secret, whole
 
 REF = Ref("n", "m")
 
@@ -51,7 +51,7 @@ class Memory:
         return None
 
     async def execute(self, namespace: str, action: Action) -> None:
-        key = action.key if isinstance(action, Delete) else key_of(action.manifest)
+        key = action.key if isinstance(action, Delete | Release) else key_of(action.manifest)
         if key == self.refuse:
             raise ClusterError(403, f"PATCH {key}: 403 quota exceeded")
         self.writes.append(f"{type(action).__name__} {key[0]}/{key[1]}")
@@ -149,6 +149,54 @@ async def test_a_paused_system_writes_the_status_alone() -> None:
     cluster = Memory(memory_system({"paused": True}))
     await reconciler(cluster).run(REF, None)
     assert cluster.writes == ["status"]
+
+
+def owned_by(name: str, uid: str, *objects: Manifest) -> list[Manifest]:
+    owner = {"apiVersion": names.API_VERSION, "kind": names.KIND, "name": name, "uid": uid}
+    return [{**obj, "metadata": {**obj["metadata"], "uid": "u", "ownerReferences": [owner]}} for obj in objects]
+
+
+def owners(cluster: Memory) -> list[str]:
+    return [o["name"] for obj in cluster.seen.objects.values() for o in obj["metadata"].get("ownerReferences", ())]
+
+
+KEPT = (
+    claim("data-m-postgres-0"),
+    claim("data-m-neo4j-0"),
+    secret("m-postgres", {}),
+    secret("m-neo4j", {}),
+    secret("m-admin-key", {}),
+)
+
+
+@pytest.mark.parametrize(
+    "spec", [{"paused": True}, {"embedder": {"provider": "ollama", "model": "home-made"}}, {"unheard-of": 1}]
+)
+async def test_retain_is_in_force_before_anything_stops_the_pass(spec: dict[str, Any]) -> None:
+    for uid in (UID, "of an earlier system of the name"):
+        cluster = Memory(memory_system({"deletionPolicy": "Retain", **spec}), *owned_by("m", uid, *KEPT))
+        await reconciler(cluster).run(REF, None)
+        assert owners(cluster) == []
+        assert [write for write in cluster.writes if not write.startswith("Release")] == ["status"]
+
+
+async def test_other_owners_and_data_that_shall_go_with_the_system_are_left_alone() -> None:
+    other = Memory(memory_system({"paused": True}), *owned_by("another", "x", *KEPT))
+    going = Memory(memory_system({"paused": True, "deletionPolicy": "Delete"}), *owned_by("m", UID, *KEPT))
+    for cluster in (other, going):
+        await reconciler(cluster).run(REF, None)
+        assert cluster.writes == ["status"]
+
+
+async def test_data_that_cannot_be_released_stalls_and_says_that_retain_is_not_in_force() -> None:
+    cluster = Memory(memory_system({"paused": True}), *owned_by("m", UID, *KEPT))
+    cluster.refuse = ("PersistentVolumeClaim", "data-m-postgres-0")
+    await reconciler(cluster).run(REF, None)
+    stalled = cluster.condition("Stalled")
+    assert (stalled["status"], stalled["reason"]) == ("True", "RetainNotInForce")
+    for word in ("spec.deletionPolicy", "data-m-postgres-0", "quota exceeded"):
+        assert word in stalled["message"]
+    assert owners(cluster) == ["m"], "the others are released all the same"
 
 
 async def test_a_lost_secret_stalls_and_touches_nothing() -> None:
