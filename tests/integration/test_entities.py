@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 
 from .conftest import Replica
+from .support.graph_queue import settled
 from .support.parts import MemorySink
-from .support.waiting import until
 
 
 @pytest.fixture
@@ -23,15 +23,8 @@ async def told(graphed: Replica) -> Replica:
         "Carla Diaz lives in Lisbon.",
     ):
         await graphed.add(text, user_id="u")
-    await _delivered(graphed)
+    await settled(graphed)
     return graphed
-
-
-async def _delivered(api: Replica) -> None:
-    async def empty() -> bool:
-        return bool((await api.client.get("/graph/status")).json()["pending"] == 0)
-
-    await until("everything is delivered", empty)
 
 
 async def _ask(api: Replica, path: str, **params: Any) -> dict[str, Any]:
@@ -78,7 +71,7 @@ async def test_entities_are_listed_in_pages(told: Replica) -> None:
 async def test_a_merge_shows_everywhere_and_goes_without_a_trace(told: Replica) -> None:
     before = {memory: record.extraction for memory, record in told.sink.held.items()} if told.sink else {}
     assert (await _merge(told, "Bob Stone", "robert stone"))["memories"] == 1
-    await _delivered(told)
+    await settled(told)
     assert "bob stone" not in _keys_in(told.sink)
     [robert] = (await _ask(told, "/entities", query="stone"))["results"]
     assert (robert["key"], robert["aliases"], robert["memories"]) == ("robert stone", ["bob stone"], 2)
@@ -87,7 +80,7 @@ async def test_a_merge_shows_everywhere_and_goes_without_a_trace(told: Replica) 
     assert {one["key"] for one in around["results"]} == {"acme corp", "lisbon"}
     undone = await told.client.post("/entities/unmerge", json={"from": "BOB STONE"})
     assert undone.json()["into"] == "robert stone"
-    await _delivered(told)
+    await settled(told)
     assert told.sink
     assert {memory: record.extraction for memory, record in told.sink.held.items()} == before
     around = await _ask(told, "/graph/entities/bob stone/neighbours")
@@ -97,7 +90,7 @@ async def test_a_merge_shows_everywhere_and_goes_without_a_trace(told: Replica) 
 async def test_what_is_said_after_a_merge_is_said_of_the_entity_that_stays(told: Replica) -> None:
     await _merge(told, "bob stone", "robert stone")
     [added] = await told.add("Bob Stone works at Initech.", user_id="u")
-    await _delivered(told)
+    await settled(told)
     assert told.sink
     relations = told.sink.held["default", UUID(added["id"])].extraction.relations
     assert [relation.subject for relation in relations] == ["robert stone"]
@@ -106,10 +99,10 @@ async def test_what_is_said_after_a_merge_is_said_of_the_entity_that_stays(told:
 async def test_merges_of_merged_ones_follow_to_the_end_and_come_apart_one_by_one(told: Replica) -> None:
     await _merge(told, "bob stone", "robert stone")
     await _merge(told, "robert stone", "carla diaz")
-    await _delivered(told)
+    await settled(told)
     assert {"bob stone", "robert stone"}.isdisjoint(_keys_in(told.sink))
     await told.client.post("/entities/unmerge", json={"from": "robert stone"})
-    await _delivered(told)
+    await settled(told)
     assert "bob stone" not in _keys_in(told.sink)
     assert {"robert stone", "carla diaz"} <= _keys_in(told.sink)
 

@@ -28,7 +28,7 @@ METHODS = {"get", "put", "post", "delete", "patch"}
 
 @pytest.fixture
 def described(host: str) -> dict[str, Any]:
-    document: dict[str, Any] = httpx.get(f"{host}/openapi.json").json()
+    document: dict[str, Any] = httpx.get(f"{host}/openapi.json", timeout=60).json()
     return document
 
 

@@ -9,7 +9,8 @@ import neo4j
 from memsys_api.sinks.graph import Neo4jSink
 from tests.support.neo4j_server import Neo4jServer
 
-from ..conftest import Fleet, Replica
+from ..conftest import Fleet
+from ..support.graph_queue import settled
 from ..support.waiting import until
 
 MARK = "zebrafinch7193"
@@ -20,10 +21,6 @@ def _dump(server: Neo4jServer) -> str:
         nodes, _, _ = driver.execute_query("MATCH (n) RETURN labels(n) AS labels, properties(n) AS properties")
         edges, _, _ = driver.execute_query("MATCH ()-[r]->() RETURN type(r) AS type, properties(r) AS properties")
     return str([record.data() for record in (*nodes, *edges)]).lower()
-
-
-async def _applied(api: Replica, project: dict[str, str]) -> bool:
-    return bool((await api.client.get("/graph/status", headers=project)).json()["pending"] == 0)
 
 
 async def test_a_user_is_gone_from_the_graph(fleet: Fleet, server: Neo4jServer, project: str) -> None:
@@ -39,7 +36,7 @@ async def test_a_user_is_gone_from_the_graph(fleet: Fleet, server: Neo4jServer, 
         one = await add(f"Meet {MARK.title()}. {MARK.title()} lives in Rome", "Ann")
         await api.client.put(f"/memories/{one}", json={"text": f"{MARK.title()} lives in Paris"}, headers=header)
         two = await add("Bob lives in Rome", "Bob")
-        await until("the graph has both", lambda: _applied(api, header), 60)
+        await settled(api, headers=header)
         assert MARK in _dump(server)
         answer = await api.client.post("/erasures", json={"user_id": "Ann"}, headers=header)
 

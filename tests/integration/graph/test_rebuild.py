@@ -20,20 +20,13 @@ from memsys_api.sinks.graph import Neo4jSink
 from tests.support.neo4j_server import Neo4jServer
 
 from ..conftest import Fleet, Replica
+from ..support.graph_queue import settled
 from ..support.waiting import until
 from .support import ANY_NEO4J, snapshot
 
 
 def _project(api: Replica) -> str:
     return str(api.client.headers["X-Memsys-Project"])
-
-
-async def _delivered(api: Replica, parked: int = 0) -> None:
-    async def settled() -> bool:
-        status = (await api.client.get("/graph/status")).json()
-        return (status["pending"], status["parked"]) == (0, parked)
-
-    await until(f"nothing pending and {parked} parked", settled, 60)
 
 
 async def _rebuilt(api: Replica) -> dict[str, Any]:
@@ -125,7 +118,7 @@ async def _lived_and_rebuilt(fleet: Fleet, server: Neo4jServer, steps: list[tupl
             await _take(api, sink, ids, step)
         dispatcher = Dispatcher(api.service.database, sink, api.service.graph.breaker, retry_base=0.02, named=True)
         dispatcher.start()
-        await _delivered(api)
+        await settled(api)
         lived = snapshot(server, _project(api))
         drift = (await api.client.get("/graph/drift")).json()
         assert (drift["missing"], drift["stale"], drift["unexpected"], drift["strays"]) == (0, 0, 0, 0)
@@ -166,7 +159,7 @@ async def test_a_rebuild_mends_whatever_was_done_by_hand_while_searches_go_on(
     project = _project(api)
     ids = [(await api.add(f"Anna Keller works at Company{n} Corp.", user_id="u"))[0]["id"] for n in range(5)]
     await api.client.delete(f"/memories/{ids[4]}")
-    await _delivered(api)
+    await settled(api)
     before = snapshot(server, project)
     for edit in (
         "MATCH (m:Memory {project: $p, id: $first}) SET m.text = 'forged', m.version = 99",
@@ -191,7 +184,7 @@ async def test_names_that_look_newer_than_any_of_postgres_give_way(api: Replica,
     """As they do after PostgreSQL was restored from a backup."""
     project = _project(api)
     ids = [(await api.add(f"Anna Keller works at Company{n} Corp.", user_id="u"))[0]["id"] for n in range(2)]
-    await _delivered(api)
+    await settled(api)
     before = snapshot(server, project)
     _by_hand(
         server,
@@ -203,7 +196,7 @@ async def test_names_that_look_newer_than_any_of_postgres_give_way(api: Replica,
         await _rebuilt(api)
     else:
         await api.client.post("/graph/sync", params={"memory_id": ids[0]})
-    await _delivered(api)
+    await settled(api)
     assert snapshot(server, project) == before
 
 
@@ -219,12 +212,12 @@ async def test_what_neo4j_refuses_is_parked_alone_and_cleared_by_a_sync_once_the
     """The cause is one that an operator of Neo4j may well make: a constraint of their own."""
     project = _project(api)
     first = (await api.add("one of a kind", app_id="poison"))[0]["id"]
-    await _delivered(api)
+    await settled(api)
     _by_hand(server, "CREATE CONSTRAINT by_hand FOR (m:Memory) REQUIRE (m.app_id, m.text) IS UNIQUE")
     try:
         turns = [{"role": "user", "content": text} for text in ("before", "one of a kind", "after")]
         before, poisoned, after = (one["id"] for one in await api.add(turns, app_id="poison"))
-        await _delivered(api, parked=1)
+        await settled(api, parked=1)
         held = {row[0] for row in snapshot(server, project)["memories"]}
         assert held == {first, before, after}
         status = (await api.client.get("/graph/status")).json()
@@ -232,11 +225,11 @@ async def test_what_neo4j_refuses_is_parked_alone_and_cleared_by_a_sync_once_the
         assert "ConstraintValidationFailed" in status["last_error"]
         still = (await api.client.post("/graph/sync")).json()
         assert (still["requeued"], still["applied"], still["parked"]) == (1, 0, 1)
-        await _delivered(api, parked=1)
+        await settled(api, parked=1)
     finally:
         _by_hand(server, "DROP CONSTRAINT by_hand")
     assert (await api.client.post("/graph/sync")).json()["requeued"] == 1
-    await _delivered(api)
+    await settled(api)
     assert {row[0] for row in snapshot(server, project)["memories"]} == {first, before, poisoned, after}
 
 
