@@ -380,11 +380,11 @@ class AsyncClient(
 
     def _pieces(self, call: Call[None]) -> Chunks:
         limit = wire.stream_timeout(self._connect_timeout)
-        return streaming.pieces_async(self._http, call, wire.request_arguments(call, self._options), limit)
+        return streaming.pieces_async(self._http, call, self._options, limit)
 
     async def _send_lines(self, call: Call[T], lines: Lines) -> T:
         limit = wire.stream_timeout(self._connect_timeout)
-        return await streaming.send_async(self._http, call, wire.request_arguments(call, self._options), limit, lines)
+        return await streaming.send_async(self._http, call, self._options, limit, lines)
 
     async def _attempt(
         self, arguments: dict[str, Any], seconds: float

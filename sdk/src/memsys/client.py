@@ -379,11 +379,11 @@ class Client(EventCalls, FeedbackCalls, ShapedExportCalls, GraphMethods, Oversig
 
     def _pieces(self, call: Call[None]) -> Chunks:
         limit = wire.stream_timeout(self._connect_timeout)
-        return streaming.pieces(self._http, call, wire.request_arguments(call, self._options), limit)
+        return streaming.pieces(self._http, call, self._options, limit)
 
     def _send_lines(self, call: Call[T], lines: Lines) -> T:
         limit = wire.stream_timeout(self._connect_timeout)
-        return streaming.send(self._http, call, wire.request_arguments(call, self._options), limit, lines)
+        return streaming.send(self._http, call, self._options, limit, lines)
 
     def _attempt(self, arguments: dict[str, Any], seconds: float) -> httpx.Response | httpx.TransportError:
         limit = wire.attempt_timeout(seconds, self._connect_timeout)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any, TypeVar
 
 import httpx
 
 from memsys import wire
+from memsys.exchange import Options
 from memsys.operations import Call
 
 T = TypeVar("T")
 
 
-def pieces(http: httpx.Client, call: Call[Any], arguments: dict[str, Any], limit: httpx.Timeout) -> Iterator[bytes]:
+def pieces(http: httpx.Client, call: Call[Any], options: Options, limit: httpx.Timeout) -> Iterator[bytes]:
     """An answer's body as it arrives. Raises as the clients do."""
     try:
-        with http.stream(**arguments, timeout=limit) as answer:
+        with http.stream(**_arguments(call, options), timeout=limit) as answer:
             if not answer.is_success:
                 answer.read()
                 raise wire.refusal(answer)
@@ -25,12 +27,10 @@ def pieces(http: httpx.Client, call: Call[Any], arguments: dict[str, Any], limit
         raise wire.broken(call, error) from error
 
 
-def send(
-    http: httpx.Client, call: Call[T], arguments: dict[str, Any], limit: httpx.Timeout, body: Iterable[bytes] | bytes
-) -> T:
+def send(http: httpx.Client, call: Call[T], options: Options, limit: httpx.Timeout, body: Iterable[bytes] | bytes) -> T:
     """What is answered to a body that is sent as it comes. Raises as the clients do."""
     try:
-        answer = http.request(**arguments | {"content": body}, timeout=limit)
+        answer = http.request(**_arguments(call, options) | {"content": body}, timeout=limit)
     except httpx.TransportError as error:
         raise wire.broken(call, error) from error
     if not answer.is_success:
@@ -39,11 +39,11 @@ def send(
 
 
 async def pieces_async(
-    http: httpx.AsyncClient, call: Call[Any], arguments: dict[str, Any], limit: httpx.Timeout
+    http: httpx.AsyncClient, call: Call[Any], options: Options, limit: httpx.Timeout
 ) -> AsyncIterator[bytes]:
     """As :func:`pieces`."""
     try:
-        async with http.stream(**arguments, timeout=limit) as answer:
+        async with http.stream(**_arguments(call, options), timeout=limit) as answer:
             if not answer.is_success:
                 await answer.aread()
                 raise wire.refusal(answer)
@@ -56,15 +56,20 @@ async def pieces_async(
 async def send_async(
     http: httpx.AsyncClient,
     call: Call[T],
-    arguments: dict[str, Any],
+    options: Options,
     limit: httpx.Timeout,
     body: AsyncIterable[bytes] | bytes,
 ) -> T:
     """As :func:`send`."""
     try:
-        answer = await http.request(**arguments | {"content": body}, timeout=limit)
+        answer = await http.request(**_arguments(call, options) | {"content": body}, timeout=limit)
     except httpx.TransportError as error:
         raise wire.broken(call, error) from error
     if not answer.is_success:
         raise wire.refusal(answer)
     return call.read(answer.content)
+
+
+def _arguments(call: Call[Any], options: Options) -> dict[str, Any]:
+    """The request as it is sent now: an export may be read long after it was asked for, and a signed scope is brief."""
+    return wire.signed(wire.request_arguments(call, options), options, time.time())

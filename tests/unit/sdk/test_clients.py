@@ -7,6 +7,7 @@ import json
 import re
 import threading
 import time
+from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -201,6 +202,34 @@ async def test_an_export_arrives_in_pieces_and_a_refusal_as_its_exception(script
     async with memsys.AsyncClient(script.url, key="k") as other:
         with pytest.raises(memsys.Forbidden, match="no"):
             [chunk async for chunk in other.export()]
+
+
+async def test_exports_and_imports_reach_no_further_than_the_delegation(script: Script):
+    ann = memsys.Delegation("ann", ("shop",), ("read",), user_id="ann")
+    script.answers = [(200, {"imported": 0, "unchanged": 0, "failed": 0, "complete": True}, {})]
+    with memsys.Client(script.url, key="msk_server") as client:
+        narrowed = client.with_options(delegation=ann)
+        list(narrowed.export())
+        narrowed.import_lines(b"{}\n")
+    async with memsys.AsyncClient(script.url, key="msk_server") as other:
+        also_narrowed = other.with_options(delegation=ann)
+        [chunk async for chunk in also_narrowed.export()]
+        await also_narrowed.import_lines(b"{}\n")
+    assert [asked[1] for asked in script.asked] == ["/export", "/import"] * 2
+    for _, path, headers, _ in script.asked:
+        payload = headers["x-memsys-scope"].partition(".")[0]
+        scope = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        assert (scope["user_id"], scope["rights"]) == ("ann", ["read"]), path
+
+
+def test_an_export_is_signed_when_it_is_read(script: Script, monkeypatch: pytest.MonkeyPatch):
+    ann = memsys.Delegation("ann", ("shop",), ("read",))
+    with memsys.Client(script.url, key="msk_server") as client:
+        chunks = client.with_options(delegation=ann).export()
+        later = time.time() + 3600
+        monkeypatch.setattr(time, "time", lambda: later)
+        list(chunks)
+    assert script.asked[0][2]["x-memsys-scope"] == ann.sign("msk_server", later)
 
 
 async def test_an_import_sends_lines_and_reads_the_report(script: Script):
