@@ -16,6 +16,8 @@ NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,98}[a-z0-9])?")
 NAME_RULE = "1 to 100 of a-z, 0-9, '.', '_', '-', beginning and ending with a letter or digit"
 MAX_LENGTH = 100
 HEADER = "X-Memsys-Project"
+DIGEST_LENGTH = 10
+_DIGESTED = re.compile(rf"(?:.*-)?[0-9a-f]{{{DIGEST_LENGTH}}}")
 
 
 class Isolation(Enum):
@@ -86,7 +88,9 @@ def from_remote(url: str) -> str | None:
     """The project of a git remote, the same for every clone and every way of writing its address.
 
     ``git@github.com:Owner/Repo.git`` and ``https://user:token@github.com/owner/repo`` are both
-    ``github.com.owner.repo``. ``None`` for a remote on the same machine, which names nothing that others share.
+    ``github.com.owner.repo``. Any other path, and one with dots in it, has a digest beside: ``owner/re.po`` and
+    ``owner/re/po`` would be one otherwise. ``None`` for a remote on the same machine, which names nothing that others
+    share.
     """
     scp = re.fullmatch(r"(?:[^@/\s]+@)?([^:/\s]+):(?!//)(.+)", url.strip())
     if scp and len(scp[1]) > 1:  # one letter is a Windows drive
@@ -97,7 +101,8 @@ def from_remote(url: str) -> str | None:
             return None
         host, path = parts.hostname, unquote(parts.path)
     path = path.strip("/").removesuffix(".git").strip("/")
-    return _name(f"{host}/{path}") if path else None
+    # Only two segments without dots can be told from the labels of the host once all are joined by dots.
+    return _name(f"{host}/{path}", ambiguous=not re.fullmatch(r"[^/.]+/[^/.]+", path)) if path else None
 
 
 def from_directory(path: str) -> str | None:
@@ -121,15 +126,18 @@ def _named(path: str | None, header: str | None) -> str | None:
     return by_path or by_header
 
 
-def _name(text: str) -> str:
-    """A project name for any text: readable, and with a digest wherever being readable would make two texts one."""
+def _name(text: str, *, ambiguous: bool = False) -> str:
+    """A project name for any text: readable, and with a digest wherever being readable would make two texts one.
+
+    That is also so for a text that reads as if it had a digest already. ``ambiguous``: the caller knows of another.
+    """
     canonical = text.casefold()
-    plain = re.sub(r"[^a-z0-9._-]", "-", canonical.replace("/", "."))
-    name = plain.strip("._-")
-    if plain == canonical.replace("/", ".") and name == plain and NAME.fullmatch(name):
-        return name
-    digest = hashlib.sha256(canonical.encode()).hexdigest()[:10]
-    stem = name[: MAX_LENGTH - len(digest) - 1].strip("._-")
+    joined = canonical.replace("/", ".")
+    if not ambiguous and NAME.fullmatch(joined) and not _DIGESTED.fullmatch(joined):
+        return joined
+    readable = re.sub(r"[^a-z0-9._-]", "-", joined).strip("._-")
+    digest = hashlib.sha256(canonical.encode()).hexdigest()[:DIGEST_LENGTH]
+    stem = readable[: MAX_LENGTH - len(digest) - 1].strip("._-")
     return f"{stem}-{digest}" if stem else digest
 
 

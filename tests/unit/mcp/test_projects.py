@@ -1,5 +1,7 @@
+from hashlib import sha256
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from memsys_mcp import projects
@@ -82,7 +84,9 @@ def test_whatever_is_asked_for_the_answer_is_a_valid_project_the_default_or_a_qu
         ("ssh://git@github.com:22/acme/shop.git", "github.com.acme.shop"),
         ("git://github.com/acme/shop", "github.com.acme.shop"),
         ("github.com:acme/shop", "github.com.acme.shop"),
-        ("git@gitlab.example.org:group/sub/shop.git", "gitlab.example.org.group.sub.shop"),
+        ("git@gitlab.example.org:group/sub/shop.git", "gitlab.example.org.group.sub.shop-81e5544e4b"),
+        ("https://github.com/acme/acme.github.io", "github.com.acme.acme.github.io-6a85698a22"),
+        ("git@git.example.org:shop.git", "git.example.org.shop-eaee0e754b"),
         ("/srv/git/shop.git", None),
         ("file:///srv/git/shop.git", None),
         ("../shop", None),
@@ -101,8 +105,25 @@ def test_any_remote_gives_a_valid_name_and_the_same_one_each_time(path: str):
     assert projects.from_remote(f"git@example.org:{path.lstrip('/')}") in (first, None)
 
 
+labels = st.text("ab-.", min_size=1, max_size=3).filter(lambda label: label.strip(".") == label)
+remotes = st.tuples(labels, st.lists(labels, min_size=1, max_size=4).map("/".join)).filter(
+    lambda remote: not remote[1].endswith(".git")
+)
+
+
+@given(remotes, remotes)
+@example(("gitlab.com", "acme/shop/api"), ("gitlab.com", "acme/shop.api"))
+@example(("gitlab.com", "acme/shop/api"), ("gitlab.com", "acme.shop/api"))
+@example(("gitlab.com", "acme/shop"), ("gitlab.com.acme", "shop"))
+@example(("gitlab.com", "acme/shop/api"), ("gitlab.com.acme", "shop/api"))
+@example(("github.com", "acme/x~y"), ("github.com", f"acme/x-y-{sha256(b'github.com/acme/x~y').hexdigest()[:10]}"))
+def test_remotes_of_different_repositories_have_different_projects(left: tuple[str, str], right: tuple[str, str]):
+    of_left, of_right = (projects.from_remote(f"ssh://git@{host}/{path}.git") for host, path in (left, right))
+    assert (of_left == of_right) == (left == right)
+
+
 @given(st.text(min_size=1, max_size=200), st.text(min_size=1, max_size=200))
-def test_different_repositories_have_different_projects(left: str, right: str):
+def test_different_directories_have_different_projects(left: str, right: str):
     def repository(text: str) -> str:
         return "".join(c for c in text.casefold() if c not in "/.:@?#[]%\\").strip()
 
