@@ -106,6 +106,17 @@ def test_another_embedder_is_rejected_naming_both(stored: System) -> None:
     assert stored.child("statefulset", "postgres") is None
 
 
+def test_another_precision_is_rejected_and_what_runs_goes_on(stored: System) -> None:
+    before = stored.wait_child("deployment", "api")["metadata"]["generation"]
+    stored.apply({"vectorStore": {"precision": "float32"}})
+    message = stored.wait("Stalled", "True", "Rejected")["message"]
+    assert "set spec.vectorStore.precision back to halfvec" in message
+    assert stored.object()["status"]["embedding"]["precision"] == "halfvec"
+    assert stored.wait_child("deployment", "api")["metadata"]["generation"] == before
+    stored.apply({"vectorStore": {"precision": "halfvec"}})
+    stored.wait("Ready", "True")
+
+
 def test_a_volume_whose_secret_is_lost_is_stalled_and_left_alone(stored: System) -> None:
     kept = stored.child("secret", "postgres")
     assert kept is not None

@@ -49,8 +49,8 @@ def settle(system: System, observed: Observed, make: Generators) -> Credentials:
     """Keep what exists, make what is missing.
 
     Raises :class:`Broken` when the PostgreSQL volume exists without its Secret, and :class:`Rejected` when the
-    Secret belongs to data of another embedder, or a Secret holds a weak password. A lost Neo4j password only takes
-    the graph out (``graph_problem``): memories are still accepted, because PostgreSQL holds the truth.
+    Secret belongs to data of another embedder or precision, or a Secret holds a weak password. A lost Neo4j password
+    only takes the graph out (``graph_problem``): memories are still accepted, because PostgreSQL holds the truth.
     """
     _check_embedder(system, observed)
     _check_strength(system, observed)
@@ -82,11 +82,19 @@ def _values(
 
 def _check_embedder(system: System, observed: Observed) -> None:
     secret = observed.get("Secret", names.component(system.name, names.POSTGRES))
-    recorded = ((secret or {}).get("metadata", {}).get("annotations") or {}).get(names.EMBEDDER_ANNOTATION)
+    annotations = (secret or {}).get("metadata", {}).get("annotations") or {}
+    recorded = annotations.get(names.EMBEDDER_ANNOTATION)
     if recorded and recorded != system.embedding.identity:
         raise Rejected(
             f"spec.embedder: the stored memories were embedded with {recorded}, the spec asks for "
             f"{system.embedding.identity}; set spec.embedder back to {recorded}, or give the system another name"
+        )
+    stored = annotations.get(names.PRECISION_ANNOTATION)
+    if stored and stored != system.embedding.precision:
+        raise Rejected(
+            f"spec.vectorStore.precision: the vectors are stored as {stored}, the spec asks for "
+            f"{system.embedding.precision}; set spec.vectorStore.precision back to {stored}, or give the system "
+            "another name"
         )
 
 

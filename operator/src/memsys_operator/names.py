@@ -21,6 +21,8 @@ APPLIED_ANNOTATION = f"{GROUP}/applied"
 CHECKSUM_ANNOTATION = f"{GROUP}/config-checksum"
 #: On Secret ``<name>-postgres``: the embedder whose vectors the data holds, ``provider/model/dimensions``.
 EMBEDDER_ANNOTATION = f"{GROUP}/embedder"
+#: On Secret ``<name>-postgres``: how the vectors are stored, which the API cannot change either.
+PRECISION_ANNOTATION = f"{GROUP}/precision"
 #: On a MemorySystem, value ``postgres``: permission to make new credentials for a volume whose Secret is lost.
 RESET_ANNOTATION = f"{GROUP}/reset-credentials"
 

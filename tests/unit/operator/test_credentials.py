@@ -13,7 +13,7 @@ from memsys_operator.observed import Observed, secret_values
 from memsys_operator.reconcile import RANDOM
 from memsys_operator.weakness import weakness
 
-from .support import claim, counting, secret, seen, system
+from .support import claim, counting, desired, find, secret, seen, system
 
 POSTGRES = {"superuser-password": "super-and-long", "owner-password": "owner-and-long", "app-password": "app-and-long"}
 NEO4J = {"password": "graph-and-long"}
@@ -91,6 +91,15 @@ def test_data_of_another_embedder_is_rejected_naming_both() -> None:
         settle(system(), seen(secret("m-postgres", POSTGRES, annotations)), counting())
     same = {names.EMBEDDER_ANNOTATION: system().embedding.identity}
     assert settle(system(), seen(secret("m-postgres", POSTGRES, same)), counting()).postgres == POSTGRES
+
+
+def test_data_of_another_precision_is_rejected_with_the_remedy() -> None:
+    asked = system({"vectorStore": {"precision": "float32"}})
+    stored = find(desired(system()), "Secret", "m-postgres")
+    with pytest.raises(Rejected, match=r"spec.vectorStore.precision: .* halfvec.* float32; set .* back to halfvec"):
+        settle(asked, seen(stored), counting())
+    unrecorded = secret("m-postgres", POSTGRES)
+    assert settle(asked, seen(unrecorded), counting()).postgres == POSTGRES
 
 
 @pytest.mark.parametrize(

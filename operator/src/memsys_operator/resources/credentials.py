@@ -49,7 +49,10 @@ def secrets(system: System, credentials: Credentials) -> list[Manifest]:
         _secret(system, "admin-key", names.API, credentials.admin, owned=not kept),
         _secret(system, names.API, names.API, api_values(system, credentials), owned=True),
     ]
-    made[0]["metadata"]["annotations"] = {names.EMBEDDER_ANNOTATION: system.embedding.identity}
+    made[0]["metadata"]["annotations"] = {
+        names.EMBEDDER_ANNOTATION: system.embedding.identity,
+        names.PRECISION_ANNOTATION: system.embedding.precision,
+    }
     if credentials.neo4j is not None:
         made.append(_secret(system, names.NEO4J, names.NEO4J, credentials.neo4j, owned=not kept))
     return made
