@@ -238,23 +238,33 @@ def test_an_object_of_somebody_else_is_not_taken_over(operator: Operator, system
     system.wait("APIReady", "False", "WaitingForPostgres")
 
 
+def make_unpullable(system: System, part: str, pod: str) -> None:
+    """Make a pod of a part whose image the kubelet would not find."""
+    labels = {"memsys.dev/system": "m", "app.kubernetes.io/component": part}
+    container = {"name": part, "image": "nowhere/image:1"}
+    metadata = {"name": pod, "labels": labels}
+    system.kubectl.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}})
+    waiting = {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "nowhere/image:1"'}
+    state = {**container, "imageID": "", "ready": False, "restartCount": 0, "state": {"waiting": waiting}}
+    system.kubectl.patch_status("pod", pod, {"containerStatuses": [state]})
+
+
+def test_a_rollout_that_cannot_end_is_told_while_what_served_serves_on(operator: Operator, system: System) -> None:
+    system.apply({"graph": {"provider": "none"}})
+    system.make_all_ready(graph=False)
+    system.wait("Reconciling", "False", "UpToDate")
+    system.kubectl.patch_status("deployment", "m-api", {"replicas": 2})
+    make_unpullable(system, "api", "m-api-new")
+    assert "nowhere/image:1" in system.wait("Reconciling", "True", "ImagePullBackOff")["message"]
+    given_up = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": ""}
+    system.kubectl.patch_status("deployment", "m-api", {"conditions": [given_up]})
+    assert "nowhere/image:1" in system.wait("Stalled", "True", "ProgressDeadlineExceeded")["message"]
+    assert system.condition("Ready")["status"] == "True"
+
+
 def test_why_a_pod_does_not_start_stands_in_the_condition(operator: Operator, system: System) -> None:
     system.apply()
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": "m-postgres-0",
-            "labels": {"memsys.dev/system": "m", "app.kubernetes.io/component": "postgres"},
-        },
-        "spec": {"containers": [{"name": "postgres", "image": "nowhere/image:1"}]},
-    }
-    system.kubectl.apply(pod)
-    waiting = {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "nowhere/image:1"'}
-    state = {"name": "postgres", "image": "nowhere/image:1", "imageID": "", "ready": False, "restartCount": 0}
-    system.kubectl.patch_status(
-        "pod", "m-postgres-0", {"containerStatuses": [{**state, "state": {"waiting": waiting}}]}
-    )
+    make_unpullable(system, "postgres", "m-postgres-0")
     assert "nowhere/image:1" in system.wait("PostgresReady", "False", "ImagePullBackOff")["message"]
     assert system.wait("Ready", "False", "ImagePullBackOff")["message"].startswith("Postgres:")
 

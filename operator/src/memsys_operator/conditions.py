@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from memsys_operator import names, problems
-from memsys_operator.errors import Broken, OperatorError, Rejected
+from memsys_operator.errors import Broken, OperatorError, Rejected, Waiting
 from memsys_operator.observed import Manifest, Observed
 from memsys_operator.resources import expose
 from memsys_operator.resources.addresses import addresses
@@ -76,6 +76,33 @@ def rolling(workload: Manifest | None) -> bool:
         or (status.get("updatedReplicas") or 0) < wanted
         or (workload["kind"] == "Deployment" and (status.get("replicas") or 0) > wanted)
     )
+
+
+def stuck(workload: Manifest | None) -> bool:
+    """Whether a Deployment has given its newest template up for now: ``progressDeadlineSeconds`` have passed."""
+    if workload is None:
+        return False
+    status = workload.get("status", {})
+    if (status.get("observedGeneration") or 0) < workload["metadata"].get("generation", 0):
+        return False  # said of an earlier template
+    progress = next((c for c in status.get("conditions") or () if c["type"] == "Progressing"), {})
+    return progress.get("reason") == "ProgressDeadlineExceeded"
+
+
+def rollout(part: str, workload: Manifest | None, seen: Observed) -> OperatorError | None:
+    """What keeps a workload from its newest template, also while pods of an earlier one serve; None while nothing is
+    known to. One that is stuck needs a person."""
+    if not rolling(workload) and not stuck(workload):
+        return None
+    assert workload is not None  # neither rolls nor is stuck
+    found = problems.worst(seen.pods_of(names.COMPONENT_LABEL, part))
+    name = f"{workload['kind']} {workload['metadata']['name']}"
+    if stuck(workload):
+        because = f": {found.message}" if found else ""
+        return Broken("ProgressDeadlineExceeded", f"{name} has made no progress with its newest pods{because}")
+    if found is None or found.reason in problems.PASSING:
+        return None
+    return Waiting(found.reason, f"{name} is being rolled out, but {found.message}")
 
 
 def part_condition(kind: str, part: str, workload_kind: str, system: str, seen: Observed, found: Findings) -> Condition:
@@ -153,13 +180,15 @@ def conditions(
         parts[1] = Condition("GraphReady", "True", "External", elsewhere)
     elif found.graph_problem is not None:
         parts[1] = Condition("GraphReady", "False", found.graph_problem.reason, found.graph_problem.message)
-    workloads = [seen.get(kind, names.component(name, part)) for _, part, kind in PARTS]
+    workloads = {part: seen.get(kind, names.component(name, part)) for _, part, kind in PARTS}
+    rollouts = [problem for part, workload in workloads.items() if (problem := rollout(part, workload, seen))]
+    is_rolling = any(rolling(workload) for workload in workloads.values())
     return [
         _ready(parts, found),
         *parts,
         synced,
-        _reconciling(parts, any(rolling(w) for w in workloads), found, paused),
-        _stalled(found),
+        _reconciling(parts, is_rolling, rollouts, found, paused),
+        _stalled(found, rollouts),
     ]
 
 
@@ -174,16 +203,19 @@ def _ready(parts: Sequence[Condition], found: Findings) -> Condition:
     return Condition("Ready", "True", "Available", "memories can be written, searched and reached through MCP")
 
 
-def _obstacles(found: Findings) -> list[OperatorError]:
-    stopping = (found.problem, found.graph_problem, *found.obstacles)
+def _obstacles(found: Findings, rollouts: Sequence[OperatorError]) -> list[OperatorError]:
+    stopping = (found.problem, found.graph_problem, *found.obstacles, *rollouts)
     return [problem for problem in stopping if isinstance(problem, Rejected | Broken)]
 
 
-def _reconciling(parts: Sequence[Condition], is_rolling: bool, found: Findings, paused: bool) -> Condition:
+def _reconciling(
+    parts: Sequence[Condition], is_rolling: bool, rollouts: Sequence[OperatorError], found: Findings, paused: bool
+) -> Condition:
     kind = "Reconciling"
     if paused:
         return Condition(kind, "False", "Paused", "spec.paused is true: nothing is changed until it is false")
-    if found.problem is not None or found.graph_problem is not None:
+    given_up = any(isinstance(problem, Broken) for problem in rollouts)
+    if found.problem is not None or found.graph_problem is not None or given_up:
         return Condition(kind, "False", "Stalled", "see the condition Stalled")
     if found.waiting:
         first = next(iter(found.waiting.values()))
@@ -191,13 +223,15 @@ def _reconciling(parts: Sequence[Condition], is_rolling: bool, found: Findings, 
     unready = [part.type.removesuffix("Ready") for part in parts if part.status != "True"]
     if unready:
         return Condition(kind, "True", "WaitingForReadiness", f"waiting for {', '.join(unready)}")
+    if rollouts:
+        return Condition(kind, "True", rollouts[0].reason, rollouts[0].message)
     if found.changes or is_rolling:
         return Condition(kind, "True", "RollingOut", "changes are being rolled out")
     return Condition(kind, "False", "UpToDate", "everything is as the spec asks")
 
 
-def _stalled(found: Findings) -> Condition:
-    if stopping := _obstacles(found):
+def _stalled(found: Findings, rollouts: Sequence[OperatorError]) -> Condition:
+    if stopping := _obstacles(found, rollouts):
         return Condition("Stalled", "True", stopping[0].reason, "; ".join(str(s.message) for s in stopping))
     return Condition("Stalled", "False", "NotStalled", "nothing needs a person")
 

@@ -14,6 +14,8 @@ from typing import Any
 _IMAGE_REASONS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
 )
+#: Reasons of a pod that only needs its time.
+PASSING = ("Starting", "Terminating")
 _LONGEST = 300
 #: How much of a container's last words is told.
 _LAST_WORDS = 160
@@ -33,7 +35,7 @@ def is_ready(pod: Mapping[str, Any]) -> bool:
 def worst(pods: Sequence[Mapping[str, Any]]) -> Problem | None:
     """The most telling problem among pods that are not ready: a stated cause before mere starting."""
     found = [_problem(pod) for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["name"])) if not is_ready(pod)]
-    return min(found, key=lambda problem: problem.reason in ("Starting", "Terminating"), default=None)
+    return min(found, key=lambda problem: problem.reason in PASSING, default=None)
 
 
 def _problem(pod: Mapping[str, Any]) -> Problem:

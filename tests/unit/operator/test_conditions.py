@@ -87,6 +87,53 @@ def test_a_rollout_keeps_the_system_ready_and_reconciling(change: str) -> None:
     assert found["Reconciling"].reason == "RollingOut"
 
 
+def failing_pod(part: str, waiting: dict[str, str] | None = None) -> dict[str, Any]:
+    state = waiting or {"reason": "ImagePullBackOff", "message": "no such image"}
+    container = {"name": part, "image": "registry.test/gone", "ready": False, "state": {"waiting": state}}
+    labels = {"app.kubernetes.io/component": part}
+    return {"metadata": {"name": f"m-{part}-new", "labels": labels}, "status": {"containerStatuses": [container]}}
+
+
+def rolling_out(index: int, progressing: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """A system of which one Deployment serves from its old pod and has a new one that is not ready."""
+    objects = whole()
+    objects[index]["status"] |= {"replicas": 2, "conditions": [progressing] if progressing else []}
+    return objects
+
+
+GIVEN_UP = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+
+
+def test_a_new_pod_that_fails_is_told_while_the_old_one_serves() -> None:
+    found = told(seen(*rolling_out(2), pods=(failing_pod("api"),)))
+    assert (found["Ready"].status, found["APIReady"].status, found["Stalled"].status) == ("True", "True", "False")
+    assert (found["Reconciling"].status, found["Reconciling"].reason) == ("True", "ImagePullBackOff")
+    for word in ("Deployment m-api", "m-api-new", "registry.test/gone"):
+        assert word in found["Reconciling"].message
+
+
+def test_a_new_pod_that_is_starting_is_nothing_to_tell() -> None:
+    starting = failing_pod("api", {"reason": "ContainerCreating"})
+    assert told(seen(*rolling_out(2), pods=(starting,)))["Reconciling"].reason == "RollingOut"
+
+
+@pytest.mark.parametrize("pods", [(failing_pod("mcp"),), ()])
+def test_a_rollout_that_is_stuck_needs_a_person_and_takes_no_readiness_away(pods: tuple[Any, ...]) -> None:
+    found = told(seen(*rolling_out(3, GIVEN_UP), pods=pods))
+    assert (found["Ready"].status, found["Reconciling"].status, found["Stalled"].status) == ("True", "False", "True")
+    assert found["Stalled"].reason == "ProgressDeadlineExceeded"
+    assert "Deployment m-mcp" in found["Stalled"].message
+    assert ("registry.test/gone" in found["Stalled"].message) == bool(pods)
+
+
+def test_a_first_rollout_can_be_stuck_too_but_not_for_what_an_earlier_template_did() -> None:
+    objects = whole()
+    objects[2]["status"] |= {"readyReplicas": 0, "conditions": [GIVEN_UP]}
+    assert truths(seen(*objects))["Stalled"] == "True"
+    objects[2]["metadata"]["generation"] = 3
+    assert truths(seen(*objects))["Stalled"] == "False"
+
+
 def test_an_old_pod_that_has_not_gone_is_a_rollout_too() -> None:
     objects = whole()
     objects[3]["status"]["replicas"] = 2
