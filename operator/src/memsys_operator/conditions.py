@@ -85,8 +85,8 @@ def stuck(workload: Manifest | None) -> bool:
     status = workload.get("status", {})
     if (status.get("observedGeneration") or 0) < workload["metadata"].get("generation", 0):
         return False  # said of an earlier template
-    progress = next((c for c in status.get("conditions") or () if c["type"] == "Progressing"), {})
-    return progress.get("reason") == "ProgressDeadlineExceeded"
+    told: Sequence[Mapping[str, Any]] = status.get("conditions") or ()
+    return any(c["type"] == "Progressing" and c.get("reason") == "ProgressDeadlineExceeded" for c in told)
 
 
 def rollout(part: str, workload: Manifest | None, seen: Observed) -> OperatorError | None:
