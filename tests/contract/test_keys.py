@@ -97,6 +97,11 @@ def test_a_key_waits_for_its_system_and_says_so(operator: Operator, namespace: K
         ({"rotation": {"every": "weekly"}}, "rotation.every"),
         ({"serviceAccount": {"name": "a"}, "secretName": "s"}, "has no Secret"),
         ({"requestsPerMinute": 0}, "requestsPerMinute"),
+        ({"secretName": "My_Secret"}, "secretName"),
+        ({"secretName": "../s"}, "secretName"),
+        ({"systemRef": {"name": "a/b"}}, "systemRef.name"),
+        ({"serviceAccount": {"name": "a:b"}}, "serviceAccount.name"),
+        ({"serviceAccount": {"name": "a", "namespace": "b:c"}}, "serviceAccount.namespace"),
         ({"colour": "red"}, "colour"),
     ],
 )

@@ -91,6 +91,22 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "unknown vector store": ({"vectorStore": {"provider": "abacus"}}, ["spec.vectorStore.provider", '"pgvector"']),
     "unknown graph": ({"graph": {"provider": "corkboard"}}, ["spec.graph.provider", '"neo4j", "neptune", "none"']),
+    "a Secret of another namespace": (
+        {"llm": {"provider": "groq", "model": "m", "apiKeySecretRef": {"name": "../../other/secrets/s"}}},
+        ["spec.llm.apiKeySecretRef.name", "should match"],
+    ),
+    "a Secret that is none": (
+        {"images": {"pullSecrets": [{"name": ".."}]}},
+        ["spec.images.pullSecrets[0].name", "should match"],
+    ),
+    "a key that leads out of its Secret": (
+        {"mcp": {"apiKeySecretRef": {"name": "s", "key": "../s"}}},
+        ["spec.mcp.apiKeySecretRef.key", "should match"],
+    ),
+    "a Gateway by its path": (
+        {"expose": {"mcp": {"host": "a.b"}, "gateway": {"name": "../secrets/s", "namespace": "a/b"}}},
+        ["spec.expose.gateway.name", "spec.expose.gateway.namespace", "should match"],
+    ),
     "unknown field": ({"embeder": {"provider": "builtin"}}, ['unknown field "spec.embeder"']),
     "unknown nested field": (
         {"postgres": {"storage": {"sise": "1Gi"}}},

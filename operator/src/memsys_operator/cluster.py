@@ -16,6 +16,7 @@ from kubernetes.aio.client.exceptions import ApiException
 from memsys_operator import __version__, metrics, names
 from memsys_operator.errors import OperatorError, Rejected, Waiting
 from memsys_operator.observed import Key, Manifest, Observed, key_of
+from memsys_operator.paths import segment
 from memsys_operator.plan import Action, Apply, Create, Release
 from memsys_operator.spec import Ref
 
@@ -76,7 +77,7 @@ class Cluster:
     async def systems(self, namespaces: Iterable[str]) -> list[Manifest]:
         """All MemorySystems of the given namespaces; of the whole cluster when none is given."""
         prefix, plural = KINDS[names.KIND]
-        paths = [f"{prefix}/namespaces/{ns}/{plural}" for ns in namespaces] or [f"{prefix}/{plural}"]
+        paths = [_path(names.KIND, ns) for ns in namespaces] or [f"{prefix}/{plural}"]
         answers = await asyncio.gather(*(self._request("GET", path) for path in paths))
         return [item for answer in answers for item in answer["items"]]
 
@@ -120,12 +121,15 @@ class Cluster:
 
     async def gateway(self, namespace: str, name: str) -> Manifest | None:
         """A Gateway; None when there is none of that name, or no Gateway API."""
-        return await self._get_path(f"/apis/gateway.networking.k8s.io/v1/namespaces/{namespace}/gateways/{name}")
+        return await self._get_path(
+            f"/apis/gateway.networking.k8s.io/v1/namespaces/{segment(namespace)}/gateways/{segment(name)}"
+        )
 
     async def expandable(self, storage_classes: Iterable[str]) -> frozenset[str]:
         """Those StorageClasses that let their volumes grow."""
         wanted = sorted({name for name in storage_classes if name})
-        found = await asyncio.gather(*(self._get_path(f"/apis/storage.k8s.io/v1/storageclasses/{n}") for n in wanted))
+        folder = "/apis/storage.k8s.io/v1/storageclasses"
+        found = await asyncio.gather(*(self._get_path(f"{folder}/{segment(name)}") for name in wanted))
         return frozenset(n for n, sc in zip(wanted, found, strict=True) if sc and sc.get("allowVolumeExpansion"))
 
     # -- writing ------------------------------------------------------------------------------------------------
@@ -241,7 +245,7 @@ class Cluster:
                 "uid": meta["uid"],
             },
         }
-        path = f"/apis/events.k8s.io/v1/namespaces/{meta['namespace']}/events"
+        path = f"/apis/events.k8s.io/v1/namespaces/{segment(meta['namespace'])}/events"
         await self._request("POST", path, body=body, kind="Event")
 
     # -- the wire -----------------------------------------------------------------------------------------------
@@ -308,7 +312,7 @@ async def _refusal(method: str, path: str, response: aiohttp.ClientResponse) -> 
     return f"{method} {path}: {response.status} {said}"
 
 
-def _path(kind: str, namespace: str, name: str = "") -> str:
+def _path(kind: str, namespace: str, name: str | None = None) -> str:
     prefix, plural = KINDS[kind]
-    path = f"{prefix}/namespaces/{namespace}/{plural}"
-    return f"{path}/{name}" if name else path
+    path = f"{prefix}/namespaces/{segment(namespace)}/{plural}"
+    return path if name is None else f"{path}/{segment(name)}"

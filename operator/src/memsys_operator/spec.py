@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
@@ -14,18 +14,25 @@ from memsys_operator.errors import Rejected
 
 M = TypeVar("M", bound=BaseModel)
 
+_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+#: A DNS-1123 subdomain, as objects are named, and a DNS-1123 label, as namespaces are. A name becomes a segment of a
+#: path of the apiserver: an object stored before the CRD had its patterns must not lead elsewhere either.
+Name = Annotated[str, Field(max_length=253, pattern=rf"^{_LABEL}(\.{_LABEL})*$")]
+Namespace = Annotated[str, Field(max_length=63, pattern=rf"^{_LABEL}$")]
+SecretKey = Annotated[str, Field(max_length=253, pattern=r"^[.]?[-_a-zA-Z0-9][-._a-zA-Z0-9]*$")]
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
 
 
 class SecretKeyRef(_Model):
-    name: str
-    key: str = "api-key"
+    name: Name
+    key: SecretKey = "api-key"
 
 
 class LocalObjectRef(_Model):
-    name: str
+    name: Name
 
 
 class Resources(_Model):
@@ -125,8 +132,8 @@ class Graph(_Model):
 
 
 class SealingKeysRef(_Model):
-    name: str
-    key: str = "keys"
+    name: Name
+    key: SecretKey = "keys"
 
 
 class Webhooks(_Model):
@@ -160,8 +167,8 @@ class API(_Model):
 class MCPKeyRef(_Model):
     """The Secret of a MemoryKey keeps its key under ``key``."""
 
-    name: str
-    key: str = "key"
+    name: Name
+    key: SecretKey = "key"
 
 
 class OAuth(_Model):
@@ -193,25 +200,25 @@ class Exposed(_Model):
 
 
 class GatewayRef(_Model):
-    name: str
-    namespace: str | None = None
-    section_name: str | None = None
+    name: Name
+    namespace: Namespace | None = None
+    section_name: Name | None = None
 
 
 class CertManagerIssuer(_Model):
-    name: str
+    name: Name
     kind: Literal["ClusterIssuer", "Issuer"] = "ClusterIssuer"
 
 
 class TLS(_Model):
-    secret_name: str | None = None
+    secret_name: Name | None = None
     cert_manager_issuer: CertManagerIssuer | None = None
 
 
 class Expose(_Model):
     mcp: Exposed | None = None
     api: Exposed | None = None
-    class_name: str | None = None
+    class_name: Name | None = None
     gateway: GatewayRef | None = None
     tls: TLS | None = None
     annotations: dict[str, str] = {}

@@ -6,12 +6,12 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypeVar
-from urllib.parse import quote
 
 from pydantic import Field
 
 from memsys.models import Added, Wire
 from memsys.operations import Call, to_body
+from memsys.paths import id_segment
 
 T = TypeVar("T")
 EventName = Literal["added", "updated", "deleted"]
@@ -126,7 +126,7 @@ class _Replayed(Wire):
 
 
 def _hook(webhook_id: uuid.UUID | str, rest: str = "") -> str:
-    return f"/webhooks/{quote(str(webhook_id), safe='')}{rest}"
+    return f"/webhooks/{id_segment('webhook_id', webhook_id)}{rest}"
 
 
 def submit(request: Mapping[str, Any], idempotency_key: str | None) -> Call[AddEvent]:
@@ -142,7 +142,7 @@ def add_batch(requests: Sequence[Mapping[str, Any]], idempotency_key: str | None
 
 
 def event(event_id: uuid.UUID | str) -> Call[AddEvent]:
-    return Call("GET", f"/events/{quote(str(event_id), safe='')}", AddEvent, repeatable=True)
+    return Call("GET", f"/events/{id_segment('event_id', event_id)}", AddEvent, repeatable=True)
 
 
 def sync_inferences() -> Call[InferenceSync]:

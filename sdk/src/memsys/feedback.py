@@ -5,12 +5,12 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 from typing import Literal, TypeVar
-from urllib.parse import quote
 
 from pydantic import Field
 
 from memsys.models import Wire
 from memsys.operations import Call, to_body
+from memsys.paths import id_segment
 
 T = TypeVar("T")
 Verdict = Literal["POSITIVE", "NEGATIVE", "VERY_NEGATIVE"]
@@ -40,7 +40,7 @@ def give(memory_id: uuid.UUID | str, verdict: Verdict | None, reason: str | None
 
 
 def read(memory_id: uuid.UUID | str) -> Call[Feedback]:
-    return Call("GET", f"/memories/{quote(str(memory_id), safe='')}/feedback", Feedback, repeatable=True)
+    return Call("GET", f"/memories/{id_segment('memory_id', memory_id)}/feedback", Feedback, repeatable=True)
 
 
 class FeedbackCalls:

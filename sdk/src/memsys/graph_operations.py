@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from urllib.parse import quote
 
 from pydantic_core import to_json
 
 from memsys.graph_models import EntityPage, Merge, Neighbours, Paths, Rebuilds, Timeline
 from memsys.operations import Call, Scope
+from memsys.paths import text_segment
 
 
 def _query(scope: Scope, **values: str | int | datetime | None) -> dict[str, str]:
@@ -17,7 +17,7 @@ def _query(scope: Scope, **values: str | int | datetime | None) -> dict[str, str
 
 
 def _entity_path(name: str, what: str) -> str:
-    return f"/graph/entities/{quote(name, safe='')}/{what}"
+    return f"/graph/entities/{text_segment('entity', name)}/{what}"
 
 
 def entities(*, scope: Scope, query: str | None, limit: int | None, cursor: str | None) -> Call[EntityPage]:

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
-from urllib.parse import quote
 
 from pydantic import BaseModel, BeforeValidator, TypeAdapter, ValidationError
 from pydantic_core import to_json
@@ -30,6 +29,7 @@ from memsys.models import (
     SearchResults,
     SyncReport,
 )
+from memsys.paths import id_segment
 
 T = TypeVar("T")
 Content = str | Sequence[Mapping[str, Any]]
@@ -108,11 +108,11 @@ def _query(**fields: Any) -> dict[str, str]:
 
 
 def _memory_path(memory_id: uuid.UUID | str) -> str:
-    return f"/memories/{quote(str(memory_id), safe='')}"
+    return f"/memories/{id_segment('memory_id', memory_id)}"
 
 
 def _key_path(key_id: str) -> str:
-    return f"/keys/{quote(key_id, safe='')}"
+    return f"/keys/{id_segment('key_id', key_id)}"
 
 
 def add(

@@ -6,12 +6,12 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
-from urllib.parse import quote
 
 from pydantic import Field
 
 from memsys.models import Finding, Wire
 from memsys.operations import Call, Scope, to_body
+from memsys.paths import id_segment
 
 ReviewState = Literal["held", "released", "rejected"]
 
@@ -139,7 +139,7 @@ def erasures(*, limit: int | None, cursor: str | None) -> Call[ErasurePage]:
 
 
 def erasure(erasure_id: uuid.UUID | str) -> Call[Erasure]:
-    return Call("GET", f"/erasures/{quote(str(erasure_id), safe='')}", Erasure, repeatable=True)
+    return Call("GET", f"/erasures/{id_segment('erasure_id', erasure_id)}", Erasure, repeatable=True)
 
 
 def erasure_ledger() -> Call[None]:
@@ -159,7 +159,7 @@ def reviews(*, state: ReviewState, limit: int | None, cursor: str | None) -> Cal
 
 def decide(review_id: uuid.UUID | str, decision: Literal["release", "reject"]) -> Call[Review]:
     """Repeatable: a write is stored once, however often it is released."""
-    return Call("POST", f"/quarantine/{quote(str(review_id), safe='')}/{decision}", Review, repeatable=True)
+    return Call("POST", f"/quarantine/{id_segment('review_id', review_id)}/{decision}", Review, repeatable=True)
 
 
 def _query(**values: str | int | datetime | None) -> dict[str, str]:

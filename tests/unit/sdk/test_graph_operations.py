@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
+import pytest
+
 from memsys import graph_operations as calls
 from memsys.operations import Scope
 
@@ -28,3 +30,9 @@ def test_a_merge_is_sent_once() -> None:
     assert json.loads(call.body or b"") == {"from": "bob", "into": "robert"}
     assert not call.repeatable
     assert call.read(b'{"from": "bob", "into": "robert", "memories": 2}').source == "bob"
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_a_name_that_a_client_would_fold_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=r"entity .* cannot be asked for"):
+        calls.timeline(name, scope=Scope(), limit=None, as_of=None)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memsys import operations
+from memsys import events, feedback, operations, oversight
 from memsys.operations import Scope
 
 
@@ -30,13 +30,27 @@ def test_an_add_sends_what_was_given_and_nothing_else():
     }
 
 
-@given(st.text(min_size=1))
+@given(st.text(min_size=1).filter(lambda text: text not in (".", "..") and "/" not in text))
 def test_an_id_can_not_reach_another_route(text: str):
     for call in (operations.get(text), operations.delete(text), operations.delete_key(text)):
         name = call.path.removeprefix("/memories/").removeprefix("/keys/")
         assert "/" not in name
         assert "?" not in name
         assert "#" not in name
+
+
+@pytest.mark.parametrize("text", ["", ".", "..", "a/history"])
+def test_what_leads_elsewhere_is_no_id(text: str):
+    for call, field in (
+        (operations.delete, "memory_id"),
+        (operations.delete_key, "key_id"),
+        (events.event, "event_id"),
+        (events.delete_webhook, "webhook_id"),
+        (feedback.read, "memory_id"),
+        (oversight.erasure, "erasure_id"),
+    ):
+        with pytest.raises(ValueError, match=rf"{field} .*; give"):
+            call(text)
 
 
 def test_deleting_everything_by_omission_is_refused():

@@ -52,5 +52,5 @@ def test_an_erasure_needs_a_scope_and_is_sent_once() -> None:
 
 
 def test_decisions_may_be_repeated() -> None:
-    call = oversight.decide("a/b", "release")
-    assert (call.method, call.path, call.repeatable) == ("POST", "/quarantine/a%2Fb/release", True)
+    call = oversight.decide("a b", "release")
+    assert (call.method, call.path, call.repeatable) == ("POST", "/quarantine/a%20b/release", True)

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from memsys_operator.errors import OperatorError, Rejected, Waiting
+from memsys_operator.paths import segment
 
 _TIMEOUT_SECONDS = 10.0
 _NOT_FOUND = 404
@@ -46,11 +47,11 @@ class KeysAPI:
 
     async def declare(self, endpoint: Endpoint, key_id: str, declaration: Mapping[str, Any]) -> None:
         """Make a key be exactly this, whether or not it is there."""
-        await self._ask("PUT", endpoint, f"/keys/{key_id}", declaration)
+        await self._ask("PUT", endpoint, f"/keys/{segment(key_id)}", declaration)
 
     async def revoke(self, endpoint: Endpoint, key_id: str) -> None:
         """End a key for good; one that has ended already is as good."""
-        await self._ask("DELETE", endpoint, f"/keys/{key_id}")
+        await self._ask("DELETE", endpoint, f"/keys/{segment(key_id)}")
 
     async def _ask(
         self, method: str, endpoint: Endpoint, path: str, body: Mapping[str, Any] | None = None

@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, mode
 from pydantic.alias_generators import to_camel
 
 from memsys_operator import names
-from memsys_operator.spec import LocalObjectRef, Ref, typed
+from memsys_operator.spec import LocalObjectRef, Name, Namespace, Ref, typed
 
 _UNITS = {"m": 60, "h": 3600, "d": 86_400}
 _ID_LENGTH = 12
@@ -36,8 +36,8 @@ class _Model(BaseModel):
 
 
 class ServiceAccountRef(_Model):
-    name: str
-    namespace: str | None = None
+    name: Name
+    namespace: Namespace | None = None
 
 
 class Rotation(_Model):
@@ -62,7 +62,7 @@ class KeySpec(_Model):
     rights: tuple[Literal["read", "write", "admin"], ...] = ("read", "write")
     expires_at: AwareDatetime | None = None
     requests_per_minute: int | None = None
-    secret_name: str | None = None
+    secret_name: Name | None = None
     service_account: ServiceAccountRef | None = None
     rotation: Rotation = Rotation()
 
