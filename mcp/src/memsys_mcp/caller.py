@@ -43,10 +43,16 @@ class Caller:
 
     @property
     def fingerprint(self) -> str:
-        """Stands for the caller where its key has no business. The same for every token of one subject."""
+        """Stands for the caller where its key has no business. The same for every token of one subject and user.
+
+        One subject may act for many users (``MEMSYS_MCP_OAUTH_USER_CLAIM``): each of them is a caller of its own.
+        """
         if self.principal is None:
-            return hashlib.sha256(f"key\0{self.key}".encode()).hexdigest()
-        return hashlib.sha256(f"token\0{self.principal.issuer}\0{self.principal.subject}".encode()).hexdigest()
+            parts = ["key", str(self.key)]
+        else:
+            user = self.principal.user_id
+            parts = ["token", self.principal.issuer, self.principal.subject, *([] if user is None else [user])]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def credentials_of(headers: Headers) -> str | None:

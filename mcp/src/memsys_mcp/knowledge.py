@@ -89,12 +89,13 @@ def _register_queue(server: FastMCP[Any], queue: WriteQueue) -> None:
         "memsys://queue",
         name="queue",
         title="Writes that wait",
-        description="What you added while the memory service was away and what became of it, if it is not stored.",
+        description="What you added to this project while the memory service was away, and what became of it, if it is "
+        "not stored.",
         mime_type=JSON,
     )
     @worded(ResourceError)
     async def writes() -> ResourceResult:
-        entries = await queue.entries(bound().caller)
+        entries = await queue.entries(bound())
         shown = [
             views.Waiting(
                 memory=entry.request["content"][0]["content"],

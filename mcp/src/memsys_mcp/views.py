@@ -67,7 +67,9 @@ class Queued(BaseModel):
     """The memory service is away: the text is kept by this server and not yet stored."""
 
     stored: Literal[False] = False
-    waiting: int = Field(description="How many of your writes wait, this one included; memsys://queue lists them.")
+    waiting: int = Field(
+        description="How many of your writes to this project wait, this one included; memsys://queue lists them."
+    )
 
 
 class HeldView(BaseModel):
@@ -95,7 +97,7 @@ class Waiting(BaseModel):
 
 
 class QueueView(BaseModel):
-    """The caller's own writes that are not stored (yet), oldest first."""
+    """The caller's own writes to the project that are not stored (yet), oldest first."""
 
     waiting: int
     refused: int

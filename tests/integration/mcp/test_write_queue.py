@@ -9,8 +9,10 @@ from pathlib import Path
 
 import fastmcp
 
+from tests.support.issuer import Issuer
+
 from .clients import Session, Target, http, stdio
-from .processes import Process, metrics_of, python_module, wait_until
+from .processes import Process, free_port, metrics_of, python_module, wait_until
 from .scripted_api import ScriptedApi
 
 
@@ -18,8 +20,8 @@ def texts(api: ScriptedApi) -> list[str]:
     return [memory["memory"] for memory in api.memories.values()]
 
 
-def start(stack: ExitStack, url: str, folder: Path, limit: int = 3) -> Process:
-    settings = {"MEMSYS_MCP_WRITE_QUEUE": str(limit), "MEMSYS_MCP_QUEUE_DIR": str(folder / "queue")}
+def start(stack: ExitStack, url: str, folder: Path, limit: int = 3, **settings: str) -> Process:
+    settings |= {"MEMSYS_MCP_WRITE_QUEUE": str(limit), "MEMSYS_MCP_QUEUE_DIR": str(folder / "queue")}
     return stack.enter_context(python_module("memsys_mcp", folder / "log", "/healthz", MEMSYS_API_URL=url, **settings))
 
 
@@ -73,6 +75,43 @@ async def test_writes_wait_for_the_api_through_the_death_of_the_server(
         ]
         assert len(set(keys[-3:])) == 3
         wait_until(lambda: 'queue_items{state="waiting"} 0.0' in metrics_of(second), "the metric says so", 10, second)
+
+
+async def test_what_waits_for_one_project_or_user_is_shown_to_no_other(
+    scripted: tuple[ScriptedApi, str], issuer: Issuer, tmp_path: Path
+) -> None:
+    api, url = scripted
+    public = f"http://127.0.0.1:{free_port()}"  # only a name: what tokens are issued for
+    settings = {
+        "MEMSYS_MCP_AUTH": "keys+oauth",
+        "MEMSYS_MCP_API_KEY": "msk_any",
+        "MEMSYS_MCP_PUBLIC_URL": public,
+        "MEMSYS_MCP_OAUTH_ISSUER": issuer.url,
+        "MEMSYS_MCP_OAUTH_USER_CLAIM": "acting_user",
+    }
+
+    def token(project: str, user: str, rights: str = "read write") -> str:
+        scope = " ".join(f"memsys:project:{project}:{right}" for right in rights.split())
+        return issuer.token(f"{public}/p/{project}/mcp", scope, sub="platform", acting_user=user)
+
+    async def use(credentials: str, project: str, text: str | None = None) -> list[str]:
+        """Add a text where one is given; what memsys://queue then shows."""
+        async with fastmcp.Client(http(Target(server.url, url, credentials, project))) as client:
+            if text is not None:
+                assert "queued" in (await Session(client).call("add_memory", text=text)).data
+            return [write["memory"] for write in json.loads(await Session(client).read("memsys://queue"))["writes"]]
+
+    with ExitStack() as stack:
+        server = start(stack, url, tmp_path, **settings)
+        for key in ("msk_both", "msk_any"):
+            assert await use(key, "alpha") == []  # and is known from now on
+        api.down = True
+        assert await use("msk_both", "beta", "said in beta") == ["said in beta"]
+        assert await use("msk_both", "alpha") == []
+        assert await use(token("bank", "ann"), "bank", "ann's vault code") == ["ann's vault code"]
+        assert await use(token("shop", "bob", "read"), "shop") == []
+        assert await use(token("bank", "bob"), "bank") == []
+        assert await use(token("bank", "ann", "read"), "bank") == ["ann's vault code"]
 
 
 async def test_on_stdio_the_next_start_sends_what_waited(scripted: tuple[ScriptedApi, str], tmp_path: Path) -> None:

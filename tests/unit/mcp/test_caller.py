@@ -51,11 +51,13 @@ def test_a_caller_is_either_somebody_with_a_key_or_somebody_vouched_for():
             Caller(**wrong)  # type: ignore[arg-type]
 
 
-def test_every_token_of_one_subject_is_one_caller_and_no_key_is_ever_that():
-    def fingerprint(issuer: str, subject: str) -> str:
-        return Caller(principal=Principal(issuer, subject, subject, Grants())).fingerprint
+def test_every_token_of_one_subject_and_user_is_one_caller_and_no_key_is_ever_that():
+    def fingerprint(issuer: str, subject: str, user: str | None = None) -> str:
+        return Caller(principal=Principal(issuer, subject, subject, Grants(), user)).fingerprint
 
     assert fingerprint("https://a", "ann") == fingerprint("https://a", "ann")
+    assert fingerprint("https://a", "app", "ann") == fingerprint("https://a", "app", "ann")
+    assert len({fingerprint("https://a", "app", user) for user in ("ann", "bob", "", None)}) == 4
     others = {fingerprint("https://a", "bob"), fingerprint("https://b", "ann"), Caller("https://a\0ann").fingerprint}
     assert fingerprint("https://a", "ann") not in others
 

@@ -80,7 +80,7 @@ async def test_entries_are_sent_once_in_order_as_their_caller(tmp_path: Path) ->
         assert (options.key, options.project, options.delegation) == (KEY, "shop", None)
         assert sent["idempotency_key"] == one.idempotency_key
         assert sent["metadata"] == {"n": 1}
-    assert await queue.entries(Caller(KEY)) == []
+    assert await queue.entries(bound(Caller(KEY))) == []
 
 
 async def test_for_a_token_s_holder_the_server_s_key_is_used_within_the_verified_scope(tmp_path: Path) -> None:
@@ -95,6 +95,41 @@ async def test_for_a_token_s_holder_the_server_s_key_is_used_within_the_verified
     assert options.project == "shop"
 
 
+def token(project: str, rights: str = "read write", user: str | None = "u-1") -> Caller:
+    grants = Grants({project: frozenset(rights.split())})
+    return Caller(principal=Principal("https://issuer", "platform", "platform", grants, user))
+
+
+async def listed(queue: WriteQueue, reader: Bound) -> list[str]:
+    return [entry.request["content"][0]["content"] for entry in await queue.entries(reader)]
+
+
+async def test_a_write_is_shown_in_its_project_and_for_its_user_alone(tmp_path: Path) -> None:
+    queue = start(tmp_path, Api())
+    for written in (bound(Caller(KEY), "bank"), bound(token("bank"), "bank"), bound(token("bank", user=None), "bank")):
+        assert await queue.keep(written, request("the vault code")) == 1
+        assert await listed(queue, written) == ["the vault code"]
+    others = [
+        bound(Caller(KEY), "shop"),
+        bound(Caller(KEY), None),
+        bound(token("shop", "read"), "shop"),
+        bound(token("*"), "shop"),
+        bound(token("bank", user="u-2"), "bank"),
+    ]
+    for other in others:
+        assert await listed(queue, other) == []
+    assert await queue.keep(others[0], request("x")) == 1, "what waits elsewhere is not counted either"
+
+
+async def test_a_token_that_may_only_write_reads_nothing_back(tmp_path: Path) -> None:
+    queue = start(tmp_path, Api())
+    writer = bound(token("bank", "write"), "bank")
+    await queue.keep(writer, request("the vault code"))
+    with pytest.raises(memsys.Forbidden, match="does not grant the right to read"):
+        await queue.entries(writer)
+    assert await listed(queue, bound(token("bank", "read"), "bank")) == ["the vault code"]
+
+
 async def test_after_a_restart_entries_wait_for_their_key_and_for_no_other(tmp_path: Path) -> None:
     first = start(tmp_path, Api())
     await first.keep(bound(Caller(KEY)), request("mine"))
@@ -105,7 +140,7 @@ async def test_after_a_restart_entries_wait_for_their_key_and_for_no_other(tmp_p
     for other in (Caller(KEY[:-1] + "x"), Caller(OWN), Caller(principal=ANN)):
         queue.recognise(other)
         await drained(queue)
-        assert await queue.entries(other) == []
+        assert await queue.entries(bound(other)) == []
     assert api.texts == []
     queue.recognise(Caller(KEY))
     await drained(queue)
@@ -181,12 +216,12 @@ async def test_what_the_service_refuses_is_set_aside_with_the_reason_and_holds_u
     await queue.keep(bound(Caller(KEY)), request("poison"))
     await queue.keep(bound(Caller(principal=ANN)), request("good"))
     api.world["failing"] = problem(status, b"")
-    entry = (await queue.entries(Caller(KEY)))[0]
+    entry = (await queue.entries(bound(Caller(KEY))))[0]
     assert await queue._send(entry, api)
     api.world["failing"] = None
     await drained(queue)
     assert api.texts == ["good"]
-    parked = (await queue.entries(Caller(KEY)))[0]
+    parked = (await queue.entries(bound(Caller(KEY))))[0]
     assert parked.parked
     assert parked.request["content"][0]["content"] == "poison", "and can still be read by its writer"
 
@@ -199,7 +234,7 @@ async def test_what_breaks_the_service_is_tried_seven_times(tmp_path: Path) -> N
     for _ in range(module.ATTEMPTS - 1):
         assert not await queue._drain()
     await drained(queue)
-    assert (await queue.entries(Caller(KEY)))[0].parked
+    assert (await queue.entries(bound(Caller(KEY))))[0].parked
 
 
 async def test_the_queue_runs_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,7 +264,7 @@ async def test_what_was_erased_meanwhile_is_dropped_and_leaves_nothing_in_the_fi
     assert _on_disk(tmp_path, b"zebrafinch")
     api.world["failing"] = problem(409, b'{"type": "https://memsys.dev/problems/erased", "title": "Erased"}')
     await drained(queue)
-    assert await queue.entries(Caller(KEY)) == []
+    assert await queue.entries(bound(Caller(KEY))) == []
     assert not _on_disk(tmp_path, b"zebrafinch")
     api.world["failing"] = None
     await queue.keep(bound(Caller(KEY)), request("new"))
@@ -258,7 +293,7 @@ async def test_nothing_waits_for_longer_than_it_may_also_for_a_key_that_never_co
     queue = start(tmp_path, Api(), keep=0.5)
     task = asyncio.create_task(queue.run())
     await asyncio.wait_for(dropped.wait(), 20)
-    assert await queue.entries(Caller(KEY)) == []
+    assert await queue.entries(bound(Caller(KEY))) == []
     task.cancel()
     await asyncio.wait({task})
     assert not _on_disk(tmp_path, b"zebrafinch")

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS salt (value BLOB NOT NULL);
@@ -28,6 +28,9 @@ CREATE TABLE IF NOT EXISTS entries (
 );
 CREATE INDEX IF NOT EXISTS of_owner ON entries (owner, id);
 """
+_IN_PLACE = """owner = ?
+    AND coalesce(json_extract(address, '$.project'), json_extract(address, '$.delegation.projects[0]')) IS ?
+    AND json_extract(address, '$.delegation.user_id') IS ?"""
 _FIELDS = "id, owner, address, request, idempotency_key, queued_at, attempts, parked"
 
 
@@ -37,6 +40,14 @@ class QueueUnusable(Exception):
 
 class QueueFull(Exception):
     """No further entry is taken."""
+
+
+class Place(NamedTuple):
+    """What of the file concerns one request: its caller's entries in its project, for the user it may act for."""
+
+    owner: str
+    project: str | None
+    user_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +116,16 @@ class QueueFile:
         rows = self._db.execute("SELECT owner FROM entries WHERE parked IS NULL GROUP BY owner ORDER BY min(id)")
         return [owner for (owner,) in rows]
 
-    def all_of(self, owner: str) -> list[Entry]:
-        """Everything an owner has here."""
-        return self._entries("WHERE owner = ? ORDER BY id", (owner,))
+    def all_in(self, place: Place) -> list[Entry]:
+        """Everything that is kept for a place."""
+        return self._entries(f"WHERE {_IN_PLACE} ORDER BY id", place)
 
-    def counts(self) -> tuple[int, int]:
-        """How many wait, and how many are parked."""
+    def counts(self, place: Place | None = None) -> tuple[int, int]:
+        """How many wait, and how many are parked: in one place, or in all."""
         waiting, parked = self._db.execute(
             "SELECT count(*) FILTER (WHERE parked IS NULL), count(*) FILTER (WHERE parked IS NOT NULL) FROM entries"
+            + (f" WHERE {_IN_PLACE}" if place else ""),
+            place or (),
         ).fetchone()
         return waiting, parked
 

@@ -26,7 +26,7 @@ from memsys_mcp.binding import Bound
 from memsys_mcp.caller import Caller
 from memsys_mcp.delegating import delegate, on_behalf
 from memsys_mcp.metrics import QueueMetrics
-from memsys_mcp.writequeue.file import Entry, QueueFile, QueueFull
+from memsys_mcp.writequeue.file import Entry, Place, QueueFile, QueueFull
 
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ class WriteQueue:
         self._wake = asyncio.Event()
 
     async def keep(self, bound: Bound, request: Mapping[str, Any]) -> int:
-        """Take an add; how many of the caller's now wait. It is on disk when this returns. Raises :class:`NotKept`."""
+        """Take an add; how many of the caller's now wait in its project. It is on disk when this returns. Raises :class:`NotKept`."""
         caller = bound.caller
         if caller.principal is not None:
             delegation = delegate(caller.principal, bound.project)
@@ -86,24 +86,32 @@ class WriteQueue:
                     "It was not queued either: the key has not been seen to be good since the server started."
                 )
             address = {"project": bound.project}
-        owner = self._owner(caller)
+        place = self._place(bound)
         plain = to_jsonable_python(request)
         try:
-            await self._on_file(lambda file: file.put(owner, address, plain, bound.idempotency_key))
+            await self._on_file(lambda file: file.put(place.owner, address, plain, bound.idempotency_key))
         except QueueFull:
             self._metrics.outcomes.labels("full").inc()
             raise NotKept("It was not queued either: the queue is full.") from None
         if caller.key is not None:
-            self._keys[owner] = caller.key
+            self._keys[place.owner] = caller.key
         self._metrics.outcomes.labels("queued").inc()
         await self._count()
         self._wake.set()
-        return len([entry for entry in await self.entries(caller) if entry.parked is None])
+        waiting, _ = await self._on_file(lambda file: file.counts(place))
+        return waiting
 
-    async def entries(self, caller: Caller) -> list[Entry]:
-        """What this caller has here, and nobody else's."""
-        owner = self._owner(caller)
-        return await self._on_file(lambda file: file.all_of(owner))
+    async def entries(self, bound: Bound) -> list[Entry]:
+        """What the caller may read here: its own writes in the project of the request, and for the same user.
+
+        The API cannot be asked while it is away, so that its walls are kept here. Raises :class:`memsys.Forbidden`
+        where an access token does not grant the right to read.
+        """
+        principal = bound.caller.principal
+        if principal is not None and "read" not in delegate(principal, bound.project).rights:
+            raise memsys.Forbidden(403, detail="the access token does not grant the right to read")
+        place = self._place(bound)
+        return await self._on_file(lambda file: file.all_in(place))
 
     def recognise(self, caller: Caller) -> None:
         """Take the key of a caller whose entries have waited for it since a restart."""
@@ -189,6 +197,14 @@ class WriteQueue:
         await self._on_file(lambda file: file.park(entry.id, reason))
         self._metrics.outcomes.labels("parked").inc()
         logger.warning("a queued write was refused and is parked", extra={"entry": entry.id})
+
+    def _place(self, bound: Bound) -> Place:
+        """Where an entry of this request is kept, and looked for."""
+        owner, principal = self._owner(bound.caller), bound.caller.principal
+        if principal is None:
+            return Place(owner, bound.project, None)
+        delegation = delegate(principal, bound.project)
+        return Place(owner, delegation.projects[0], delegation.user_id)
 
     def _owner(self, caller: Caller) -> str:
         """Stands for a caller on disk, where neither its key nor anything to guess it by has any business."""
