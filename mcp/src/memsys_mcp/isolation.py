@@ -56,6 +56,15 @@ class IsolationMiddleware(Middleware):
         self._directory = directory
         self._queue = queue
         self._workspaces: Recent[str] = Recent(WORKSPACE_SECONDS, MAX_WORKSPACES)
+        self._changes = 0
+
+    async def on_notification(
+        self, context: MiddlewareContext[Any], call_next: CallNext[mcp_types.Notification[Any, Any], Any]
+    ) -> Any:
+        if context.method == workspace.CHANGED and context.fastmcp_context is not None:
+            self._changes += 1
+            self._workspaces.forget(_session(context.fastmcp_context))
+        return await call_next(context)
 
     async def on_call_tool(
         self,
@@ -127,18 +136,24 @@ class IsolationMiddleware(Middleware):
         return caller
 
     async def _workspace(self, context: Context) -> str | mcp_types.InputRequiredResult:
-        is_stdio = context.transport == "stdio"
-        # One process serves one client on stdio, and one SSE session is one client; stateless HTTP has no such thing.
-        session = "stdio" if is_stdio else context.session_id
+        session = _session(context)
         if known := self._workspaces.get(session):
             return known
+        changes = self._changes
         answer = await workspace.roots(context)
         if isinstance(answer, mcp_types.InputRequiredResult):
             return answer
-        names = await workspace.projects_of(answer, local=is_stdio)
+        names = await workspace.projects_of(answer, local=context.transport == "stdio")
         if not names and self._directory is not None:
             here = await workspace.repository_project(self._directory)
             names = [here] if here else []
         project = projects.from_workspace(names)
-        self._workspaces.put(session, project)
+        # An answer that a change overtook is good for this request, which came before it, and for no other.
+        if changes == self._changes and workspace.stays(context):
+            self._workspaces.put(session, project)
         return project
+
+
+def _session(context: Context) -> str:
+    """One process serves one client on stdio, and one SSE session is one client; stateless HTTP has no such thing."""
+    return "stdio" if context.transport == "stdio" else context.session_id

@@ -16,6 +16,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from memsys_mcp import projects
 
 ROOTS = "workspace"  # the name of our question among the input requests
+CHANGED = "notifications/roots/list_changed"
 ROOTS_TIMEOUT_SECONDS = 3.0
 GIT_TIMEOUT_SECONDS = 3.0
 
@@ -46,6 +47,16 @@ async def roots(context: Context) -> Sequence[str] | mcp_types.InputRequiredResu
         logger.warning("the client did not tell its roots: code %s", error.error.code)
         return ()
     return _uris(answer)
+
+
+def stays(context: Context) -> bool:
+    """Whether the roots can be believed until the client says that they changed, rather than asked for every time."""
+    session = context.session
+    if session.client_capabilities is None or session.client_capabilities.roots is None:
+        return True  # there are none to change
+    return session.protocol_version not in MODERN_PROTOCOL_VERSIONS and bool(
+        session.client_capabilities.roots.list_changed
+    )
 
 
 async def local_project(directory: Path) -> str | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import fastmcp
 import httpx
+import mcp_types
 import pytest
 from fastmcp.client.transports import SSETransport, StreamableHttpTransport
 
@@ -158,6 +159,27 @@ async def test_several_workspaces_are_an_error_that_names_them(anywhere: Target)
         answer = await Session(client).call("add_memory", text="x")
     assert answer.is_error
     assert "several workspaces are open (bank, checkout)" in answer.text
+
+
+@pytest.mark.parametrize(("transport", "mode"), [("stdio", "legacy"), ("sse", "legacy"), ("stdio", "auto")])
+async def test_the_project_follows_a_client_that_opens_another_folder(anywhere: Target, transport: str, mode: str):
+    roots = ["file:///home/me/checkout"]
+
+    async def current(_: object) -> list[mcp_types.Root]:
+        return [mcp_types.Root(uri=uri) for uri in roots]
+
+    connection = (
+        stdio(anywhere) if transport == "stdio" else SSETransport(f"{anywhere.mcp_url}/sse", headers=anywhere.headers)
+    )
+    async with fastmcp.Client(connection, roots=current, mode=mode) as client:  # type: ignore[arg-type]
+        session = Session(client)
+        first = await session.call("add_memory", text="x")
+        roots[:] = ["file:///home/me/bank"]
+        if mode == "legacy":  # later protocols know no such notification
+            await client.send_roots_list_changed()
+        second = await session.call("add_memory", text="x")
+    stored = [answer.data["results"][0]["project"] for answer in (first, second)]
+    assert stored == ["checkout", "bank"]
 
 
 async def test_a_remote_client_s_paths_are_never_looked_up_on_the_server(anywhere: Target, tmp_path: Path):
