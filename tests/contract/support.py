@@ -60,6 +60,7 @@ KINDS = {
     "pod": ("/api/v1", "pods"),
     "poddisruptionbudget": ("/apis/policy/v1", "poddisruptionbudgets"),
     "pvc": ("/api/v1", "persistentvolumeclaims"),
+    "resourcequota": ("/api/v1", "resourcequotas"),
     "secret": ("/api/v1", "secrets"),
     "service": ("/api/v1", "services"),
     "serviceaccount": ("/api/v1", "serviceaccounts"),
@@ -125,6 +126,12 @@ class Kubectl:
         headers = {"Content-Type": "application/merge-patch+json"}
         answer = self.http.patch(f"{self._path(kind, name)}/status", json={"status": status}, headers=headers)
         assert answer.is_success, answer.text
+
+    def forbid(self, plural: str) -> None:
+        """Admit no more of these objects here, by ResourceQuota ``none``, counted as its controller would have."""
+        hard = {f"count/{plural}": "0"}
+        self.apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": hard}})
+        self.patch_status("resourcequota", "none", {"hard": hard, "used": hard})
 
     def make_namespace(self, name: str) -> Kubectl:
         """Create a namespace and go there."""

@@ -95,6 +95,8 @@ def test_a_key_waits_for_its_system_and_says_so(operator: Operator, namespace: K
         ({"defaultProject": "other"}, "must be one of projects"),
         ({"rights": ["root"]}, "rights"),
         ({"rotation": {"every": "weekly"}}, "rotation.every"),
+        ({"rotation": {"every": "3651d"}}, "rotation.every.*at most 3650d"),
+        ({"rotation": {"overlap": "9999999h"}}, "rotation.overlap.*at most 3650d"),
         ({"serviceAccount": {"name": "a"}, "secretName": "s"}, "has no Secret"),
         ({"requestsPerMinute": 0}, "requestsPerMinute"),
         ({"secretName": "My_Secret"}, "secretName"),
@@ -108,6 +110,43 @@ def test_a_key_waits_for_its_system_and_says_so(operator: Operator, namespace: K
 def test_the_apiserver_refuses_what_cannot_be_by_name(namespace: Kubectl, spec: dict[str, Any], message: str) -> None:
     with pytest.raises(Refused, match=message):
         namespace.apply(memory_key(**spec))
+
+
+def test_a_name_is_as_long_as_a_label_may_be(namespace: Kubectl) -> None:
+    for length in (63, 64):
+        key = memory_key(rotation={"every": "3650d"})
+        key["metadata"]["name"] = "k" * length
+        if length == 63:
+            namespace.apply(key)
+        else:
+            with pytest.raises(Refused, match=r"metadata\.name: must have at most 63 characters"):
+                namespace.apply(key)
+
+
+def refuses_secrets(kubectl: Kubectl) -> bool:
+    try:
+        kubectl("create", "secret", "generic", "trial", "--dry-run=server")
+    except Refused:
+        return True
+    return False
+
+
+def test_a_key_whose_secret_is_refused_says_so_and_costs_no_other(serving: System, memory_api: ScriptedAPI) -> None:
+    kubectl = serving.kubectl
+    gone = memory_key()
+    gone["metadata"]["name"] = "gone"
+    kubectl.apply(gone)
+    eventually("a key", lambda: key_in(kubectl, "gone") and memory_api.declared)
+    kubectl.forbid("secrets")
+    eventually("the quota in force", lambda: refuses_secrets(kubectl))
+    kubectl.apply(memory_key())
+    found = ready(kubectl, "False")
+    assert "quota" in found["status"]["conditions"][0]["message"]
+    kubectl("delete", "memkey", "gone", "--wait=false")
+    eventually("the deleted key ended, the refused one never declared", lambda: not memory_api.declared)
+    kubectl("delete", "resourcequota", "none")
+    ready(kubectl)
+    assert memory_api.accepts(key_in(kubectl))
 
 
 def test_a_key_stays_with_its_system_and_its_secret(namespace: Kubectl) -> None:

@@ -155,6 +155,10 @@ class Cluster:
                 if error.status not in (_NOT_FOUND, _CONFLICT):
                     raise
 
+    async def rehearse(self, namespace: str, action: Apply) -> None:
+        """Ask whether an action would be carried out, and change nothing. Raises as :meth:`execute` does."""
+        await self._apply(namespace, action, dry_run=True)
+
     async def _create(self, namespace: str, manifest: Manifest) -> None:
         kind = manifest["kind"]
         query = {"fieldManager": names.FIELD_MANAGER}
@@ -165,7 +169,7 @@ class Cluster:
                 raise Waiting("Conflict", f"{kind} {manifest['metadata']['name']} appeared meanwhile") from error
             raise
 
-    async def _apply(self, namespace: str, action: Apply) -> None:
+    async def _apply(self, namespace: str, action: Apply, *, dry_run: bool = False) -> None:
         kind, name = key_of(action.manifest)
         if action.new and kind != "Secret":
             existing = await self._get(kind, namespace, name)
@@ -176,7 +180,7 @@ class Cluster:
                     "this system; delete or rename it, or give the system another name",
                     reason="NameTaken",
                 )
-        query = {"fieldManager": names.FIELD_MANAGER, "force": "true"}
+        query = {"fieldManager": names.FIELD_MANAGER, "force": "true"} | ({"dryRun": "All"} if dry_run else {})
         await self._request("PATCH", _path(kind, namespace, name), body=action.manifest, query=query, kind=kind)
 
     async def _release(self, namespace: str, action: Release) -> None:
@@ -299,7 +303,7 @@ class Cluster:
             result: Manifest = await answer.response.json()
         except (aiohttp.ClientError, TimeoutError, ApiException) as error:
             raise ClusterError(0, f"{method} {path}: the apiserver does not answer: {error!r}") from error
-        if method != "GET":
+        if method != "GET" and "dryRun" not in (query or {}):
             metrics.API_WRITES.labels(method.lower(), kind).inc()
         return result
 

@@ -112,13 +112,12 @@ class Controller:
                 outcome = await self._pass(ref, state)
             except Exception as error:
                 failures += 1
-                wait = _backoff(failures)
-                if isinstance(error, OperatorError):
-                    logger.warning("%s: %s; next try in %.1f s", ref, error, wait)
-                else:
-                    logger.exception("%s: the pass failed; next try in %.1f s", ref, wait)
-                await asyncio.sleep(wait)
-                state.due.set()
+                await self._put_off(ref, state, error, failures)
+                continue
+            self._watch_graph(ref, state, outcome.graph, outcome.walk)
+            if outcome.failure is not None:
+                failures += 1
+                await self._put_off(ref, state, outcome.failure, failures)
                 continue
             failures = 0
             if outcome.gone:
@@ -126,7 +125,6 @@ class Controller:
                     continue  # a system of the same name may have come meanwhile
                 self._forget(ref, state)
                 return
-            self._watch_graph(ref, state, outcome.graph, outcome.walk)
             changes = changes + 1 if outcome.again else 0
             if changes > _PATIENCE:
                 wait = _backoff(changes - _PATIENCE)
@@ -136,13 +134,23 @@ class Controller:
             if outcome.again:
                 asyncio.get_running_loop().call_later(_AGAIN_SECONDS, state.due.set)
 
+    async def _put_off(self, ref: Ref, state: _State, error: Exception, failures: int) -> None:
+        wait = _backoff(failures)
+        if isinstance(error, OperatorError):
+            logger.warning("%s: %s; next try in %.1f s", ref, error, wait)
+        else:
+            logger.error("%s: the pass failed; next try in %.1f s", ref, wait, exc_info=error)
+        await asyncio.sleep(wait)
+        state.due.set()
+
     async def _pass(self, ref: Ref, state: _State) -> Outcome:
         result = "error"
         try:
             async with self._slots, asyncio.timeout(_PASS_TIMEOUT_SECONDS):
                 with metrics.RECONCILE_SECONDS.time():
                     outcome = await self._reconciler.run(ref, state.sync)
-            result = "gone" if outcome.gone else "changed" if outcome.again else "unchanged"
+            if outcome.failure is None:
+                result = "gone" if outcome.gone else "changed" if outcome.again else "unchanged"
         finally:
             metrics.RECONCILES.labels(result).inc()
         return outcome

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import secrets
 import string
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -50,12 +51,14 @@ class GraphTarget:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What follows from a pass: nothing more for a system that is ``gone``; ``again`` when objects were changed and
-    the result shall be looked at; ``graph`` while its API can be asked, and ``walk`` where its comparison stood."""
+    the result shall be looked at; ``graph`` while its API can be asked, and ``walk`` where its comparison stood.
+    ``failure`` is what the apiserver refused, which another try may mend; all else holds nevertheless."""
 
     gone: bool = False
     again: bool = False
     graph: GraphTarget | None = None
     walk: Walk = field(default_factory=Walk)
+    failure: OperatorError | None = None
 
 
 class Reconciler:
@@ -74,8 +77,8 @@ class Reconciler:
         """
         obj = await self._cluster.system(ref)
         if obj is None or obj["metadata"].get("deletionTimestamp"):
-            await self._keys.run(ref, None, f"there is no MemorySystem {ref.name} in namespace {ref.namespace}", {})
-            return Outcome(gone=True)
+            why = f"there is no MemorySystem {ref.name} in namespace {ref.namespace}"
+            return Outcome(gone=True, failure=await self._look_after_keys(ref, None, why, {}))
         try:
             system = parse(obj)
         except Rejected as error:
@@ -99,13 +102,22 @@ class Reconciler:
         if refused is not None:
             raise refused
         endpoint = self._endpoint(system, observed)
+        failure: ClusterError | None = None
         if not system.spec.paused:
             why = f"waits for the API of MemorySystem {ref.name} to be ready"
-            await self._keys.run(
-                ref, endpoint, why, {part: url for part, url in addresses(system).items() if part in ("api", "mcp")}
-            )
+            services = {part: url for part, url in addresses(system).items() if part in ("api", "mcp")}
+            failure = await self._look_after_keys(ref, endpoint, why, services)
         walk = restored((obj.get("status") or {}).get("sync") or {})
-        return Outcome(again=findings.changes > 0, graph=_graph_target(system, endpoint), walk=walk)
+        return Outcome(again=findings.changes > 0, graph=_graph_target(system, endpoint), walk=walk, failure=failure)
+
+    async def _look_after_keys(
+        self, ref: Ref, endpoint: Endpoint | None, why: str, services: Mapping[str, str]
+    ) -> ClusterError | None:
+        """Answers what the apiserver refused: the system's own pass does not fail by its keys."""
+        try:
+            return await self._keys.run(ref, endpoint, why, services)
+        except ClusterError as error:
+            return error
 
     async def _release(self, obj: Manifest, observed: Observed) -> list[Broken]:
         """Make ``deletionPolicy: Retain`` true before anything can stop the pass, a rejected spec and ``paused``

@@ -144,6 +144,18 @@ async def test_a_failed_pass_is_tried_again_and_holds_up_no_other(
         assert made.stuck() is None
 
 
+async def test_what_failed_in_a_pass_is_tried_again_and_its_graph_is_asked_nevertheless(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controller, "_backoff", lambda failures: 0.02)
+    target = GraphTarget("http://a", "key", 3600, 3600)
+    world.outcome = lambda _: Outcome(graph=target, failure=Waiting("APIServerError", "a quota"))
+    async with controlling(world) as made:
+        made.wake(A)
+        await until("the third try", lambda: len(world.passes) >= 3)
+        assert len(world.walks) == 1
+
+
 async def test_what_was_changed_is_looked_at_again_but_a_tug_of_war_is_slowed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

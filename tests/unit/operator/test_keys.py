@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memsys_operator import names
+from memsys_operator.cluster import ClusterError
 from memsys_operator.errors import Rejected, Waiting
 from memsys_operator.keys import issue as issues
 from memsys_operator.keys.api import Endpoint, KeysAPI
@@ -102,6 +103,8 @@ def test_an_edited_secret_is_no_key(value: str) -> None:
     [
         ({"rotation": {"every": "1w"}}, "spec.rotation.every"),
         ({"rotation": {"every": "1h", "overlap": "1h"}}, "overlap must be shorter"),
+        ({"rotation": {"every": "9999999d"}}, "spec.rotation.every: expected at most 3650d"),
+        ({"rotation": {"overlap": "9999999d"}}, "spec.rotation.overlap: expected at most 3650d"),
         ({"rights": ["root"]}, "spec.rights"),
         ({"colour": "red"}, "spec.colour"),
     ],
@@ -135,11 +138,12 @@ class World:
         self.dies_at: tuple[int, bool] | None = None
         self.refuses: httpx.Response | None = None
         self.away = False
+        self.inadmissible: set[str] = set()
         made = count()
         self.steward = Steward(self, KeysAPI(httpx.MockTransport(self._answer)), lambda: f"{next(made):032d}")  # type: ignore[arg-type]
 
-    async def run(self) -> None:
-        await self.steward.run(SYSTEM, ENDPOINT, "", SERVICES)
+    async def run(self) -> ClusterError | None:
+        return await self.steward.run(SYSTEM, ENDPOINT, "", SERVICES)
 
     def status(self, name: str = "k") -> dict[str, Any]:
         found: dict[str, Any] = self.objects[name]["status"]
@@ -166,7 +170,12 @@ class World:
     async def secret(self, namespace: str, name: str) -> Manifest | None:
         return copy.deepcopy(self.secrets.get(name))
 
+    async def rehearse(self, namespace: str, action: Apply) -> None:
+        if action.manifest["metadata"]["name"] in self.inadmissible:
+            raise ClusterError(403, "exceeded quota: secrets")
+
     async def execute(self, namespace: str, action: Apply) -> None:
+        await self.rehearse(namespace, action)
         name = action.manifest["metadata"]["name"]
         self._write(f"Secret {name}", lambda: self.secrets.update({name: action.manifest}))
 
@@ -292,6 +301,41 @@ async def test_while_the_api_is_away_the_secret_stays_and_the_status_says_what_i
     assert world.value() == value
     assert world.ready()["reason"] == "APIUnavailable"
     assert world.status()["secretName"] == "k"
+
+
+#: As a timestamp in UTC it would lie before the first year, which nothing but the key itself can tell.
+BEFORE_TIME = "0001-01-01T00:00:00+14:00"
+
+
+async def test_an_unexpected_error_is_its_own_key_s_and_keeps_nothing_else_from_happening() -> None:
+    world = World(memory_key("gone"))
+    await world.run()
+    gone = world.value("gone")
+    world.objects = {o["metadata"]["name"]: o for o in (memory_key(expiresAt=BEFORE_TIME), memory_key("later"))}
+    assert await world.run() is None
+    assert (world.ready()["status"], world.ready()["reason"]) == ("False", "Failed")
+    assert "OverflowError" in world.ready()["message"]
+    assert next(c for c in world.status()["conditions"] if c["type"] == "Stalled")["status"] == "True"
+    assert world.opens(world.value("later"))
+    assert not world.opens(gone)
+
+
+async def test_a_secret_that_is_not_admitted_is_told_on_its_key_and_costs_no_key() -> None:
+    world = World(memory_key(rotation={"overlap": "0m"}), memory_key("gone"))
+    await world.run()
+    value, gone, declared = world.value(), world.value("gone"), dict(world.keys)
+    world.objects["k"]["metadata"]["annotations"][names.ROTATE_ANNOTATION] = "now"
+    world.objects["later"] = memory_key("later")
+    del world.objects["gone"]
+    world.inadmissible = {"k"}
+    for _ in range(2):
+        assert isinstance(await world.run(), ClusterError)
+    assert "exceeded quota" in world.ready()["message"]
+    assert world.status()["secretName"] == "k"
+    assert world.opens(value)
+    assert world.keys[key_id("uid-of-k")] == declared[key_id("uid-of-k")]
+    assert world.opens(world.value("later"))
+    assert not world.opens(gone)
 
 
 async def test_a_key_without_a_system_says_so() -> None:

@@ -35,6 +35,7 @@ class Memory:
         self.events: list[tuple[str, str]] = []
         self.refuse: Key | None = None
         self.refuse_events = False
+        self.refuse_keys = False
 
     async def system(self, ref: Ref) -> Manifest | None:
         assert ref == REF
@@ -63,6 +64,8 @@ class Memory:
         self.obj["status"] = copy.deepcopy(status)
 
     async def memory_keys(self, ref: Ref) -> list[Manifest]:
+        if self.refuse_keys:
+            raise ClusterError(0, "the apiserver does not answer")
         return []
 
     async def drop_annotation(self, ref: Ref, annotation: str) -> None:
@@ -253,6 +256,17 @@ async def test_the_graph_can_be_asked_once_the_api_serves() -> None:
     assert target is not None
     assert (target.url, target.interval_seconds) == ("http://m-api.n.svc:8000", 7)
     assert target.admin_key.startswith("msk_")
+
+
+async def test_keys_that_cannot_be_looked_after_leave_the_rest_of_the_outcome() -> None:
+    cluster = Memory(memory_system())
+    await settle(cluster)
+    cluster.refuse_keys = True
+    outcome = await reconciler(cluster).run(REF, SyncReport(available=True))
+    assert outcome.graph is not None
+    assert isinstance(outcome.failure, ClusterError)
+    cluster.obj = None
+    assert (await reconciler(cluster).run(REF, None)).failure is not None
 
 
 async def test_without_a_graph_there_is_nothing_to_ask() -> None:

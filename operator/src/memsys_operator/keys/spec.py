@@ -16,6 +16,7 @@ from memsys_operator import names
 from memsys_operator.spec import LocalObjectRef, Name, Namespace, Ref, typed
 
 _UNITS = {"m": 60, "h": 3600, "d": 86_400}
+_LONGEST = timedelta(days=3650)
 _ID_LENGTH = 12
 
 
@@ -25,7 +26,10 @@ def _duration(value: object) -> object:
     number, unit = value[:-1], value[-1:]
     if unit not in _UNITS or not number.isdecimal():
         raise ValueError("expected a whole number of minutes, hours or days, such as 30m, 24h or 90d")
-    return timedelta(seconds=int(number) * _UNITS[unit])
+    seconds = int(number) * _UNITS[unit]
+    if seconds > _LONGEST.total_seconds():
+        raise ValueError(f"expected at most {_LONGEST.days}d")
+    return timedelta(seconds=seconds)
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from memsys_operator.errors import OperatorError, Rejected
+from memsys_operator.errors import Broken, OperatorError, Rejected
 from memsys_operator.keys.issue import Issue
 from memsys_operator.keys.spec import MemoryKey
 from memsys_operator.names import GROUP
@@ -25,7 +25,7 @@ def status(
     """
     before = {c["type"]: c for c in (obj.get("status") or {}).get("conditions") or ()}
     generation = obj["metadata"].get("generation", 0)
-    stalled = isinstance(problem, Rejected)
+    stalled = isinstance(problem, Rejected | Broken)
 
     def condition(kind: str, state: bool, reason: str, message: str) -> Manifest:
         value = "True" if state else "False"

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from memsys_operator import names
-from memsys_operator.cluster import Cluster
-from memsys_operator.errors import OperatorError, Rejected, Waiting
+from memsys_operator.cluster import Cluster, ClusterError
+from memsys_operator.errors import Broken, OperatorError, Rejected, Waiting
 from memsys_operator.keys import issue as issues
 from memsys_operator.keys.api import Endpoint, KeysAPI
 from memsys_operator.keys.issue import Issue
@@ -32,25 +32,27 @@ class Steward:
         self._api = api
         self._make = make
 
-    async def run(self, system: Ref, endpoint: Endpoint | None, why: str, services: Mapping[str, str]) -> None:
+    async def run(
+        self, system: Ref, endpoint: Endpoint | None, why: str, services: Mapping[str, str]
+    ) -> ClusterError | None:
         """Look after every MemoryKey that names the system. ``endpoint`` is None while its API cannot be asked, for
         the reason ``why``. ``services`` are the addresses to write beside each key.
 
-        Raises what the apiserver refuses, after all keys have been looked at.
+        What is wrong with one key is reported on that key; it keeps no other from being looked after, nor one whose
+        resource is gone from being ended. Answers what the apiserver refused last: try again later.
         """
         objects = await self._cluster.memory_keys(system)
         listed, away = await self._listed(endpoint, why)
-        failed: OperatorError | None = None
+        refused: ClusterError | None = None
         for obj in objects:
             try:
-                await self._look_after(obj, endpoint, listed, away, services)
-            except OperatorError as error:
-                logger.warning("%s/%s: %s", system.namespace, obj["metadata"]["name"], error)
-                failed = error
+                refused = await self._look_after(obj, endpoint, listed, away, services) or refused
+            except ClusterError as error:
+                logger.warning("%s/%s: its status cannot be written: %s", system, obj["metadata"]["name"], error)
+                refused = error
         if endpoint is not None and away is None:
             await self._sweep(system, endpoint, listed, {key_id(obj["metadata"]["uid"]) for obj in objects})
-        if failed is not None:
-            raise failed
+        return refused
 
     async def _listed(self, endpoint: Endpoint | None, why: str) -> tuple[Listed, OperatorError | None]:
         if endpoint is None:
@@ -67,7 +69,8 @@ class Steward:
         listed: Listed,
         away: OperatorError | None,
         services: Mapping[str, str],
-    ) -> None:
+    ) -> ClusterError | None:
+        """Bring one key nearer to its spec and report. Answers what the apiserver refused."""
         now = datetime.now(UTC)
         key: MemoryKey | None = None
         issue: Issue | None = None
@@ -76,14 +79,21 @@ class Steward:
             key = parse(obj)
             if endpoint is not None and away is None:
                 issue = await self._settle(key, endpoint, listed.get(key.key_id), services, now)
-        except (Rejected, Waiting) as error:
+        except OperatorError as error:
             problem = error
+        except Exception as error:
+            logger.exception(
+                "%s/%s: the key cannot be looked after", obj["metadata"]["namespace"], obj["metadata"]["name"]
+            )
+            said = f"the key cannot be looked after ({type(error).__name__}: {error}); see the operator's log"
+            problem = Broken("Failed", said)
         report = status(obj, key, issue, problem, now.strftime("%Y-%m-%dT%H:%M:%SZ"))
         before = obj.get("status") or {}
-        if away is not None:  # what was known of the secret still holds
+        if problem is not None:  # what was known of the secret still holds
             report = {**before, **report}
         if report != before:
             await self._cluster.write_key_status(Ref(obj["metadata"]["namespace"], obj["metadata"]["name"]), report)
+        return problem if isinstance(problem, ClusterError) else None
 
     async def _settle(
         self,
@@ -105,11 +115,16 @@ class Steward:
                 reason="NameTaken",
             )
         issue = issues.settle(key, issues.read(key, secret), now, self._make)
-        await self._declare(key, endpoint, issues.declaration(key, issue, now), listed)
         wanted = stamped(issues.secret_manifest(key, issue, services))
+        write: Apply | None = None
         if because := ("missing",) if secret is None else tuple(drift(wanted, secret)):
-            logger.info("%s: write Secret %s: %s", key.ref, key.secret_name, ", ".join(because[:5]))
-            await self._cluster.execute(key.ref.namespace, Apply(wanted, because, new=secret is None))
+            write = Apply(wanted, because, new=secret is None)
+            # A Secret that is not admitted must not cost the key that opens the API now.
+            await self._cluster.rehearse(key.ref.namespace, write)
+        await self._declare(key, endpoint, issues.declaration(key, issue, now), listed)
+        if write is not None:
+            logger.info("%s: write Secret %s: %s", key.ref, key.secret_name, ", ".join(write.because[:5]))
+            await self._cluster.execute(key.ref.namespace, write)
         return issue
 
     async def _declare(
