@@ -122,12 +122,10 @@ class QueueFile:
 
     def counts(self, place: Place | None = None) -> tuple[int, int]:
         """How many wait, and how many are parked: in one place, or in all."""
-        waiting, parked = self._db.execute(
-            "SELECT count(*) FILTER (WHERE parked IS NULL), count(*) FILTER (WHERE parked IS NOT NULL) FROM entries"
-            + (f" WHERE {_IN_PLACE}" if place else ""),
-            place or (),
-        ).fetchone()
-        return waiting, parked
+        where, values = ("true", ()) if place is None else (_IN_PLACE, place)
+        rows = self._db.execute(f"SELECT parked IS NULL, count(*) FROM entries WHERE {where} GROUP BY 1", values)  # noqa: S608
+        found = dict(rows.fetchall())
+        return found.get(1, 0), found.get(0, 0)
 
     def remove(self, entry_id: int) -> None:
         """Forget an entry that was stored."""

@@ -73,7 +73,10 @@ class WriteQueue:
         self._wake = asyncio.Event()
 
     async def keep(self, bound: Bound, request: Mapping[str, Any]) -> int:
-        """Take an add; how many of the caller's now wait in its project. It is on disk when this returns. Raises :class:`NotKept`."""
+        """Take an add; how many of the caller's now wait in its project. It is on disk when this returns.
+
+        Raises :class:`NotKept`.
+        """
         caller = bound.caller
         if caller.principal is not None:
             delegation = delegate(caller.principal, bound.project)
