@@ -25,10 +25,11 @@ def expose(paths: ClusterPaths, fresh: Mapping[int, Target]) -> None:
     """Adds forwards; a local port given again is replaced.
 
     Raises:
-        ClusterError: a local port is taken, or the service does not answer.
+        ClusterError: a local port is taken, or the service does not answer HTTP.
     """
     targets.add(paths, fresh)
     ensure(paths)
+    targets.await_answers(fresh, tuple(_log(paths, local) for local in fresh))
 
 
 def ensure(paths: ClusterPaths) -> None:

@@ -47,13 +47,14 @@ def expose(paths: ClusterPaths, fresh: Mapping[int, Target]) -> None:
     """Adds relays; a local port given again is replaced.
 
     Raises:
-        ClusterError: a service is missing or headless, or a local port is taken.
+        ClusterError: a service is missing or headless or does not answer HTTP, or a local port is taken.
     """
     kubectl = Kubectl(paths.kubeconfig)
     for target in fresh.values():
         _cluster_ip(kubectl, target)
     targets.add(paths, fresh)
     ensure(paths)
+    targets.await_answers(fresh, (paths.logs / "haproxy.log",))
 
 
 def ensure(paths: ClusterPaths) -> None:

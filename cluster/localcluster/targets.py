@@ -5,9 +5,11 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from .errors import ClusterError
 from .paths import ClusterPaths
+from .progress import wait_for
 
 MAPPING = re.compile(r"^(?P<namespace>[a-z0-9-]+)/(?P<service>[a-z0-9-]+):(?P<port>\d+)=(?P<local>\d+)$")
 
@@ -67,6 +69,31 @@ def silent(ports: Mapping[int, object]) -> str | None:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError as error:
             return f"127.0.0.1:{port}: {error.strerror or error}"
+    return None
+
+
+def await_answers(fresh: Mapping[int, Target], logs: tuple[Path, ...]) -> None:
+    """Waits until a request to each local port is answered, by whatever stands behind it.
+
+    That something listens says little: a relay takes connections before the cluster routes them, and until its new
+    configuration holds, the one before it may still lead to a service that is gone.
+
+    Raises:
+        ClusterError: one is not answered within a minute.
+    """
+    wait_for("the services to answer", lambda: _unanswered(fresh), 60, logs)
+
+
+def _unanswered(ports: Mapping[int, Target]) -> str | None:
+    for port, target in sorted(ports.items()):
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+                connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                answered = connection.recv(1)
+        except OSError as error:
+            return f"127.0.0.1:{port} ({target}): {error.strerror or error}"
+        if not answered:
+            return f"127.0.0.1:{port} ({target}): connections are closed unanswered; is one of its pods ready?"
     return None
 
 

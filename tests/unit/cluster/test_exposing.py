@@ -1,6 +1,7 @@
 import json
 import socket
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from localcluster import targets
@@ -33,6 +34,25 @@ def test_a_port_given_again_is_replaced_and_the_others_stay(tmp_path: Path) -> N
     paths.relays.write_text(json.dumps({"1": "n/a:80", "2": "n/b:80"}))
     targets.add(paths, {2: Target("n", "c", 81)})
     assert targets.load(paths) == {1: Target("n", "a", 80), 2: Target("n", "c", 81)}
+
+
+def test_a_port_is_exposed_when_what_stands_behind_it_answers() -> None:
+    closed, seen = 2, []
+
+    def serve(listener: socket.socket) -> None:
+        for _ in range(closed + 1):
+            connection, _ = listener.accept()
+            with connection:
+                seen.append(connection.recv(100))
+                if len(seen) > closed:
+                    connection.sendall(b"HTTP/1.0 404 Not Found\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = Thread(target=serve, args=(listener,), daemon=True)
+        thread.start()
+        targets.await_answers({listener.getsockname()[1]: Target("n", "s", 80)}, ())
+        thread.join(5)
+    assert len(seen) == closed + 1, "a connection that is closed unanswered is no answer"
 
 
 def test_a_local_port_in_use_is_named(tmp_path: Path) -> None:
