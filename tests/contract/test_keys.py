@@ -70,6 +70,23 @@ def test_a_key_is_made_rotated_mended_and_ended(serving: System, memory_api: Scr
     assert kubectl.get("memkey", "team") is None, "nothing holds the resource back"
 
 
+def test_one_ready_replica_of_the_api_is_enough_to_declare_and_to_end_keys(
+    serving: System, memory_api: ScriptedAPI
+) -> None:
+    kubectl = serving.kubectl
+    serving.apply({"graph": {"provider": "none"}, "api": {"replicas": 3}})
+    eventually("three replicas", lambda: serving.wait_child("deployment", "api")["spec"]["replicas"] == 3)
+    serving.make_ready("deployment", "api", ready=2)
+    serving.wait("APIReady", "True", "PartlyAvailable")
+    serving.wait("Ready", "True")
+    serving.wait("Reconciling", "True", "WaitingForReadiness")
+    kubectl.apply(memory_key())
+    ready(kubectl)
+    serving.make_ready("deployment", "api", ready=1)
+    kubectl("delete", "memkey", "team", "--wait=false")
+    eventually("no key left", lambda: not memory_api.declared)
+
+
 def test_a_quiet_key_causes_no_writes(serving: System, operator: Operator, audit_log: Path) -> None:
     serving.kubectl.apply(memory_key())
     ready(serving.kubectl)

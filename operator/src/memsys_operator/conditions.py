@@ -1,8 +1,8 @@
 """Observed -> status. Pure.
 
-Conditions follow the Kubernetes conventions and kstatus: ``Ready`` is True while everything the spec asks for
-serves, ``Reconciling`` while the operator still changes or waits for something, ``Stalled`` when a person must
-act. ``lastTransitionTime`` changes with the status of a condition alone.
+Conditions follow the Kubernetes conventions and kstatus: ``Ready`` is True while every part that the spec asks for
+serves, if only from one pod, ``Reconciling`` while the operator still changes or waits for something, ``Stalled``
+when a person must act. ``lastTransitionTime`` changes with the status of a condition alone.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ PARTS: tuple[tuple[str, str, str], ...] = (
 )
 
 
+#: The reason of a part that serves with fewer pods than the spec asks for.
+PARTLY = "PartlyAvailable"
 #: How old the date of the last full cycle may become in a status that has nothing else to say.
 _DATED_SECONDS = 3600
 
@@ -59,10 +61,10 @@ class Findings:
 
 
 def serving(workload: Manifest | None) -> bool:
-    """Whether all replicas of a workload are ready, and there are any: scaled to none it serves nobody."""
-    if workload is None:
+    """Whether any replica of a workload is ready; scaled to none it serves nobody, whatever pods are still leaving."""
+    if workload is None or workload["spec"].get("replicas", 1) == 0:
         return False
-    return bool((workload.get("status", {}).get("readyReplicas") or 0) >= max(1, workload["spec"].get("replicas", 1)))
+    return bool(workload.get("status", {}).get("readyReplicas"))
 
 
 def rolling(workload: Manifest | None) -> bool:
@@ -122,8 +124,11 @@ def part_condition(kind: str, part: str, workload_kind: str, system: str, seen: 
     if ready == wanted:
         return Condition(kind, "True", "Available", f"{ready} of {wanted} pods are ready")
     problem = problems.worst(seen.pods_of(names.COMPONENT_LABEL, part))
+    told = f"{ready} of {wanted} pods are ready"
+    if ready:
+        return Condition(kind, "True", PARTLY, f"{told}: {problem.message}" if problem else told)
     if problem is None:
-        return Condition(kind, "False", "NotReady", f"{ready} of {wanted} pods are ready")
+        return Condition(kind, "False", "NotReady", told)
     return Condition(kind, "False", problem.reason, problem.message)
 
 
@@ -220,7 +225,7 @@ def _reconciling(
     if found.waiting:
         first = next(iter(found.waiting.values()))
         return Condition(kind, "True", first.reason, first.message)
-    unready = [part.type.removesuffix("Ready") for part in parts if part.status != "True"]
+    unready = [part.type.removesuffix("Ready") for part in parts if part.status != "True" or part.reason == PARTLY]
     if unready:
         return Condition(kind, "True", "WaitingForReadiness", f"waiting for {', '.join(unready)}")
     if rollouts:

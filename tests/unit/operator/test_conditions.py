@@ -61,6 +61,17 @@ def test_a_part_that_is_scaled_to_no_pod_serves_nobody(index: int) -> None:
     assert not conditions.serving(objects[index])
 
 
+def test_a_part_that_serves_with_fewer_pods_is_ready_and_waited_for() -> None:
+    objects = whole()
+    objects[2] = workload("Deployment", "m-api", ready=2, replicas=3)
+    pod = failing_pod("api")
+    found = told(seen(*objects, pods=(pod,)), Findings(sync=SYNCED))
+    assert (found["APIReady"].status, found["APIReady"].reason) == ("True", "PartlyAvailable")
+    assert found["APIReady"].message.startswith("2 of 3 pods are ready: pod m-api-new")
+    assert found["Ready"].status == found["GraphSynced"].status == "True"
+    assert (found["Reconciling"].status, found["Reconciling"].message) == ("True", "waiting for API")
+
+
 def test_what_a_pod_suffers_from_stands_in_the_condition() -> None:
     objects = whole()
     objects[2]["status"]["readyReplicas"] = 0
@@ -277,7 +288,8 @@ def test_rolling_and_serving_of_nothing_are_false() -> None:
     assert not conditions.serving(None)
     assert not conditions.rolling(None)
     assert conditions.serving(workload("Deployment", "x", ready=2, replicas=2))
-    assert not conditions.serving(workload("Deployment", "x", ready=1, replicas=2))
+    assert conditions.serving(workload("Deployment", "x", ready=1, replicas=2))
+    assert not conditions.serving(workload("Deployment", "x", ready=0, replicas=2))
 
 
 def test_drift_is_told_with_its_number() -> None:

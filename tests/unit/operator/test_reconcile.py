@@ -269,6 +269,15 @@ async def test_keys_that_cannot_be_looked_after_leave_the_rest_of_the_outcome() 
     assert (await reconciler(cluster).run(REF, None)).failure is not None
 
 
+async def test_an_api_of_which_some_replicas_serve_is_asked() -> None:
+    cluster = Memory(memory_system({"api": {"replicas": 3}}))
+    await settle(cluster)
+    for ready, asked in ((2, True), (1, True), (0, False)):
+        cluster.seen.objects["Deployment", "m-api"]["status"]["readyReplicas"] = ready
+        outcome = await reconciler(cluster).run(REF, SyncReport(available=True))
+        assert (outcome.graph is not None) == asked
+
+
 async def test_without_a_graph_there_is_nothing_to_ask() -> None:
     cluster = Memory(memory_system({"graph": {"provider": "none"}}))
     await settle(cluster, None)
