@@ -238,6 +238,18 @@ def test_an_object_of_somebody_else_is_not_taken_over(operator: Operator, system
     system.wait("APIReady", "False", "WaitingForPostgres")
 
 
+def test_a_secret_of_somebody_else_is_not_taken_over(operator: Operator, system: System) -> None:
+    system.kubectl("create", "secret", "generic", "m-api", "--from-literal=api-key=sk-1")
+    key = {"name": "m-api"}
+    system.apply({"embedder": {"provider": "openai", "model": "text-embedding-3-small", "apiKeySecretRef": key}})
+    assert "Secret m-api" in system.wait("Stalled", "True", "NameTaken")["message"]
+    secret = system.wait_child("secret", "api")
+    assert (set(secret["data"]), secret["metadata"].get("ownerReferences")) == ({"api-key"}, None)
+    system.kubectl("delete", "secret", "m-api")
+    system.wait("APIReady", "False", "WaitingForPostgres")
+    assert set(system.wait_child("secret", "api")["data"]) > {"database_url"}
+
+
 def make_unpullable(system: System, part: str, pod: str) -> None:
     """Make a pod of a part whose image the kubelet would not find."""
     labels = {"memsys.dev/system": "m", "app.kubernetes.io/component": part}

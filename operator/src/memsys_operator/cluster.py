@@ -171,7 +171,7 @@ class Cluster:
 
     async def _apply(self, namespace: str, action: Apply, *, dry_run: bool = False) -> None:
         kind, name = key_of(action.manifest)
-        if action.new and kind != "Secret":
+        if action.new:
             existing = await self._get(kind, namespace, name)
             # One of ours that lost its labels still carries the hash.
             if existing and names.APPLIED_ANNOTATION not in (existing["metadata"].get("annotations") or {}):

@@ -55,7 +55,8 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """Server-side apply. ``because`` holds the paths that differ; ``new`` says that nothing was there."""
+    """Server-side apply. ``because`` holds the paths that differ; ``new`` says that nothing was there, so that what is
+    found there by then belongs to somebody else."""
 
     manifest: Manifest
     because: tuple[str, ...]
@@ -99,14 +100,15 @@ def plan(
         if key in held:
             continue
         existing = observed.objects.get(key)
-        if existing is None and wanted["kind"] == "Secret" and wanted["metadata"]["name"] in generated:
+        created = existing is None and wanted["kind"] == "Secret" and wanted["metadata"]["name"] in generated
+        if created:
             actions.append(Create(_bare(wanted)))
         if existing is not None and existing["metadata"].get("deletionTimestamp"):
             continue  # its deletion is under way and will be heard of; then it is made again
         manifest = stamped(carried(wanted, existing))
         because = tuple(drift(manifest, existing)) if existing is not None else ("missing",)
         if because:
-            actions.append(Apply(manifest, because, existing is None))
+            actions.append(Apply(manifest, because, new=existing is None and not created))
     kept = {key_of(wanted) for wanted in desired} | set(spared)
     actions += [
         Delete(key, obj["metadata"]["uid"])

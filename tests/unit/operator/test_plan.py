@@ -95,6 +95,14 @@ def test_secrets_are_created_before_they_are_applied_and_before_all_else() -> No
     assert set(bare.manifest["metadata"]) == {"name", "namespace"}
 
 
+def test_only_what_was_there_or_has_just_been_created_may_be_applied_over() -> None:
+    found = secret("m-neo4j", {"password": "long-and-kept-too"})
+    observed = seen(found)
+    actions = plan(desired(system(), observed), observed, generated=GENERATED)
+    over = {a.manifest["metadata"]["name"] for a in actions if isinstance(a, Apply) and not a.new}
+    assert over == {"m-neo4j", "m-postgres", "m-admin-key"}
+
+
 def test_what_is_held_is_left_as_it_is() -> None:
     held = {("Deployment", "m-api")}
     actions = plan(desired(system()), Observed(), held=held)
