@@ -152,6 +152,33 @@ def test_an_opened_network_policy_is_closed(ready: System) -> None:
     eventually("the policy closed", closed)
 
 
+def test_what_changes_what_runs_or_who_is_reached_is_taken_back(ready: System) -> None:
+    container = {"name": "mcp", "command": ["sleep", "9"], "args": ["x"]}
+    container |= {"securityContext": {"capabilities": {"add": ["NET_RAW"]}}}
+    pod = {"hostNetwork": True, "hostPID": True, "nodeSelector": {"no": "such"}, "containers": [container]}
+    patches = {
+        "deployment": {"paused": True, "template": {"spec": pod}},
+        "service": {"selector": {"extra": "label"}, "externalIPs": ["192.0.2.1"]},
+        "networkpolicy": {"policyTypes": ["Ingress", "Egress"], "egress": [{}]},
+    }
+    for kind, spec in patches.items():
+        ready.kubectl("patch", kind, "m-mcp", "--type=strategic", "-p", json.dumps({"spec": spec}))
+
+    def taken_back() -> bool:
+        deployment, service = (ready.wait_child(kind, "mcp")["spec"] for kind in ("deployment", "service"))
+        pod = deployment["template"]["spec"]
+        fields = deployment.keys() | service.keys() | pod.keys() | pod["containers"][0].keys()
+        left = fields & {"paused", "externalIPs", "hostNetwork", "hostPID", "nodeSelector", "command", "args"}
+        assert not left, left
+        assert pod["containers"][0]["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert ready.wait_child("networkpolicy", "mcp")["spec"]["policyTypes"] == ["Ingress"]
+        return "extra" not in service["selector"]
+
+    eventually("all taken back", taken_back)
+    ready.make_all_ready()
+    ready.wait("Reconciling", "False", "UpToDate")
+
+
 def test_a_changed_spec_rolls_out_and_what_is_no_longer_asked_for_goes(operator: Operator, system: System) -> None:
     system.apply({"api": {"replicas": 2}, "mcp": {"isolation": "manual", "project": "p"}})
     system.make_all_ready()

@@ -28,6 +28,10 @@ MERGE_KEYS: Mapping[str, tuple[str, ...]] = {
     "volumeMounts": ("mountPath",),
     "volumes": ("name",),
 }
+#: Maps of which every entry counts: one label more and a Service finds no pod, a pod no node.
+WHOLE_MAPS = frozenset({"labelSelector", "nodeSelector", "selector"})
+#: What the server leaves out of its answer when it is false.
+OMITTED_WHEN_FALSE = frozenset({"hostIPC", "hostNetwork", "hostPID", "paused"})
 #: Parents of values, and values, that the server may answer in another notation of the same quantity.
 QUANTITY_PARENTS = frozenset({"requests", "limits"})
 QUANTITY_FIELDS = frozenset({"sizeLimit"})
@@ -182,8 +186,13 @@ def drift(desired: Manifest, observed: Manifest) -> Iterator[str]:
 
 
 def differences(desired: Any, observed: Any, path: str = "") -> Iterator[str]:
-    """Paths at which ``observed`` does not hold what ``desired`` says; fields it has beyond that are fine."""
+    """Paths at which ``observed`` does not hold what ``desired`` says; fields it has beyond that are fine, entries of
+    :data:`WHOLE_MAPS` aside."""
     name = path.rsplit(".", 1)[-1].split("[", 1)[0]
+    if name in WHOLE_MAPS:
+        if desired != (observed or {}):
+            yield path
+        return
     if isinstance(desired, Mapping):
         if not desired and not observed:
             return
@@ -199,7 +208,7 @@ def differences(desired: Any, observed: Any, path: str = "") -> Iterator[str]:
                 yield from differences(value, observed.get(field), below)
     elif isinstance(desired, Sequence) and not isinstance(desired, str):
         yield from _list_differences(desired, observed or [], path, MERGE_KEYS.get(name))
-    elif desired != observed:
+    elif desired != observed and not (name in OMITTED_WHEN_FALSE and not desired and observed is None):
         yield path
 
 

@@ -185,6 +185,12 @@ def test_a_network_policy_must_be_equal(opened: dict[str, Any]) -> None:
         ({"requests": {"memory": "1024Mi"}}, {"requests": {"memory": "1Gi"}}, []),
         ({"requests": {"memory": "1Gi"}}, {"requests": {"memory": "2Gi"}}, ["requests.memory"]),
         ({"emptyDir": {"sizeLimit": "256Mi"}}, {"emptyDir": {"sizeLimit": "268435456"}}, []),
+        ({"selector": {"a": "1"}}, {"selector": {"a": "1", "b": "2"}}, ["selector"]),
+        ({"nodeSelector": {}}, {}, []),
+        ({"nodeSelector": {}}, {"nodeSelector": {"disk": "ssd"}}, ["nodeSelector"]),
+        ({"hostNetwork": False}, {}, []),
+        ({"hostNetwork": False}, {"hostNetwork": True}, ["hostNetwork"]),
+        ({"privileged": False}, {}, ["privileged"]),
         (
             {"ports": [{"port": 80, "protocol": "TCP"}]},
             {"ports": [{"port": 80, "protocol": "TCP", "nodePort": 30000}]},
@@ -210,6 +216,56 @@ JSON = st.recursive(
 @given(JSON)
 def test_nothing_differs_from_itself(value: Any) -> None:
     assert list(differences(value, copy.deepcopy(value))) == []
+
+
+POD = ("template", "spec")
+CONTAINER = (*POD, "containers", 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "added"),
+    [
+        ("Service", ("selector",), {"extra": "label"}),
+        ("Service", (), {"externalIPs": ["192.0.2.1"]}),
+        ("Deployment", (), {"paused": True}),
+        ("Deployment", POD, {"hostNetwork": True}),
+        ("Deployment", POD, {"hostPID": True}),
+        ("Deployment", (*POD, "nodeSelector"), {"no": "such-node"}),
+        ("Deployment", CONTAINER, {"command": ["sleep", "9"]}),
+        ("Deployment", CONTAINER, {"args": ["--other"]}),
+        ("Deployment", (*CONTAINER, "securityContext", "capabilities"), {"add": ["NET_RAW"]}),
+    ],
+)
+def test_what_others_add_is_taken_back_where_it_changes_what_runs_or_who_is_reached(
+    kind: str, place: tuple[str | int, ...], added: dict[str, Any]
+) -> None:
+    observed = settled({})
+    observed = carry_out(next_plan({}, observed), observed)
+    changed = copy.deepcopy(observed.objects[kind, "m-api"])
+    target = changed["spec"]
+    for step in place:
+        target = target[step]
+    target |= added
+    (action,) = next_plan({}, Observed({**observed.objects, key_of(changed): changed}))
+    assert isinstance(action, Apply)
+    assert key_of(action.manifest) == key_of(changed)
+    stated = action.manifest["spec"]
+    for step in place:
+        stated = stated[step]
+    assert stated.keys() >= added.keys() or place[-1] in ("selector", "nodeSelector"), "an apply takes it back"
+
+
+def test_what_others_may_add_is_left() -> None:
+    observed = settled({})
+    observed = carry_out(next_plan({}, observed), observed)
+    changed = copy.deepcopy(observed.objects["Deployment", "m-api"])
+    changed["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = "3"
+    pod = changed["spec"]["template"]
+    pod["metadata"]["annotations"]["kubectl.kubernetes.io/restartedAt"] = "2026-01-01T00:00:00Z"
+    pod["spec"]["containers"].append({"name": "sidecar", "image": "mesh"})
+    pod["spec"]["initContainers"] = [{"name": "setup", "image": "mesh"}]
+    pod["spec"]["tolerations"] = [{"key": "dedicated", "operator": "Exists"}]
+    assert next_plan({}, Observed({**observed.objects, key_of(changed): changed})) == []
 
 
 def test_a_secret_that_lost_its_labels_gets_them_back() -> None:

@@ -48,7 +48,7 @@ def test_every_pod_meets_the_restricted_standard(spec: dict[str, Any]) -> None:
         for container in pod["containers"]:
             security = container["securityContext"]
             assert security["allowPrivilegeEscalation"] is False
-            assert security["capabilities"] == {"drop": ["ALL"]}
+            assert security["capabilities"] == {"add": [], "drop": ["ALL"]}
             assert security["readOnlyRootFilesystem"] is True
             assert "/tmp" in {mount["mountPath"] for mount in container["volumeMounts"]}
 

@@ -43,5 +43,11 @@ def _policy(system: System, part: str, **spec: object) -> Manifest:
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
         "metadata": pods.metadata(system, names.component(system.name, part), part),
-        "spec": {"podSelector": {"matchLabels": names.selector(system.name, part)}, **spec},
+        # Both directions are stated, so that what is added to either is taken back.
+        "spec": {
+            "podSelector": {"matchLabels": names.selector(system.name, part)},
+            "ingress": [],
+            "egress": [],
+            **spec,
+        },
     }

@@ -1,4 +1,8 @@
-"""What all pods of a system have in common: the restricted security settings, volumes, probes. Pure."""
+"""What all pods of a system have in common: the restricted security settings, volumes, probes. Pure.
+
+Some fields are stated although they are empty or false: an apply takes back only what it states, and what others put
+there would change what runs, where, or who is reached.
+"""
 
 from __future__ import annotations
 
@@ -70,13 +74,15 @@ def container(
         "name": name,
         "image": image,
         "imagePullPolicy": pull_policy,
+        "command": [],
+        "args": [],
         "ports": [{"name": n, "containerPort": p, "protocol": "TCP"} for n, p in ports.items()],
         "env": list(env),
         "volumeMounts": list(mounts),
         "resources": resources.manifest(),
         "securityContext": {
             "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
+            "capabilities": {"add": [], "drop": ["ALL"]},
             "privileged": False,
             "readOnlyRootFilesystem": True,
         },
@@ -103,6 +109,10 @@ def template(
         "automountServiceAccountToken": False,
         # A Service named <system>-neo4j would otherwise put NEO4J-like variables into every pod.
         "enableServiceLinks": False,
+        "hostNetwork": False,
+        "hostPID": False,
+        "hostIPC": False,
+        "nodeSelector": {},
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": USER,
@@ -168,6 +178,7 @@ def service(
         "spec": {
             "type": "ClusterIP",
             "selector": names.selector(system.name, part),
+            "externalIPs": [],
             "ports": [{"name": n, "port": p, "targetPort": n, "protocol": "TCP"} for n, p in ports.items()],
             **spec,
         },
@@ -224,6 +235,7 @@ def deployment(system: System, part: str, *, replicas: int, template: Manifest) 
         "metadata": metadata(system, names.component(system.name, part), part),
         "spec": {
             "replicas": replicas,
+            "paused": False,
             "minReadySeconds": ENDPOINT_DELAY_SECONDS,
             "revisionHistoryLimit": 3,
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
