@@ -166,6 +166,35 @@ def test_a_key_whose_secret_is_refused_says_so_and_costs_no_other(serving: Syste
     assert memory_api.accepts(key_in(kubectl))
 
 
+@pytest.mark.parametrize(
+    ("edit", "reason", "message"),
+    [
+        (
+            {"api": {"serviceAccountAnnotations": {"no key!": "x"}}, "mcp": {"replicas": 3}},
+            "Refused",
+            "ServiceAccount m-api",
+        ),
+        ({"embedder": {"provider": "ollama", "model": "home-made", "baseURL": "http://o"}}, "Rejected", "dimensions"),
+    ],
+)
+def test_a_key_ends_also_while_its_system_s_spec_stalls(
+    serving: System, memory_api: ScriptedAPI, edit: dict[str, Any], reason: str, message: str
+) -> None:
+    kubectl = serving.kubectl
+    kubectl.apply(memory_key())
+    ready(kubectl)
+    serving.apply({"graph": {"provider": "none"}, **edit})
+    stalled = serving.wait("Stalled", "True", reason)
+    assert message in stalled["message"]
+    assert serving.condition("Ready")["status"] == "False"
+    kubectl("delete", "memkey", "team", "--wait=false")
+    eventually("no key left", lambda: not memory_api.declared)
+    if "mcp" in edit:
+        deployment = serving.child("deployment", "mcp")
+        assert deployment is not None
+        assert deployment["spec"]["replicas"] == 3, "what is refused keeps nothing else from being applied"
+
+
 def test_a_key_stays_with_its_system_and_its_secret(namespace: Kubectl) -> None:
     namespace.apply(memory_key(secretName="s"))
     for change in ({"systemRef": {"name": "other"}, "secretName": "s"}, {"secretName": "t"}):

@@ -107,6 +107,18 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"expose": {"mcp": {"host": "a.b"}, "gateway": {"name": "../secrets/s", "namespace": "a/b"}}},
         ["spec.expose.gateway.name", "spec.expose.gateway.namespace", "should match"],
     ),
+    "more memory than its limit": (
+        {"postgres": {"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1024Mi"}}}},
+        ["spec.postgres.resources", "requests.memory", "limits.memory", "lower it"],
+    ),
+    "more of a number than its limit": (
+        {"api": {"resources": {"requests": {"cpu": 2}, "limits": {"cpu": "1500m"}}}},
+        ["spec.api.resources", "requests.cpu"],
+    ),
+    "more of a disk than its limit": (
+        {"mcp": {"resources": {"requests": {"ephemeral-storage": "1.5G"}, "limits": {"ephemeral-storage": "1e9"}}}},
+        ["spec.mcp.resources", "requests.ephemeral-storage"],
+    ),
     "unknown field": ({"embeder": {"provider": "builtin"}}, ['unknown field "spec.embeder"']),
     "unknown nested field": (
         {"postgres": {"storage": {"sise": "1Gi"}}},

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
@@ -14,10 +14,10 @@ from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 
 from memsys_operator import __version__, metrics, names
-from memsys_operator.errors import OperatorError, Rejected, Waiting
+from memsys_operator.errors import Broken, OperatorError, Rejected, Waiting
 from memsys_operator.observed import Key, Manifest, Observed, key_of
 from memsys_operator.paths import segment
-from memsys_operator.plan import Action, Apply, Create, Release
+from memsys_operator.plan import Action, Apply, Create, Delete, Release
 from memsys_operator.spec import Ref
 
 #: kind -> path prefix of its API and plural.
@@ -42,6 +42,10 @@ CHILD_KINDS = tuple(kind for kind in KINDS if kind not in (names.KIND, names.KEY
 
 _TIMEOUT_SECONDS = 30.0
 _CONFLICT, _NOT_FOUND = 409, 404
+#: Asked again, the apiserver would answer the same: the object is invalid, or a quota or policy does not admit it.
+_REFUSALS = (400, 403, 422)
+#: How much is told of what the apiserver said: it repeats whole specs.
+_LONGEST = 1000
 
 
 class ClusterError(OperatorError):
@@ -50,6 +54,19 @@ class ClusterError(OperatorError):
     def __init__(self, status: int, message: str) -> None:
         super().__init__("APIServerError", message)
         self.status = status
+
+
+class Refused(ClusterError, Broken):
+    """The apiserver does not admit an object. Only a person can change that."""
+
+    def __init__(self, error: ClusterError, kind: str, name: str) -> None:
+        said = error.message if len(error.message) <= _LONGEST else f"{error.message[:_LONGEST]}…"
+        super().__init__(
+            error.status,
+            f"the apiserver refuses {kind} {name}; correct what it names in the spec, or the quota or policy that it "
+            f"names: {said}",
+        )
+        self.reason = "Refused"
 
 
 class Cluster:
@@ -138,26 +155,32 @@ class Cluster:
         """Carry out one action.
 
         Raises :class:`Rejected` when the name is taken by an object of somebody else's, :class:`Waiting` when
-        another writer was quicker, :class:`ClusterError` for everything else the apiserver refuses.
+        another writer was quicker, :class:`Refused` when the apiserver does not admit the object,
+        :class:`ClusterError` for every other failure.
         """
-        if isinstance(action, Create):
-            await self._create(namespace, action.manifest)
-        elif isinstance(action, Apply):
-            await self._apply(namespace, action)
-        elif isinstance(action, Release):
-            await self._release(namespace, action)
-        else:
-            kind, name = action.key
-            body = {"preconditions": {"uid": action.uid}, "propagationPolicy": "Background"}
-            try:
-                await self._request("DELETE", _path(kind, namespace, name), body=body, kind=kind)
-            except ClusterError as error:
-                if error.status not in (_NOT_FOUND, _CONFLICT):
-                    raise
+        with _naming(action):
+            if isinstance(action, Create):
+                await self._create(namespace, action.manifest)
+            elif isinstance(action, Apply):
+                await self._apply(namespace, action)
+            elif isinstance(action, Release):
+                await self._release(namespace, action)
+            else:
+                await self._delete(namespace, action)
 
     async def rehearse(self, namespace: str, action: Apply) -> None:
         """Ask whether an action would be carried out, and change nothing. Raises as :meth:`execute` does."""
-        await self._apply(namespace, action, dry_run=True)
+        with _naming(action):
+            await self._apply(namespace, action, dry_run=True)
+
+    async def _delete(self, namespace: str, action: Delete) -> None:
+        kind, name = action.key
+        body = {"preconditions": {"uid": action.uid}, "propagationPolicy": "Background"}
+        try:
+            await self._request("DELETE", _path(kind, namespace, name), body=body, kind=kind)
+        except ClusterError as error:
+            if error.status not in (_NOT_FOUND, _CONFLICT):
+                raise
 
     async def _create(self, namespace: str, manifest: Manifest) -> None:
         kind = manifest["kind"]
@@ -306,6 +329,18 @@ class Cluster:
         if method != "GET" and "dryRun" not in (query or {}):
             metrics.API_WRITES.labels(method.lower(), kind).inc()
         return result
+
+
+@contextmanager
+def _naming(action: Action) -> Iterator[None]:
+    """Have a refusal name the object that the action is about."""
+    try:
+        yield
+    except ClusterError as error:
+        if error.status not in _REFUSALS:
+            raise
+        kind, name = key_of(action.manifest) if isinstance(action, Apply | Create) else action.key
+        raise Refused(error, kind, name) from error
 
 
 async def _refusal(method: str, path: str, response: aiohttp.ClientResponse) -> str:

@@ -6,9 +6,10 @@ import dataclasses
 import logging
 import secrets
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 from memsys_operator import conditions, credentials, events, metrics, names, resources, startup
 from memsys_operator.cluster import Cluster, ClusterError
@@ -18,15 +19,17 @@ from memsys_operator.errors import Broken, OperatorError, Rejected
 from memsys_operator.keys.api import Endpoint, KeysAPI
 from memsys_operator.keys.steward import Steward
 from memsys_operator.observed import Manifest, Observed, secret_values
-from memsys_operator.plan import Create, Delete, Release, plan, releases
+from memsys_operator.plan import Action, Apply, Create, Delete, Release, plan, releases
 from memsys_operator.resources import expose, references, storage
 from memsys_operator.resources.addresses import addresses
 from memsys_operator.settings import Settings
-from memsys_operator.spec import Ref, System, parse
+from memsys_operator.spec import Ref, Sync, System, parse, typed
 from memsys_operator.sync import SyncReport, Walk, restored
 
 logger = logging.getLogger(__name__)
 
+#: Kinds that pods must not be without.
+_FIRST = ("Secret", "NetworkPolicy")
 _BASE62 = string.ascii_letters + string.digits
 
 
@@ -73,7 +76,7 @@ class Reconciler:
     async def run(self, ref: Ref, sync: SyncReport | None) -> Outcome:
         """Bring one system nearer to its spec and report. ``sync`` is the newest report of its graph.
 
-        Raises :class:`ClusterError` after reporting, when the apiserver refused something: try again later.
+        What is refused keeps nothing else from being done: the other objects, the report, the keys.
         """
         obj = await self._cluster.system(ref)
         if obj is None or obj["metadata"].get("deletionTimestamp"):
@@ -82,10 +85,7 @@ class Reconciler:
         try:
             system = parse(obj)
         except Rejected as error:
-            observed = await self._cluster.observe(ref)
-            owned = await self._release(obj, observed)
-            await self._report(obj, None, observed, Findings(problem=error, obstacles=owned, sync=sync))
-            return Outcome()
+            return await self._reject(obj, error, sync)
         wanted = references.secret_names(system) | set(expose.tls_secrets(system).values())
         observed = await self._cluster.observe(ref, wanted)
         if system.spec.expose is not None and (gateway := system.spec.expose.gateway) is not None:
@@ -96,25 +96,52 @@ class Reconciler:
             classes = (storage_class for _, _, storage_class in due.values())
             observed = dataclasses.replace(observed, expandable=await self._cluster.expandable(classes))
         owned = await self._release(obj, observed)
-        findings, refused = await self._act(system, observed)
+        findings, failure = await self._act(system, observed)
         findings = dataclasses.replace(findings, obstacles=[*findings.obstacles, *owned], sync=sync)
-        await self._report(obj, system, observed, findings)
-        if refused is not None:
-            raise refused
-        endpoint = self._endpoint(system, observed)
-        failure: ClusterError | None = None
+        unreported = await self._report(obj, system, observed, findings)
+        endpoint = self._endpoint(ref, observed, system.spec.api.port)
+        unkept: OperatorError | None = None
         if not system.spec.paused:
             why = f"waits for the API of MemorySystem {ref.name} to be ready"
-            services = {part: url for part, url in addresses(system).items() if part in ("api", "mcp")}
-            failure = await self._look_after_keys(ref, endpoint, why, services)
-        walk = restored((obj.get("status") or {}).get("sync") or {})
-        return Outcome(again=findings.changes > 0, graph=_graph_target(system, endpoint), walk=walk, failure=failure)
+            unkept = await self._look_after_keys(ref, endpoint, why, addresses(system))
+        return Outcome(
+            again=findings.changes > 0,
+            graph=_graph_target(endpoint, system.spec.sync) if system.graph_enabled else None,
+            walk=restored((obj.get("status") or {}).get("sync") or {}),
+            failure=failure or unreported or unkept,
+        )
+
+    async def _reject(self, obj: Manifest, problem: Rejected, sync: SyncReport | None) -> Outcome:
+        """Report a spec that cannot be carried out, and go on with what the status knows of the system as it runs: its
+        keys come, rotate and end, and its graph is watched."""
+        ref = Ref(obj["metadata"]["namespace"], obj["metadata"]["name"])
+        observed = await self._cluster.observe(ref)
+        owned = await self._release(obj, observed)
+        unreported = await self._report(obj, None, observed, Findings(problem=problem, obstacles=owned, sync=sync))
+        spec, known = obj.get("spec") or {}, obj.get("status") or {}
+        urls = known.get("endpoints") or {}
+        endpoint = self._endpoint(ref, observed, urlsplit(urls["api"]).port) if "api" in urls else None
+        unkept: OperatorError | None = None
+        if not spec.get("paused"):
+            unkept = await self._look_after_keys(
+                ref, endpoint, f"the spec of MemorySystem {ref.name} is rejected", urls
+            )
+        try:
+            intervals = typed(Sync, {"spec": spec.get("sync")})
+        except Rejected:
+            intervals = Sync()
+        return Outcome(
+            graph=_graph_target(endpoint, intervals) if "sync" in known else None,
+            walk=restored(known.get("sync") or {}),
+            failure=unreported or unkept,
+        )
 
     async def _look_after_keys(
-        self, ref: Ref, endpoint: Endpoint | None, why: str, services: Mapping[str, str]
+        self, ref: Ref, endpoint: Endpoint | None, why: str, urls: Mapping[str, str]
     ) -> ClusterError | None:
         """Answers what the apiserver refused: the system's own pass does not fail by its keys."""
         try:
+            services = {part: url for part, url in urls.items() if part in (names.API, names.MCP)}
             return await self._keys.run(ref, endpoint, why, services)
         except ClusterError as error:
             return error
@@ -139,12 +166,12 @@ class Reconciler:
                 owned.append(Broken("RetainNotInForce", said))
         return owned
 
-    async def _act(self, system: System, observed: Observed) -> tuple[Findings, ClusterError | None]:
+    async def _act(self, system: System, observed: Observed) -> tuple[Findings, OperatorError | None]:
+        """What was found and done, and what another try may mend."""
         waiting = startup.holds(system, observed)
         obstacles = storage.obstacles(system, observed)
         if system.spec.paused:
             return Findings(obstacles=obstacles), None
-        changes = 0
         try:
             settled = credentials.settle(system, observed, self._make)
             if settled.reset:
@@ -158,25 +185,58 @@ class Reconciler:
                 held={startup.workload(system, part) for part in waiting},
                 spared={("StatefulSet", graph)} if settled.graph_problem else (),
             )
-            for action in actions:
-                _log(system.ref, action)
+        except ClusterError as error:
+            return Findings(obstacles=obstacles, waiting={"apiserver": error, **waiting}), error
+        except OperatorError as error:
+            return Findings(problem=error, obstacles=obstacles, waiting=waiting), None
+        changes, failures = await self._carry_out(system, actions)
+        lasting = [error for error in failures if isinstance(error, Rejected | Broken)]
+        passing = [error for error in failures if error not in lasting]
+        found = Findings(
+            problem=lasting[0] if lasting else None,
+            obstacles=[*lasting[1:], *obstacles],
+            graph_problem=settled.graph_problem,
+            waiting={**({"apiserver": passing[0]} if passing else {}), **waiting},
+            changes=changes,
+        )
+        return found, next((error for error in failures if not isinstance(error, Rejected)), None)
+
+    async def _carry_out(self, system: System, actions: Sequence[Action]) -> tuple[int, list[OperatorError]]:
+        """How many actions were carried out, and what kept the others from it.
+
+        Nothing follows a Secret or a NetworkPolicy that could not be written, because pods read the one and are walled
+        in by the other; nor an apiserver that does not answer, because the pass would end while it waits.
+        """
+        changes = 0
+        failures: list[OperatorError] = []
+        for action in actions:
+            _log(system.ref, action)
+            try:
                 await self._cluster.execute(system.namespace, action)
                 changes += 1
-        except ClusterError as error:
-            return Findings(obstacles=obstacles, waiting={"apiserver": error, **waiting}, changes=changes), error
-        except OperatorError as error:
-            return Findings(problem=error, obstacles=obstacles, waiting=waiting, changes=changes), None
-        return Findings(None, obstacles, settled.graph_problem, waiting, changes), None
+            except OperatorError as error:
+                logger.warning("%s: %s", system.ref, error)
+                failures.append(error)
+                silent = isinstance(error, ClusterError) and not error.status
+                if silent or (isinstance(action, Apply | Create) and action.manifest["kind"] in _FIRST):
+                    break
+        return changes, failures
 
-    async def _report(self, obj: Manifest, system: System | None, observed: Observed, findings: Findings) -> None:
+    async def _report(
+        self, obj: Manifest, system: System | None, observed: Observed, findings: Findings
+    ) -> ClusterError | None:
+        """Write the status where it says something new. Answers why it could not be written."""
         ref = Ref(obj["metadata"]["namespace"], obj["metadata"]["name"])
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         before = obj.get("status") or {}
         status = conditions.status(obj, system, observed, findings, now)
         metrics.record_status(ref.namespace, ref.name, status)
         if status == before:
-            return
-        await self._cluster.write_status(ref, status)
+            return None
+        try:
+            await self._cluster.write_status(ref, status)
+        except ClusterError as error:
+            return error
         for notice in events.transitions(before.get("conditions") or (), status["conditions"]):
             logger.info("%s: %s: %s", ref, notice.reason, notice.note)
             try:
@@ -184,25 +244,23 @@ class Reconciler:
             except ClusterError as error:
                 # The status has been written and says the same; an Event is not worth another pass.
                 logger.warning("%s: the event %s could not be recorded: %s", ref, notice.reason, error)
+        return None
 
-    def _endpoint(self, system: System, observed: Observed) -> Endpoint | None:
+    def _endpoint(self, ref: Ref, observed: Observed, port: int | None) -> Endpoint | None:
         """Where to ask the system's API; None while it serves nothing."""
-        workload = observed.objects.get(startup.workload(system, names.API))
-        secret = observed.get("Secret", names.admin_key_secret(system.name))
+        workload = observed.get("Deployment", names.component(ref.name, names.API))
+        secret = observed.get("Secret", names.admin_key_secret(ref.name))
         if not conditions.serving(workload) or secret is None:
             return None
         url = self._settings.api_url_template.format(
-            service=names.component(system.name, names.API),
-            namespace=system.namespace,
-            port=system.spec.api.port,
+            service=names.component(ref.name, names.API), namespace=ref.namespace, port=port
         )
         return Endpoint(url, secret_values(secret).get("key", ""))
 
 
-def _graph_target(system: System, endpoint: Endpoint | None) -> GraphTarget | None:
-    if not system.graph_enabled or endpoint is None:
+def _graph_target(endpoint: Endpoint | None, sync: Sync) -> GraphTarget | None:
+    if endpoint is None:
         return None
-    sync = system.spec.sync
     return GraphTarget(endpoint.url, endpoint.admin_key, sync.interval_seconds, sync.drift_interval_seconds)
 
 

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memsys_operator import names
-from memsys_operator.cluster import ClusterError
+from memsys_operator.cluster import ClusterError, Refused
 from memsys_operator.errors import Rejected, Waiting
 from memsys_operator.keys import issue as issues
 from memsys_operator.keys.api import Endpoint, KeysAPI
@@ -172,7 +172,7 @@ class World:
 
     async def rehearse(self, namespace: str, action: Apply) -> None:
         if action.manifest["metadata"]["name"] in self.inadmissible:
-            raise ClusterError(403, "exceeded quota: secrets")
+            raise Refused(ClusterError(403, "exceeded quota: secrets"), "Secret", action.manifest["metadata"]["name"])
 
     async def execute(self, namespace: str, action: Apply) -> None:
         await self.rehearse(namespace, action)
@@ -330,7 +330,9 @@ async def test_a_secret_that_is_not_admitted_is_told_on_its_key_and_costs_no_key
     world.inadmissible = {"k"}
     for _ in range(2):
         assert isinstance(await world.run(), ClusterError)
+    assert "Secret k" in world.ready()["message"]
     assert "exceeded quota" in world.ready()["message"]
+    assert next(c for c in world.status()["conditions"] if c["type"] == "Stalled")["status"] == "True"
     assert world.status()["secretName"] == "k"
     assert world.opens(value)
     assert world.keys[key_id("uid-of-k")] == declared[key_id("uid-of-k")]

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from memsys_operator import names
-from memsys_operator.cluster import ClusterError
+from memsys_operator.cluster import ClusterError, Refused
 from memsys_operator.credentials import POSTGRES_KEYS
 from memsys_operator.keys.api import KeysAPI
 from memsys_operator.observed import Key, Manifest, Observed, key_of
@@ -36,6 +36,8 @@ class Memory:
         self.refuse: Key | None = None
         self.refuse_events = False
         self.refuse_keys = False
+        self.refuse_status = False
+        self.answers = True
 
     async def system(self, ref: Ref) -> Manifest | None:
         assert ref == REF
@@ -54,11 +56,15 @@ class Memory:
     async def execute(self, namespace: str, action: Action) -> None:
         key = action.key if isinstance(action, Delete | Release) else key_of(action.manifest)
         if key == self.refuse:
-            raise ClusterError(403, f"PATCH {key}: 403 quota exceeded")
+            if not self.answers:
+                raise ClusterError(0, "the apiserver does not answer")
+            raise Refused(ClusterError(403, f"PATCH {key}: 403 quota exceeded"), *key)
         self.writes.append(f"{type(action).__name__} {key[0]}/{key[1]}")
         self.seen = carry_out([action], self.seen)
 
     async def write_status(self, ref: Ref, status: Manifest) -> None:
+        if self.refuse_status:
+            raise ClusterError(403, "no status")
         self.writes.append("status")
         assert self.obj is not None
         self.obj["status"] = copy.deepcopy(status)
@@ -217,16 +223,65 @@ async def test_a_reset_is_done_once_and_the_permission_is_taken_back() -> None:
     assert cluster.condition("Ready")["status"] == "True"
 
 
-async def test_a_refusal_of_the_apiserver_is_reported_and_raised_for_another_try() -> None:
+async def test_what_the_apiserver_refuses_is_reported_and_everything_else_is_done() -> None:
     cluster = Memory(memory_system())
     cluster.refuse = ("StatefulSet", "m-postgres")
-    with pytest.raises(ClusterError, match="quota exceeded"):
-        await reconciler(cluster).run(REF, None)
-    assert cluster.condition("Reconciling")["reason"] == "APIServerError"
-    assert "quota exceeded" in cluster.condition("Reconciling")["message"]
+    outcome = await reconciler(cluster).run(REF, None)
+    assert isinstance(outcome.failure, Refused)
+    assert ("StatefulSet", "m-neo4j") in cluster.seen.objects
+    for kind in ("Ready", "Stalled"):
+        assert cluster.condition(kind)["reason"] == "Refused"
+        assert "StatefulSet m-postgres" in cluster.condition(kind)["message"]
+        assert "quota exceeded" in cluster.condition(kind)["message"]
+    assert cluster.condition("Stalled")["status"] == "True"
     cluster.refuse = None
     await settle(cluster)
     assert cluster.condition("Ready")["status"] == "True"
+
+
+@pytest.mark.parametrize("first", [("Secret", "m-postgres"), ("Secret", "m-api"), ("NetworkPolicy", "m-postgres")])
+async def test_no_pod_is_made_without_its_secrets_and_its_wall(first: Key) -> None:
+    cluster = Memory(memory_system())
+    cluster.refuse = first
+    await reconciler(cluster).run(REF, None)
+    assert not [write for write in cluster.writes if "StatefulSet" in write or "Deployment" in write]
+
+
+async def test_an_apiserver_that_does_not_answer_is_waited_for_once() -> None:
+    cluster = Memory(memory_system())
+    cluster.refuse, cluster.answers = ("ServiceAccount", "m-postgres"), False
+    outcome = await reconciler(cluster).run(REF, None)
+    assert isinstance(outcome.failure, ClusterError)
+    assert cluster.condition("Reconciling")["reason"] == "APIServerError"
+    assert cluster.condition("Stalled")["status"] == "False"
+    assert not [write for write in cluster.writes if "StatefulSet" in write]
+
+
+async def test_keys_are_looked_after_whatever_is_refused_or_rejected() -> None:
+    """A key that was declared for a MemoryKey that is gone ends, also while the system's spec stalls."""
+    for stalls in ("refused", "rejected", "unreported"):
+        cluster = Memory(memory_system())
+        await settle(cluster)
+        assert cluster.obj is not None
+        if stalls == "rejected":
+            cluster.obj["spec"] = {"embedder": {"provider": "ollama", "model": "home-made"}}
+        elif stalls == "refused":
+            cluster.obj["spec"] = {"api": {"replicas": 3}}
+            cluster.refuse = ("Deployment", "m-api")
+        else:
+            cluster.obj["spec"] = {"api": {"logLevel": "debug"}}
+            cluster.refuse_status = True
+        revoked: list[str] = []
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            if request.method == "DELETE":
+                revoked.append(str(request.url))  # noqa: B023 - answered within this turn
+            return httpx.Response(200, json=[{"id": "gone", "name": "MemoryKey n/gone"}])
+
+        keys = KeysAPI(httpx.MockTransport(answer))
+        outcome = await Reconciler(cluster, SETTINGS, keys, counting()).run(REF, None)  # type: ignore[arg-type]
+        assert revoked == ["http://m-api.n.svc:8000/keys/gone"], stalls
+        assert outcome.graph is not None, stalls
 
 
 async def test_an_event_that_cannot_be_recorded_fails_nothing() -> None:
