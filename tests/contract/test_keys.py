@@ -197,6 +197,17 @@ def test_a_key_ends_also_while_its_system_s_spec_stalls(
 
 def test_a_key_stays_with_its_system_and_its_secret(namespace: Kubectl) -> None:
     namespace.apply(memory_key(secretName="s"))
-    for change in ({"systemRef": {"name": "other"}, "secretName": "s"}, {"secretName": "t"}):
-        with pytest.raises(Refused, match="cannot be changed"):
+    for change, refusal in (
+        ({"systemRef": {"name": "other"}, "secretName": "s"}, "cannot be changed"),
+        ({"secretName": "t"}, "cannot be changed"),
+        ({}, "secretName: cannot be added or removed; make another MemoryKey"),
+    ):
+        with pytest.raises(Refused, match=refusal):
             namespace.apply(memory_key(**change))
+
+
+def test_a_key_that_is_kept_under_its_own_name_stays_there(namespace: Kubectl) -> None:
+    namespace.apply(memory_key())
+    with pytest.raises(Refused, match="secretName: cannot be added or removed"):
+        namespace.apply(memory_key(secretName="s"))
+    namespace.apply(memory_key(requestsPerMinute=60))
