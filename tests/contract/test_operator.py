@@ -185,6 +185,7 @@ def test_a_changed_spec_rolls_out_and_what_is_no_longer_asked_for_goes(operator:
     assert system.child("poddisruptionbudget", "api") is not None
     template = system.wait_child("deployment", "mcp")["spec"]["template"]
     assert {"name": "MEMSYS_MCP_PROJECT", "value": "p"} in template["spec"]["containers"][0]["env"]
+    system.make_claim("neo4j")
 
     system.apply({"api": {"replicas": 1}, "graph": {"provider": "none"}})
     eventually("the budget gone", lambda: system.child("poddisruptionbudget", "api") is None)
@@ -198,6 +199,12 @@ def test_a_changed_spec_rolls_out_and_what_is_no_longer_asked_for_goes(operator:
     assert system.child("secret", "neo4j") is not None, "the graph's volume is kept, so its password must be"
     system.make_all_ready(graph=False)
     assert system.condition("GraphReady")["reason"] == "Disabled"
+    assert "data-m-neo4j-0 is kept" in system.condition("GraphReady")["message"]
+    told = {
+        "name": "MEMSYS_KEPT_GRAPH_VOLUME",
+        "value": f"PersistentVolumeClaim {system.kubectl.namespace}/data-m-neo4j-0",
+    }
+    assert told in system.wait_child("deployment", "api")["spec"]["template"]["spec"]["containers"][0]["env"]
 
 
 def test_a_paused_system_is_only_reported(operator: Operator, system: System) -> None:

@@ -276,6 +276,19 @@ async def test_what_was_accepted_before_an_erasure_is_not_held_after_it(
     assert holding(dsn.superuser, SECRET) == {}
 
 
+@pytest.mark.parametrize("volume", [None, "PersistentVolumeClaim n/data-m-neo4j-0"])
+async def test_the_receipt_names_the_volume_of_a_graph_that_was_switched_off(fleet: Fleet, volume: str | None) -> None:
+    async with fleet.replica(**({"MEMSYS_KEPT_GRAPH_VOLUME": volume} if volume else {})) as api:
+        erased = await erase(api, **MINE)
+    left = [one for one in erased["receipt"]["remains"] if "switched off" in one["where"]]
+    if volume is None:
+        assert left == []
+    else:
+        (one,) = left
+        assert volume in one["where"]
+        assert (one["event"], one["until"]) == ("its deletion", None)
+
+
 @pytest.mark.parametrize(("hours", "known"), [(None, False), (48, True), (0, False)])
 async def test_the_receipt_names_the_queues_of_mcp_servers(fleet: Fleet, hours: int | None, known: bool) -> None:
     settings = {} if hours is None else {"MEMSYS_MCP_QUEUE_HOURS": hours}

@@ -176,13 +176,16 @@ def conditions(
     parts = [part_condition(*part, name, seen, found) for part in PARTS]
     api_ready = parts[2].status == "True"
     synced = graph_synced(api_ready, found.sync, interval, last_synced)
+    kept, claim = "", names.data_claim(name, names.NEO4J)
+    if seen.get("PersistentVolumeClaim", claim) is not None:
+        kept = f"; PersistentVolumeClaim {claim} is kept and holds what Neo4j knew, erased memories too"
     if not graph:
         off = "spec.graph.provider is none"
-        parts[1] = Condition("GraphReady", "True", "Disabled", off)
+        parts[1] = Condition("GraphReady", "True", "Disabled", off + kept)
         synced = Condition("GraphSynced", "True", "Disabled", off)
     elif not runs_neo4j:
         elsewhere = "the graph is kept in Neptune, outside this cluster; GraphSynced says whether it answers"
-        parts[1] = Condition("GraphReady", "True", "External", elsewhere)
+        parts[1] = Condition("GraphReady", "True", "External", elsewhere + kept)
     elif found.graph_problem is not None:
         parts[1] = Condition("GraphReady", "False", found.graph_problem.reason, found.graph_problem.message)
     workloads = {part: seen.get(kind, names.component(name, part)) for _, part, kind in PARTS}

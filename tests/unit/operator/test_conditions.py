@@ -10,7 +10,7 @@ from memsys_operator.errors import Broken, Rejected, Waiting
 from memsys_operator.observed import Observed
 from memsys_operator.sync import Drift, SyncReport, Walk
 
-from .support import memory_system, seen, system, whole, workload
+from .support import claim, memory_system, seen, system, whole, workload
 
 TYPES = [
     "Ready", "PostgresReady", "GraphReady", "APIReady", "MCPReady", "GraphSynced", "Reconciling", "Stalled",
@@ -181,6 +181,13 @@ def test_without_a_graph_its_conditions_are_true_and_say_why() -> None:
     assert found["Ready"].status == "True"
     assert found["GraphReady"] == Condition("GraphReady", "True", "Disabled", "spec.graph.provider is none")
     assert found["GraphSynced"].reason == "Disabled"
+
+
+@pytest.mark.parametrize("off", [{"graph": False}, {"runs_neo4j": False}])
+def test_the_volume_that_a_graph_has_left_behind_is_named(off: dict[str, bool]) -> None:
+    found = told(seen(*whole(), claim("data-m-neo4j-0")), **off)
+    assert "PersistentVolumeClaim data-m-neo4j-0 is kept" in found["GraphReady"].message
+    assert "data-m-neo4j-0" not in told(seen(*whole(), claim("data-m-neo4j-0")))["GraphReady"].message
 
 
 def test_a_graph_elsewhere_is_not_waited_for_but_still_watched() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from memsys_operator import names, startup
 from memsys_operator.observed import Manifest, Observed, key_of
 from memsys_operator.resources import api, mcp, references
 
-from .support import desired, find, secret, seen, system, workload
+from .support import claim, desired, find, secret, seen, system, workload
 
 SAMPLES = Path(__file__).resolve().parents[3] / "crds/samples"
 COMPLETE: dict[str, Any] = yaml.safe_load((SAMPLES / "complete.yaml").read_text())["spec"]
 KEY = "msk_key-of-the-server"
+#: What a graph that was switched off has left behind; also there while one runs.
+KEPT_GRAPH = seen(claim("data-m-neo4j-0"))
 OAUTH = {
     "mcp": {"auth": "keys+oauth", "oauth": {"issuers": ["https://i.test"]}, "apiKeySecretRef": {"name": "k"}},
     "expose": {"mcp": {"host": "m.test"}},
@@ -31,7 +34,7 @@ OAUTH = {
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
     """A pod's: what the operator sets and nothing else, with an empty folder of secrets."""
-    for name in (*api.environment(system(COMPLETE)), *mcp.environment(system(COMPLETE))):
+    for name in (*api.environment(system(COMPLETE), KEPT_GRAPH), *mcp.environment(system(COMPLETE))):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
     return monkeypatch
@@ -40,7 +43,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.Monke
 def started_api(environment: pytest.MonkeyPatch, folder: Path, spec: dict[str, Any], **secrets: str) -> APISettings:
     """The settings of an API that is started with what the operator gives it. Raises when it would refuse them."""
     files = {"database_url": "postgresql://a:b@h/m", "memsys_admin_key": "k" * 16, "neo4j_password": "p", **secrets}
-    _enter(environment, folder, api.environment(system(spec)), files)
+    _enter(environment, folder, api.environment(system(spec), KEPT_GRAPH), files)
     return APISettings()
 
 
@@ -66,6 +69,7 @@ def test_the_api_understands_the_defaults(environment: pytest.MonkeyPatch, tmp_p
     assert (settings.reranker_provider, settings.webhook_secret_keys) == ("none", None)
     assert (settings.audit_retention_days, settings.erasure_ledger_retention_days) == (365, 0)
     assert (settings.backup_retention_days, settings.mcp_queue_hours) == (None, None)
+    assert settings.kept_graph_volume is None
 
 
 def test_the_api_understands_everything(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -113,6 +117,18 @@ def test_the_api_understands_a_graph_in_neptune_and_no_neo4j_is_made(
     assert not [key for key in map(key_of, manifests) if "neo4j" in key[1]]
     annotations = find(manifests, "ServiceAccount", "m-api")["metadata"]["annotations"]
     assert annotations == spec["api"]["serviceAccountAnnotations"]
+
+
+NEPTUNE = {"endpoint": "https://e.test:8182", "region": "eu-central-1"}
+
+
+@pytest.mark.parametrize("graph", [{"provider": "none"}, {"provider": "neptune", "neptune": NEPTUNE}])
+def test_the_api_is_told_of_the_volume_that_a_graph_has_left_behind(
+    environment: pytest.MonkeyPatch, tmp_path: Path, graph: dict[str, Any]
+) -> None:
+    settings = started_api(environment, tmp_path, {"graph": graph})
+    assert settings.kept_graph_volume == "PersistentVolumeClaim n/data-m-neo4j-0"
+    assert "MEMSYS_KEPT_GRAPH_VOLUME" not in api.environment(system({"graph": graph}), Observed())
 
 
 def test_the_mcp_server_understands_the_defaults(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -201,9 +217,10 @@ def test_the_apis_own_token_is_mounted_only_where_it_reviews_tokens() -> None:
 
 def test_traces_go_where_the_spec_says_from_both_servers() -> None:
     traced = system({"tracing": {"otlpEndpoint": "http://c.test:4318"}})
-    for part in (api, mcp):
-        assert part.environment(traced)["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://c.test:4318"
-        assert "OTEL_EXPORTER_OTLP_ENDPOINT" not in part.environment(system())
+    both = (partial(api.environment, observed=Observed()), mcp.environment)
+    for environment in both:
+        assert environment(traced)["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://c.test:4318"
+        assert "OTEL_EXPORTER_OTLP_ENDPOINT" not in environment(system())
 
 
 def test_kept_writes_stand_on_a_volume_of_the_pods_own() -> None:

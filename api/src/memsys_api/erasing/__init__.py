@@ -29,6 +29,7 @@ def create(
         backups=None if backups is None else timedelta(days=backups),
         graph_logs=timedelta(days=settings.graph_log_retention_days),
         queued_writes=None if settings.mcp_queue_hours is None else timedelta(hours=settings.mcp_queue_hours),
+        graph_volume=settings.kept_graph_volume,
     )
     outside = Outside(
         owner_url=settings.migration_url,

@@ -23,6 +23,8 @@ class Kept:
     graph_logs: timedelta
     queued_writes: timedelta | None
     """Zero: there is no queue of writes."""
+    graph_volume: str | None
+    """The volume of a graph that was switched off; ``None``: this server was told of none."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,15 @@ def remainders(
                 "the graph's store files",
                 "bytes of removed nodes and relationships in free records",
                 "their reuse, or a copy of the store by neo4j-admin database copy",
+                None,
+            )
+        )
+    if kept.graph_volume is not None:
+        found.append(
+            Remainder(
+                f"{kept.graph_volume}, the volume of a graph that was switched off",
+                "texts, entities and relations as the graph held them last; no erasure reaches it",
+                "its deletion",
                 None,
             )
         )

@@ -54,6 +54,13 @@ class AccountabilitySettings(BaseSettings):
         "is); what erasure receipts say of them is computed from this.",
     )
 
+    kept_graph_volume: str | None = Field(
+        None,
+        validation_alias="MEMSYS_KEPT_GRAPH_VOLUME",
+        description="The volume of a graph that was switched off, by the name by which it can be deleted. Erasure "
+        "receipts name it, because it holds texts of memories that were erased since.",
+    )
+
     def accountability_problems(self) -> list[str]:
         """What does not go together, by setting."""
         days, backups = self.erasure_ledger_retention_days, self.backup_retention_days

@@ -12,8 +12,8 @@ from memsys_operator.spec import System
 def desired(system: System, settings: Settings, secrets: Credentials, observed: Observed) -> list[Manifest]:
     """Everything that shall exist for ``system``, in the order in which it is created: Secrets first.
 
-    ``observed`` is read for three things alone: volume claims, which their StatefulSets make, the Secrets that the
-    spec refers to, and whether the cluster serves HTTPRoutes.
+    ``observed`` is read for three things alone: volume claims, which their StatefulSets make and leave behind, the
+    Secrets that the spec refers to, and whether the cluster serves HTTPRoutes.
     """
     return [
         *credentials.secrets(system, secrets),

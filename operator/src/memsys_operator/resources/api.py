@@ -7,7 +7,7 @@ import hashlib
 from memsys_operator import names
 from memsys_operator.credentials import Credentials
 from memsys_operator.observed import Manifest, Observed
-from memsys_operator.resources import pods, references
+from memsys_operator.resources import pods, references, storage
 from memsys_operator.resources.credentials import api_values, checksum
 from memsys_operator.settings import Settings
 from memsys_operator.spec import System
@@ -30,7 +30,7 @@ def manifests(system: System, settings: Settings, credentials: Credentials, obse
     ]
 
 
-def environment(system: System) -> dict[str, str | int]:
+def environment(system: System, observed: Observed) -> dict[str, str | int]:
     """The settings of the API that are no secrets."""
     spec, embedding = system.spec, system.embedding
     values: dict[str, str | int] = {
@@ -66,6 +66,8 @@ def environment(system: System) -> dict[str, str | int]:
         **_reranker(system),
         **_vector_index(system),
     }
+    if claim := storage.kept_graph(system, observed):
+        values["MEMSYS_KEPT_GRAPH_VOLUME"] = f"PersistentVolumeClaim {system.namespace}/{claim}"
     values |= {name: value for name, value in optional.items() if value is not None}
     if spec.graph.neptune is not None:
         values["NEPTUNE_ENDPOINT"] = spec.graph.neptune.endpoint
@@ -132,7 +134,7 @@ def _template(system: System, settings: Settings, credentials: Credentials, obse
         settings.image(system.spec.images, PART),
         settings.pull_policy(system.spec.images),
         ports={"http": spec.port},
-        env=pods.env(**environment(system)),
+        env=pods.env(**environment(system, observed)),
         mounts=mounts,
         resources=spec.resources,
         startupProbe=pods.http_probe("/healthz", "http", period=2, failures=150),

@@ -75,6 +75,14 @@ def claims(system: System, observed: Observed) -> list[Manifest]:
     return wanted
 
 
+def kept_graph(system: System, observed: Observed) -> str | None:
+    """The claim of a Neo4j that was switched off: it is kept, and with it what the graph knew."""
+    name = names.data_claim(system.name, names.NEO4J)
+    if system.runs_neo4j or observed.get("PersistentVolumeClaim", name) is None:
+        return None
+    return name
+
+
 def obstacles(system: System, observed: Observed) -> list[Broken]:
     """One problem for every claim that shall grow and cannot."""
     field = {
