@@ -195,6 +195,23 @@ def test_a_key_ends_also_while_its_system_s_spec_stalls(
         assert deployment["spec"]["replicas"] == 3, "what is refused keeps nothing else from being applied"
 
 
+def test_a_key_that_lets_nobody_in_is_not_ready(serving: System, memory_api: ScriptedAPI) -> None:
+    kubectl = serving.kubectl
+    kubectl.apply(memory_key())
+    ready(kubectl)
+    key = key_in(kubectl)
+    kubectl.apply(memory_key(expiresAt="2026-01-01T00:00:00Z"))
+    assert ready(kubectl, "False")["status"]["conditions"][0]["reason"] == "Expired"
+    eventually("the key ended", lambda: not memory_api.declared)
+    assert not memory_api.accepts(key)
+    kubectl("delete", "memkey", "team", "--wait=false")
+    eventually("gone", lambda: kubectl.get("memkey", "team") is None)
+    kubectl.apply(memory_key(serviceAccount={"name": "agent"}))
+    assert ready(kubectl, "False")["status"]["conditions"][0]["reason"] == "TokenReviewOff"
+    serving.apply({"graph": {"provider": "none"}, "api": {"tokenReview": True}})
+    ready(kubectl)
+
+
 def test_a_key_stays_with_its_system_and_its_secret(namespace: Kubectl) -> None:
     namespace.apply(memory_key(secretName="s"))
     for change, refusal in (

@@ -99,7 +99,7 @@ class Reconciler:
         findings, failure = await self._act(system, observed)
         findings = dataclasses.replace(findings, obstacles=[*findings.obstacles, *owned], sync=sync)
         unreported = await self._report(obj, system, observed, findings)
-        endpoint = self._endpoint(ref, observed, system.spec.api.port)
+        endpoint = self._endpoint(ref, observed, system.spec.api.port, system.spec.api.token_review)
         unkept: OperatorError | None = None
         if not system.spec.paused:
             why = f"waits for the API of MemorySystem {ref.name} to be ready"
@@ -120,7 +120,8 @@ class Reconciler:
         unreported = await self._report(obj, None, observed, Findings(problem=problem, obstacles=owned, sync=sync))
         spec, known = obj.get("spec") or {}, obj.get("status") or {}
         urls = known.get("endpoints") or {}
-        endpoint = self._endpoint(ref, observed, urlsplit(urls["api"]).port) if "api" in urls else None
+        reviews = (spec.get("api") or {}).get("tokenReview", False)
+        endpoint = self._endpoint(ref, observed, urlsplit(urls["api"]).port, reviews) if "api" in urls else None
         unkept: OperatorError | None = None
         if not spec.get("paused"):
             unkept = await self._look_after_keys(
@@ -246,7 +247,7 @@ class Reconciler:
                 logger.warning("%s: the event %s could not be recorded: %s", ref, notice.reason, error)
         return None
 
-    def _endpoint(self, ref: Ref, observed: Observed, port: int | None) -> Endpoint | None:
+    def _endpoint(self, ref: Ref, observed: Observed, port: int | None, reviews_tokens: bool) -> Endpoint | None:
         """Where to ask the system's API; None while it serves nothing."""
         workload = observed.get("Deployment", names.component(ref.name, names.API))
         secret = observed.get("Secret", names.admin_key_secret(ref.name))
@@ -255,7 +256,7 @@ class Reconciler:
         url = self._settings.api_url_template.format(
             service=names.component(ref.name, names.API), namespace=ref.namespace, port=port
         )
-        return Endpoint(url, secret_values(secret).get("key", ""))
+        return Endpoint(url, secret_values(secret).get("key", ""), reviews_tokens)
 
 
 def _graph_target(endpoint: Endpoint | None, sync: Sync) -> GraphTarget | None:

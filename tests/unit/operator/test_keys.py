@@ -265,12 +265,50 @@ async def test_a_key_of_a_resource_that_is_gone_is_revoked_and_others_are_not() 
     assert "byhand000000" in world.keys
 
 
-async def test_a_service_account_needs_no_secret() -> None:
+@pytest.mark.parametrize("reviews", [True, False])
+async def test_a_service_account_needs_no_secret_and_a_system_that_reviews_tokens(reviews: bool) -> None:
     world = World(memory_key(serviceAccount={"name": "agent"}))
-    await world.run()
+    endpoint = Endpoint(ENDPOINT.url, ENDPOINT.admin_key, reviews_tokens=reviews)
+    await world.steward.run(SYSTEM, endpoint, "", SERVICES)
     (declared,) = world.keys.values()
     assert (declared["subject"], declared["secrets"]) == ("system:serviceaccount:n:agent", [])
     assert world.secrets == {}
+    if reviews:
+        assert world.ready()["status"] == "True"
+    else:
+        assert (world.ready()["status"], world.ready()["reason"]) == ("False", "TokenReviewOff")
+        assert "set its spec.api.tokenReview to true" in world.ready()["message"]
+
+
+async def test_a_key_that_has_ended_says_so_and_can_be_given_more_time() -> None:
+    world = World(memory_key(rotation={"every": "24h"}))
+    await world.run()
+    (declared,) = world.keys.values()
+    declared["expires_at"] = world.objects["k"]["spec"]["expiresAt"] = "2026-01-01T00:00:00Z"
+    for _ in range(2):
+        await world.run()
+        assert (world.ready()["status"], world.ready()["reason"]) == ("False", "Expired")
+        assert "spec.expiresAt: the key ended at 2026-01-01" in world.ready()["message"]
+        assert "set a later moment" in world.ready()["message"]
+        assert world.status()["secretName"] == "k"
+        assert "rotatesAt" not in world.status()
+    assert [write for write in world.writes if not write.startswith("status")] == world.writes[:2]
+    world.objects["k"]["spec"]["expiresAt"] = "2999-01-01T00:00:00Z"
+    await world.run()
+    assert world.ready()["status"] == "True"
+    assert world.opens(world.value())
+
+
+async def test_a_key_whose_end_is_brought_forward_into_the_past_ends() -> None:
+    world = World(memory_key())
+    await world.run()
+    value = world.value()
+    world.objects["k"]["spec"]["expiresAt"] = "2026-01-01T00:00:00Z"
+    for _ in range(2):
+        await world.run()
+        assert not world.opens(value)
+        assert world.ready()["reason"] == "Expired"
+        assert "make another MemoryKey" in world.ready()["message"]
 
 
 async def test_somebody_else_s_secret_is_left_alone() -> None:
@@ -303,15 +341,15 @@ async def test_while_the_api_is_away_the_secret_stays_and_the_status_says_what_i
     assert world.status()["secretName"] == "k"
 
 
-#: As a timestamp in UTC it would lie before the first year, which nothing but the key itself can tell.
-BEFORE_TIME = "0001-01-01T00:00:00+14:00"
+#: In UTC it lies past the last year that a datetime knows.
+AFTER_TIME = "9999-12-31T23:59:59-14:00"
 
 
 async def test_an_unexpected_error_is_its_own_key_s_and_keeps_nothing_else_from_happening() -> None:
     world = World(memory_key("gone"))
     await world.run()
     gone = world.value("gone")
-    world.objects = {o["metadata"]["name"]: o for o in (memory_key(expiresAt=BEFORE_TIME), memory_key("later"))}
+    world.objects = {o["metadata"]["name"]: o for o in (memory_key(expiresAt=AFTER_TIME), memory_key("later"))}
     assert await world.run() is None
     assert (world.ready()["status"], world.ready()["reason"]) == ("False", "Failed")
     assert "OverflowError" in world.ready()["message"]

@@ -17,10 +17,11 @@ _NOT_FOUND = 404
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a system's API is, and the key that may do everything there."""
+    """Where a system's API is, the key that may do everything there, and whether ServiceAccounts' tokens count."""
 
     url: str
     admin_key: str
+    reviews_tokens: bool = False
 
 
 class KeysAPI:

@@ -163,6 +163,14 @@ def declared(wanted: Mapping[str, Any], listed: Mapping[str, Any] | None) -> boo
     return True
 
 
+def outlives(key: MemoryKey, listed: Mapping[str, Any]) -> bool:
+    """Whether the API lets a key in for longer than its resource says."""
+    if key.spec.expires_at is None:
+        return False
+    until = _moment(listed.get("expires_at"))
+    return until is None or until > key.spec.expires_at
+
+
 def _moment(value: str | None) -> datetime | None:
     return None if value is None else datetime.fromisoformat(value)
 

@@ -105,6 +105,9 @@ class MemoryKey:
             return None
         return f"system:serviceaccount:{account.namespace or self.ref.namespace}:{account.name}"
 
+    def expired(self, now: datetime) -> bool:
+        return self.spec.expires_at is not None and self.spec.expires_at <= now
+
     def next_rotation(self, issued_at: datetime) -> datetime | None:
         every = self.spec.rotation.every
         return issued_at + every if every is not None else None

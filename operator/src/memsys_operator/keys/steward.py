@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from memsys_operator import names
 from memsys_operator.cluster import Cluster, ClusterError
@@ -90,7 +90,7 @@ class Steward:
         report = status(obj, key, issue, problem, now.strftime("%Y-%m-%dT%H:%M:%SZ"))
         before = obj.get("status") or {}
         if problem is not None:  # what was known of the secret still holds
-            report = {**before, **report}
+            report |= {field: before[field] for field in ("secretName", "issuedAt") if field in before}
         if report != before:
             await self._cluster.write_key_status(Ref(obj["metadata"]["namespace"], obj["metadata"]["name"]), report)
         return problem if isinstance(problem, ClusterError) else None
@@ -104,8 +104,16 @@ class Steward:
         now: datetime,
     ) -> Issue | None:
         """Declare what differs to the API, then write the Secret; why in this order, :mod:`.issue` says."""
+        if key.expired(now):
+            await self._expire(key, endpoint, listed)
         if key.subject is not None:
             await self._declare(key, endpoint, issues.declaration(key, None, now), listed)
+            if not endpoint.reviews_tokens:
+                raise Waiting(
+                    "TokenReviewOff",
+                    f"spec.serviceAccount: MemorySystem {key.spec.system_ref.name} reviews no tokens; set its "
+                    "spec.api.tokenReview to true, or remove serviceAccount for a key in a Secret",
+                )
             return None
         secret = await self._cluster.secret(key.ref.namespace, key.secret_name)
         if secret is not None and not _ours(key, secret):
@@ -126,6 +134,18 @@ class Steward:
             logger.info("%s: write Secret %s: %s", key.ref, key.secret_name, ", ".join(write.because[:5]))
             await self._cluster.execute(key.ref.namespace, write)
         return issue
+
+    async def _expire(self, key: MemoryKey, endpoint: Endpoint, listed: Mapping[str, Any] | None) -> NoReturn:
+        """Say that the key has ended. One that the API lets in for longer, because ``expiresAt`` was brought forward,
+        is revoked: the API takes no moment that has passed."""
+        at = f"spec.expiresAt: the key ended at {key.spec.expires_at}"
+        if listed is not None and issues.outlives(key, listed):
+            logger.info("%s: revoke key %s, which has expired", key.ref, key.key_id)
+            await self._api.revoke(endpoint, key.key_id)
+            listed = None
+        if listed is None:
+            raise Rejected(f"{at}; delete it, and make another MemoryKey for what still needs one", reason="Expired")
+        raise Rejected(f"{at}; set a later moment, or delete the MemoryKey", reason="Expired")
 
     async def _declare(
         self, key: MemoryKey, endpoint: Endpoint, wanted: Mapping[str, Any], listed: Mapping[str, Any] | None
