@@ -36,11 +36,16 @@ def record_status(namespace: str, name: str, status: dict[str, object]) -> None:
         GRAPH_PENDING.labels(namespace, name).set(sync["pending"])
         GRAPH_PARKED.labels(namespace, name).set(sync["parked"])
         GRAPH_DRIFTED.labels(namespace, name).set(sync.get("drifted", 0))
+    else:
+        _forget_graph(namespace, name)  # numbers of a graph that was switched off would raise alerts for ever
 
 
 def forget(namespace: str, name: str) -> None:
     """Drop the gauges of a system that is gone."""
     CONDITION.remove_by_labels({"namespace": namespace, "name": name})
-    GRAPH_PENDING.remove_by_labels({"namespace": namespace, "name": name})
-    GRAPH_PARKED.remove_by_labels({"namespace": namespace, "name": name})
-    GRAPH_DRIFTED.remove_by_labels({"namespace": namespace, "name": name})
+    _forget_graph(namespace, name)
+
+
+def _forget_graph(namespace: str, name: str) -> None:
+    for gauge in (GRAPH_PENDING, GRAPH_PARKED, GRAPH_DRIFTED):
+        gauge.remove_by_labels({"namespace": namespace, "name": name})
