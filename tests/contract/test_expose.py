@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,22 @@ def hosts_of(system: System) -> str | None:
     return next((e["value"] for e in container["env"] if e["name"] == "MEMSYS_MCP_ALLOWED_HOSTS"), None)
 
 
-def test_an_ingress_comes_heals_changes_and_goes_with_the_spec(operator: Operator, system: System) -> None:
+@pytest.fixture
+def ingress_class(admin: Kubectl) -> Iterator[Callable[[], None]]:
+    """Makes the IngressClass nginx when called."""
+    document = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "IngressClass",
+        "metadata": {"name": "nginx"},
+        "spec": {"controller": "tests.memsys.dev/none"},
+    }
+    yield lambda: admin.apply(document)
+    admin("delete", "ingressclass", "nginx", "--ignore-not-found")
+
+
+def test_an_ingress_comes_heals_changes_and_goes_with_the_spec(
+    operator: Operator, system: System, ingress_class: Callable[[], None]
+) -> None:
     system.apply()
     system.make_all_ready()
     assert system.kubectl.list("ingress") == []
@@ -26,8 +41,12 @@ def test_an_ingress_comes_heals_changes_and_goes_with_the_spec(operator: Operato
 
     system.kubectl("create", "secret", "generic", "cert", "--from-literal=tls.crt=x", "--from-literal=tls.key=y")
     system.apply({"expose": {"mcp": {"host": HOST}, "className": "nginx", "tls": {"secretName": "cert"}}})
-    system.wait("Exposed", "True", "RouteInPlace")
+    assert "IngressClass nginx does not exist" in system.wait("Exposed", "False", "IngressClassNotFound")["message"]
+    ingress_class()
+    assert "whether a controller serves it" in system.wait("Exposed", "True", "RouteInPlace")["message"]
     ingress = system.wait_child("ingress", "mcp")
+    system.kubectl.patch_status("ingress", "m-mcp", {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}})
+    eventually("routed", lambda: "are routed to this system" in system.condition("Exposed").get("message", ""))
     assert ingress["spec"]["ingressClassName"] == "nginx"
     assert ingress["spec"]["tls"] == [{"hosts": [HOST], "secretName": "cert"}]
     assert system.object()["status"]["endpoints"]["mcpExternal"] == f"https://{HOST}/mcp"

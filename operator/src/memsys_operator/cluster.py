@@ -41,7 +41,7 @@ KINDS: dict[str, tuple[str, str]] = {
 CHILD_KINDS = tuple(kind for kind in KINDS if kind not in (names.KIND, names.KEY_KIND, "HTTPRoute"))
 
 _TIMEOUT_SECONDS = 30.0
-_CONFLICT, _NOT_FOUND = 409, 404
+_FORBIDDEN, _NOT_FOUND, _CONFLICT = 403, 404, 409
 #: Asked again, the apiserver would answer the same: the object is invalid, or a quota or policy does not admit it.
 _REFUSALS = (400, 403, 422)
 #: How much is told of what the apiserver said: it repeats whole specs.
@@ -141,6 +141,15 @@ class Cluster:
         return await self._get_path(
             f"/apis/gateway.networking.k8s.io/v1/namespaces/{segment(namespace)}/gateways/{segment(name)}"
         )
+
+    async def ingress_class(self, name: str) -> bool | None:
+        """Whether there is an IngressClass of that name; None where the operator may not look."""
+        try:
+            return await self._get_path(f"/apis/networking.k8s.io/v1/ingressclasses/{name}") is not None
+        except ClusterError as error:
+            if error.status == _FORBIDDEN:
+                return None
+            raise
 
     async def expandable(self, storage_classes: Iterable[str]) -> frozenset[str]:
         """Those StorageClasses that let their volumes grow."""

@@ -286,7 +286,10 @@ def _exposed(system: System, seen: Observed) -> Condition:
     if problem := expose.problem(system, seen):
         return Condition("Exposed", "False", problem.reason, problem.message)
     ways = ", ".join(expose.urls(system, seen).values())
-    return Condition("Exposed", "True", "RouteInPlace", f"requests to {ways} are routed to this system")
+    said = f"requests to {ways} are routed to this system"
+    if expose.unpublished(system, seen):
+        said = f"the Ingress for {ways} is in place; whether a controller serves it is not known: it has no address yet"
+    return Condition("Exposed", "True", "RouteInPlace", said)
 
 
 def _dated(

@@ -33,7 +33,8 @@ class Observed:
 
     ``references`` holds None for a Secret that was looked for and does not exist. ``expandable`` names the
     StorageClasses that were looked up and let their volumes grow. ``http_routes`` says whether the cluster serves the
-    Gateway API; ``gateway`` is the Gateway that the spec names, when it exists.
+    Gateway API; ``gateway`` is the Gateway that the spec names, when it exists; ``ingress_class`` says whether the
+    IngressClass does that the spec names, None when that is not known.
     """
 
     objects: Mapping[Key, Manifest] = field(default_factory=dict)
@@ -42,6 +43,7 @@ class Observed:
     expandable: frozenset[str] = frozenset()
     http_routes: bool = False
     gateway: Manifest | None = None
+    ingress_class: bool | None = None
 
     def get(self, kind: str, name: str) -> Manifest | None:
         return self.objects.get((kind, name))

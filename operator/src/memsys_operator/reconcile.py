@@ -91,6 +91,8 @@ class Reconciler:
         if system.spec.expose is not None and (gateway := system.spec.expose.gateway) is not None:
             found = await self._cluster.gateway(gateway.namespace or ref.namespace, gateway.name)
             observed = dataclasses.replace(observed, gateway=found)
+        if system.spec.expose is not None and (named := system.spec.expose.class_name) is not None:
+            observed = dataclasses.replace(observed, ingress_class=await self._cluster.ingress_class(named))
         due = storage.growth(system, observed)
         if due:
             classes = (storage_class for _, _, storage_class in due.values())

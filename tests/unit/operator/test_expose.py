@@ -115,6 +115,37 @@ def test_a_missing_certificate_is_named() -> None:
     assert said(ordered, routed(ordered, references={"m-mcp-tls": None})) == "CertificatePending"
 
 
+def published(observed: Observed) -> Observed:
+    """A controller serves every Ingress."""
+    for obj in observed.objects.values():
+        obj["status"] = {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}
+    return observed
+
+
+def test_a_class_that_does_not_exist_is_named_unless_a_controller_serves_the_ingress_all_the_same() -> None:
+    target = exposed(**BOTH, className="no-such-class")
+    problem = expose.problem(target, routed(target, ingress_class=False))
+    assert problem is not None
+    assert problem.reason == "IngressClassNotFound"
+    assert "spec.expose.className: IngressClass no-such-class does not exist" in problem.message
+    for known in (True, None):
+        assert said(target, routed(target, ingress_class=known)) is None
+    assert said(target, published(routed(target, ingress_class=False))) is None
+
+
+def test_requests_are_said_to_be_routed_once_a_controller_has_published_an_address() -> None:
+    target = exposed(**BOTH)
+
+    def told(observed: Observed) -> str:
+        status = conditions.status(memory_system({"expose": BOTH}), target, observed, Findings(), "now")
+        (condition,) = [c for c in status["conditions"] if c["type"] == "Exposed"]
+        assert (condition["status"], condition["reason"]) == ("True", "RouteInPlace")
+        return str(condition["message"])
+
+    assert "whether a controller serves it is not known" in told(routed(target))
+    assert "are routed to this system" in told(published(routed(target)))
+
+
 def test_an_http_route_hangs_on_the_listener_and_never_times_out() -> None:
     target = exposed(**GATEWAY)
     (route,) = expose.manifests(target, Observed(http_routes=True))

@@ -50,6 +50,9 @@ class Memory:
     async def expandable(self, storage_classes: Iterable[str]) -> frozenset[str]:
         return frozenset(storage_classes) & {"growing"}
 
+    async def ingress_class(self, name: str) -> bool | None:
+        return name == "nginx"
+
     async def gateway(self, namespace: str, name: str) -> Manifest | None:
         return None
 
@@ -331,6 +334,13 @@ async def test_an_api_of_which_some_replicas_serve_is_asked() -> None:
         cluster.seen.objects["Deployment", "m-api"]["status"]["readyReplicas"] = ready
         outcome = await reconciler(cluster).run(REF, SyncReport(available=True))
         assert (outcome.graph is not None) == asked
+
+
+async def test_the_ingress_class_that_the_spec_names_is_looked_for() -> None:
+    for name, found in (("nginx", "True"), ("no-such-class", "False")):
+        cluster = Memory(memory_system({"expose": {"mcp": {"host": "m.test"}, "className": name}}))
+        await settle(cluster)
+        assert cluster.condition("Exposed")["status"] == found
 
 
 async def test_without_a_graph_there_is_nothing_to_ask() -> None:

@@ -86,7 +86,24 @@ def problem(system: System, observed: Observed) -> OperatorError | None:
             "SecretNotFound",
             f"spec.expose.tls.secretName: Secret {secret} does not exist in namespace {system.namespace}; create it",
         )
+    # An Ingress that has an address is served, whatever its class is to the controller.
+    if observed.ingress_class is False and unpublished(system, observed):
+        return Waiting(
+            "IngressClassNotFound",
+            f"spec.expose.className: IngressClass {expose.class_name} does not exist, so no controller takes up the "
+            "Ingress; install the controller, name another class, or leave the field out for the cluster's default",
+        )
     return _missing(system, expose, "Ingress", observed)
+
+
+def unpublished(system: System, observed: Observed) -> bool:
+    """Whether some Ingress has no address from a controller yet. Most controllers publish one once they serve it; of
+    those that do not, nothing tells."""
+    expose = system.spec.expose
+    if expose is None or expose.gateway is not None:
+        return False
+    ingresses = [observed.get("Ingress", names.component(system.name, part)) or {} for part in expose.hosts]
+    return not all((i.get("status") or {}).get("loadBalancer", {}).get("ingress") for i in ingresses)
 
 
 def _ingress(system: System, expose: Expose, part: str, host: str) -> Manifest:
