@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import psycopg
 import pytest
@@ -51,6 +52,66 @@ async def test_a_key_belongs_to_its_project(api: Replica) -> None:
     await api.client.post("/memories", json={"text": "one"}, headers=KEY)
     other = await api.client.post("/memories", json={"text": "two"}, headers=KEY | {"X-Memsys-Project": "other"})
     assert other.status_code == 200
+
+
+async def _updated(api: Replica) -> tuple[str, dict[str, Any]]:
+    added = await api.client.post("/memories", json={"text": "one"})
+    path = f"/memories/{added.json()['results'][0]['id']}"
+    return path, (await api.client.put(path, json={"text": "two"}, headers=KEY)).json()
+
+
+async def _versions(api: Replica, path: str) -> list[int]:
+    return [entry["version"] for entry in (await api.client.get(f"{path}/history")).json()]
+
+
+async def test_a_repeated_update_writes_one_version_and_overwrites_nothing_made_since(api: Replica) -> None:
+    path, first = await _updated(api)
+    assert (first["memory"], first["version"]) == ("two", 2)
+    await api.client.put(path, json={"text": "three"})
+    again = await api.client.put(path, json={"text": "two"}, headers=KEY)
+    assert (again.status_code, again.json()) == (200, first)
+    assert (await api.client.get(path)).json()["memory"] == "three"
+    assert await _versions(api, path) == [1, 2, 3]
+
+
+async def test_a_repeated_update_of_a_version_does_not_meet_itself_as_a_conflict(api: Replica) -> None:
+    path, _ = await _updated(api)
+    key = {"Idempotency-Key": "order-67"}
+    answers = [await api.client.put(path, json={"text": "three", "version": 2}, headers=key) for _ in range(2)]
+    assert [a.json().get("version") for a in answers] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    "change", [{"text": "other"}, {"text": "two", "expires_at": None}, {"text": "two", "version": 1}]
+)
+async def test_another_update_under_the_same_key_is_refused(api: Replica, change: dict[str, object]) -> None:
+    path, _ = await _updated(api)
+    refused = await api.client.put(path, json=change, headers=KEY)
+    assert refused.json()["type"].endswith("/idempotency-conflict")
+    another = (await api.client.post("/memories", json={"text": "elsewhere"})).json()["results"][0]["id"]
+    for answer in (
+        await api.client.put(f"/memories/{another}", json={"text": "two"}, headers=KEY),
+        await api.client.post("/memories", json={"text": "two"}, headers=KEY),
+    ):
+        assert answer.json()["type"].endswith("/idempotency-conflict")
+    assert await _versions(api, path) == [1, 2]
+
+
+async def test_a_repeated_update_of_what_was_deleted_since_is_answered_the_same(api: Replica) -> None:
+    path, first = await _updated(api)
+    await api.client.delete(path)
+    assert (await api.client.put(path, json={"text": "two"}, headers=KEY)).json() == first
+    assert (await api.client.get(path)).status_code == 404
+
+
+async def test_replicas_that_race_update_once_and_answer_the_same(fleet: Fleet) -> None:
+    async with fleet.replica() as one, fleet.replica() as two:
+        added = await one.client.post("/memories", json={"text": "one"})
+        path = f"/memories/{added.json()['results'][0]['id']}"
+        answers = await asyncio.gather(*(r.client.put(path, json={"text": "two"}, headers=KEY) for r in (one, two) * 8))
+        assert {a.status_code for a in answers} == {200}
+        assert len({a.text for a in answers}) == 1
+        assert await _versions(one, path) == [1, 2]
 
 
 async def test_replicas_that_race_store_once_and_answer_the_same(fleet: Fleet) -> None:

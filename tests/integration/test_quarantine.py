@@ -119,6 +119,16 @@ async def test_a_repeated_request_is_held_once(api: Replica) -> None:
     assert len(ids) == len(await held(api)) == 1
 
 
+async def test_a_repeated_update_is_held_once(api: Replica) -> None:
+    await policy(api, "hold")
+    (memory,) = await api.add("ordinary")
+    answers = [
+        await api.client.put(f"/memories/{memory['id']}", json={"text": SUSPECT}, headers={"Idempotency-Key": "k"})
+        for _ in range(2)
+    ]
+    assert len({answer.json()["results"][0]["review_id"] for answer in answers}) == len(await held(api)) == 1
+
+
 async def test_what_is_held_is_erased_with_its_user(fleet: Fleet, dsn: Dsn) -> None:
     async with fleet.replica() as api:
         await policy(api, "hold")

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 from uuid import UUID
 
+import orjson
+
 from memsys_api.drafts import Draft, finished
-from memsys_api.model import Memory, Scope
+from memsys_api.model import Memory, Outcome, Scope
 from memsys_api.ports import Embedder
-from memsys_api.problems import CONFLICT, NOT_FOUND, FieldError, ProblemError, invalid
+from memsys_api.problems import CONFLICT, NOT_FOUND, FieldError, ProblemError, invalid, key_reused
 from memsys_api.quarantine.detect import Finding, texts_of
 from memsys_api.quarantine.gate import Gate, refused
 from memsys_api.schemas import UpdateRequest
-from memsys_api.store import deliveries, versions
+from memsys_api.store import deliveries, idempotency, versions
 from memsys_api.store.contents import NewVersion
-from memsys_api.store.database import Database
+from memsys_api.store.database import Connection, Database
 from memsys_api.store.generations import Generation
 from memsys_api.store.held import Held, Kept
 
@@ -34,6 +37,13 @@ class Changed(NamedTuple):
     memories: list[Memory]
     held: list[Held]
     """What waits for review instead."""
+
+
+class Once(NamedTuple):
+    """What makes a request one that is carried out once: its Idempotency-Key, and a hash to tell it from others."""
+
+    key: str
+    request_hash: str
 
 
 class Changing:
@@ -56,18 +66,33 @@ class Changing:
         self._gate = gate
 
     async def update(
-        self, scope: Scope, memory_id: UUID, request: UpdateRequest, *, actor: str, reviewed: bool = False
+        self,
+        scope: Scope,
+        memory_id: UUID,
+        request: UpdateRequest,
+        *,
+        actor: str,
+        idempotency_key: str | None = None,
+        reviewed: bool = False,
     ) -> Memory:
         """Write a memory's next version.
 
         Raises ``not-found``, and ``version-conflict`` if the request names another version than the current one.
+        The same ``idempotency_key`` with the same request is answered as the first time, whatever became of the memory
+        since, and writes nothing; with another request it raises an ``idempotency-conflict`` problem.
         A suspect request that was not ``reviewed`` raises what the quarantine's gate raises.
         """
         change = Change(memory_id, request)
-        if not reviewed and (texts := _texts(request)) and (standing := await self._standing(scope, memory_id)):
-            await self._gate.admit(_kept(standing, change, actor), texts)
+        once = None if idempotency_key is None else Once(idempotency_key, _request_hash(scope, change))
         try:
-            return (await self._update(scope, [change], actor)).memories[0]
+            if once is not None:
+                async with self._database.transaction(scope.project) as conn:
+                    if (earlier := await _answered(conn, scope, once)) is not None:
+                        return earlier
+            if not reviewed and (texts := _texts(request)) and (standing := await self._standing(scope, memory_id)):
+                repeated = once and f"{once.key}\x1f{once.request_hash}"
+                await self._gate.admit(_kept(standing, change, actor), texts, repeated=repeated)
+            return (await self._update(scope, [change], actor, once=once)).memories[0]
         except _Missing as error:
             raise _not_found() from error
 
@@ -124,10 +149,14 @@ class Changing:
         changes: Sequence[Change],
         actor: str,
         suspect: Mapping[UUID, Sequence[Finding]] = MappingProxyType({}),
+        once: Once | None = None,
     ) -> Changed:
+        """``once`` is for a single change: that of a request with an Idempotency-Key."""
         ids = [change.memory_id for change in changes]
         while True:  # another round means that somebody else's change got in first
             async with self._database.transaction(scope.project) as conn:
+                if once is not None and (earlier := await _answered(conn, scope, once)) is not None:
+                    return Changed([earlier], [])
                 seen = await versions.heads(conn, scope, ids)
             _all_there(ids, seen)
             for memory_id, request in changes:
@@ -141,8 +170,13 @@ class Changing:
                 _all_there(ids, heads)
                 if any(heads[i].memory.version != seen[i].memory.version for i in ids):
                     continue
+                if once is not None and not await idempotency.claim(conn, scope.project, *once):
+                    continue
                 written = [await versions.insert_next(conn, self._generation, heads[n.id], n) for n in new]
                 await deliveries.enqueue(conn, scope.project, self._sinks, [(m.id, m.version) for m in written])
+                if once is not None:
+                    outcomes = [Outcome(m.id, m.text, "UPDATE", m.version) for m in written]
+                    await idempotency.remember(conn, scope.project, once.key, outcomes)
                 held = [
                     await self._gate.hold(conn, _kept(heads[change.memory_id].memory.scope, change, actor), findings)
                     for change in changes
@@ -191,6 +225,26 @@ class _Missing(Exception):
 def _all_there(ids: Sequence[UUID], found: dict[UUID, versions.Head] | set[UUID]) -> None:
     if missing := {memory_id for memory_id in ids if memory_id not in found}:
         raise _Missing(missing)
+
+
+def _request_hash(scope: Scope, change: Change) -> str:
+    """Of all by which an update is told from another request under the same Idempotency-Key."""
+    ids = [scope.project, scope.user_id, scope.agent_id, scope.app_id, scope.run_id, str(change.memory_id)]
+    content = ["update", *ids, change.request.model_dump(mode="json", exclude_unset=True)]
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+async def _answered(conn: Connection, scope: Scope, once: Once) -> Memory | None:
+    """What the same request was answered with before; ``None``: it is the first. Raises ``idempotency-conflict``."""
+    earlier = await idempotency.recall(conn, scope.project, once.key)
+    if earlier is None:
+        return None
+    if earlier.request_hash != once.request_hash:
+        raise key_reused()
+    for outcome in earlier.outcomes:
+        if (memory := await versions.at(conn, scope, outcome.id, outcome.version)) is not None:
+            return memory
+    raise _not_found()  # erased, or forgotten with age
 
 
 def _kept(standing: Scope, change: Change, actor: str) -> Kept:

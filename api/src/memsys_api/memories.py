@@ -22,7 +22,7 @@ from memsys_api.inference.trivia import holds_no_fact
 from memsys_api.inferring import Conversation, Inferring, Overtaken, Suspect, Written, to_json
 from memsys_api.model import Memory, Outcome, Scope
 from memsys_api.ports import Embedder
-from memsys_api.problems import IDEMPOTENCY_CONFLICT, NOT_FOUND, FieldError, ProblemError
+from memsys_api.problems import NOT_FOUND, ProblemError, key_reused
 from memsys_api.quarantine.detect import texts_of
 from memsys_api.quarantine.gate import Gate
 from memsys_api.schemas import AddRequest, Message
@@ -304,11 +304,7 @@ def _request_hash(scope: Scope, request: AddRequest) -> str:
 
 def _replay(earlier: idempotency.Remembered, request_hash: str) -> list[Outcome]:
     if earlier.request_hash != request_hash:
-        raise ProblemError(
-            IDEMPOTENCY_CONFLICT,
-            "Idempotency-Key: was used before for another request; use a new key",
-            errors=[FieldError("Idempotency-Key", "was used before for another request")],
-        )
+        raise key_reused()
     return list(earlier.outcomes)
 
 

@@ -78,6 +78,15 @@ class ProblemError(Exception):
         self.retry_after = retry_after
 
 
+def key_reused() -> ProblemError:
+    """The refusal of an Idempotency-Key that another request was sent under."""
+    return ProblemError(
+        IDEMPOTENCY_CONFLICT,
+        "Idempotency-Key: was used before for another request; use a new key",
+        errors=[FieldError("Idempotency-Key", "was used before for another request")],
+    )
+
+
 def invalid(field: str, message: str) -> ProblemError:
     """The refusal of one field."""
     return ProblemError(INVALID_REQUEST, f"{field}: {message}", errors=[FieldError(field, message)])

@@ -23,7 +23,7 @@ from memsys_api.inferring import to_json
 from memsys_api.memories import conversation_of, drafts_of, kept_of, request_content, saying_something, words_of
 from memsys_api.model import Outcome, Scope
 from memsys_api.ports import Embedder
-from memsys_api.problems import IDEMPOTENCY_CONFLICT, NOT_FOUND, FieldError, ProblemError
+from memsys_api.problems import NOT_FOUND, ProblemError, key_reused
 from memsys_api.quarantine.detect import Finding, texts_of
 from memsys_api.quarantine.gate import Gate, refused
 from memsys_api.schemas import AddRequest
@@ -150,11 +150,7 @@ class Submitting:
         if earlier is None:
             return None
         if earlier.request_hash != request_hash:
-            raise ProblemError(
-                IDEMPOTENCY_CONFLICT,
-                "Idempotency-Key: was used before for another request; use a new key",
-                errors=[FieldError("Idempotency-Key", "was used before for another request")],
-            )
+            raise key_reused()
         return await add_events.read(conn, Scope(project), earlier.event_ids)
 
     async def _prepare(

@@ -22,7 +22,7 @@ class Bound:
     project: str | None
     """``None``: the default project of the caller's key."""
     idempotency_key: str = field(default_factory=lambda: uuid4().hex)
-    """For the one add that the request may make, however often and by whatever way it is sent."""
+    """For the one write that the request may make, however often and by whatever way it is sent."""
 
 
 _bound: ContextVar[Bound] = ContextVar("bound")

@@ -161,7 +161,7 @@ def register(server: FastMCP[Any], queue: WriteQueue | None = None) -> None:
 
     @server.tool(
         description=UPDATE,
-        annotations=_hints("Update a memory", read_only=False, destructive=True, idempotent=True),
+        annotations=_hints("Update a memory", read_only=False, destructive=True, idempotent=False),
         output_schema=_schema(views.Changed),
     )
     @worded(ToolError)
@@ -172,7 +172,7 @@ def register(server: FastMCP[Any], queue: WriteQueue | None = None) -> None:
         ],
         metadata: Metadata = None,
     ) -> ToolResult:
-        memory = await client().update(memory_id, text=text, metadata=metadata)
+        memory = await client().update(memory_id, text=text, metadata=metadata, idempotency_key=bound().idempotency_key)
         answer = views.Changed(id=str(memory.id), event="UPDATE", version=memory.version)
         return _result(f"Updated to version {memory.version} [id {memory.id}]", answer)
 

@@ -200,10 +200,12 @@ class AsyncClient(
         ttl_seconds: int | None = None,
         never_expires: bool = False,
         version: int | None = None,
+        idempotency_key: str | None = None,
     ) -> Memory:
         """Write the next version: what is given is replaced, the old version stays in the history.
 
-        With ``version``, only if the memory is still at it; else :class:`~memsys.errors.Conflict`.
+        With ``version``, only if the memory is still at it; else :class:`~memsys.errors.Conflict`. Called again with
+        the same ``idempotency_key``, it answers the version that the first call wrote.
         """
         return await self._send(
             operations.update(
@@ -215,6 +217,7 @@ class AsyncClient(
                 ttl_seconds=ttl_seconds,
                 never_expires=never_expires,
                 version=version,
+                idempotency_key=idempotency_key,
             )
         )
 
@@ -379,12 +382,12 @@ class AsyncClient(
             steps.close()
 
     def _pieces(self, call: Call[None]) -> Chunks:
-        limit = wire.stream_timeout(self._connect_timeout)
-        return streaming.pieces_async(self._http, call, self._options, limit)
+        return streaming.pieces_async(self._http, call, self._options, wire.stream_timeout(self._connect_timeout))
 
     async def _send_lines(self, call: Call[T], lines: Lines) -> T:
-        limit = wire.stream_timeout(self._connect_timeout)
-        return await streaming.send_async(self._http, call, self._options, limit, lines)
+        return await streaming.send_async(
+            self._http, call, self._options, wire.stream_timeout(self._connect_timeout), lines
+        )
 
     async def _attempt(
         self, arguments: dict[str, Any], seconds: float

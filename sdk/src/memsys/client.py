@@ -199,10 +199,12 @@ class Client(EventCalls, FeedbackCalls, ShapedExportCalls, GraphMethods, Oversig
         ttl_seconds: int | None = None,
         never_expires: bool = False,
         version: int | None = None,
+        idempotency_key: str | None = None,
     ) -> Memory:
         """Write the next version: what is given is replaced, the old version stays in the history.
 
-        With ``version``, only if the memory is still at it; else :class:`~memsys.errors.Conflict`.
+        With ``version``, only if the memory is still at it; else :class:`~memsys.errors.Conflict`. Called again with
+        the same ``idempotency_key``, it answers the version that the first call wrote.
         """
         return self._send(
             operations.update(
@@ -214,6 +216,7 @@ class Client(EventCalls, FeedbackCalls, ShapedExportCalls, GraphMethods, Oversig
                 ttl_seconds=ttl_seconds,
                 never_expires=never_expires,
                 version=version,
+                idempotency_key=idempotency_key,
             )
         )
 
@@ -378,12 +381,10 @@ class Client(EventCalls, FeedbackCalls, ShapedExportCalls, GraphMethods, Oversig
             steps.close()
 
     def _pieces(self, call: Call[None]) -> Chunks:
-        limit = wire.stream_timeout(self._connect_timeout)
-        return streaming.pieces(self._http, call, self._options, limit)
+        return streaming.pieces(self._http, call, self._options, wire.stream_timeout(self._connect_timeout))
 
     def _send_lines(self, call: Call[T], lines: Lines) -> T:
-        limit = wire.stream_timeout(self._connect_timeout)
-        return streaming.send(self._http, call, self._options, limit, lines)
+        return streaming.send(self._http, call, self._options, wire.stream_timeout(self._connect_timeout), lines)
 
     def _attempt(self, arguments: dict[str, Any], seconds: float) -> httpx.Response | httpx.TransportError:
         limit = wire.attempt_timeout(seconds, self._connect_timeout)

@@ -192,7 +192,9 @@ def update(
     ttl_seconds: int | None = None,
     never_expires: bool = False,
     version: int | None = None,
+    idempotency_key: str | None = None,
 ) -> Call[Memory]:
+    """Write the next version. Sent again with the same key, it answers what it did before and writes nothing."""
     fields: dict[str, Any] = {
         name: value
         for name, value in (
@@ -211,8 +213,8 @@ def update(
     if not fields:
         raise ValueError("update needs a new text, new metadata, a new time or a new expiry")
     body = to_json(fields | ({} if version is None else {"version": version}))
-    # Tied to a version, a repetition would meet its own first attempt as a conflict.
-    return Call("PUT", _memory_path(memory_id), _CHANGED, body=body, repeatable=version is None)
+    headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+    return Call("PUT", _memory_path(memory_id), _CHANGED, body=body, headers=headers, repeatable=True)
 
 
 def delete(memory_id: uuid.UUID | str) -> Call[None]:

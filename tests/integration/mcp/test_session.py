@@ -106,7 +106,7 @@ async def test_a_model_is_told_which_tool_does_what(target: Target):
         "add_memory": (False, False, False),
         "search_memories": (True, False, True),
         "list_memories": (True, False, True),
-        "update_memory": (False, True, True),
+        "update_memory": (False, True, False),
         "delete_memory": (False, True, True),
     }
     for tool in tools.values():

@@ -106,6 +106,15 @@ def test_an_add_is_safe_to_repeat_because_it_carries_its_key():
     assert call.headers != operations.add("x", scope=Scope()).headers
 
 
+@pytest.mark.parametrize("version", [None, 3])
+def test_an_update_is_safe_to_repeat_because_it_carries_its_key(version: int | None):
+    call = operations.update("1", text="x", version=version)
+    assert call.repeatable
+    assert len(call.headers["Idempotency-Key"]) == 32
+    assert call.headers != operations.update("1", text="x", version=version).headers
+    assert operations.update("1", text="x", idempotency_key="k1").headers == {"Idempotency-Key": "k1"}
+
+
 def test_the_wish_of_the_service_is_honoured_and_not_waited_for_in_vain():
     soon = httpx.Response(503, headers={"Retry-After": "6"})
     world = World(soon, ok())

@@ -151,9 +151,17 @@ async def get(
     response_model=schemas.MemoryOut,
     responses=may_answer(problems.NOT_FOUND, problems.CONFLICT) | HELD,
 )
-async def update(serving: Serving, access: Writer, memory_id: UUID, request: schemas.UpdateRequest) -> Response:
+async def update(
+    serving: Serving,
+    access: Writer,
+    memory_id: UUID,
+    request: schemas.UpdateRequest,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
     """Write a memory's next version; the one before stays in its history."""
-    memory = await serving.changing.update(access.scope(), memory_id, request, actor=access.caller.key_id)
+    memory = await serving.changing.update(
+        access.scope(), memory_id, request, actor=access.caller.key_id, idempotency_key=idempotency_key
+    )
     return Json(memory_out(memory))
 
 

@@ -74,16 +74,18 @@ async def _find(serving: Service, project: str, review_id: UUID) -> held.Held:
 async def _carry_out(serving: Service, one: held.Held) -> Sequence[Outcome]:
     """The normal flow, under an idempotency key of the review's own: a crash after it does no harm."""
     assert one.request is not None
+    key = f"review:{one.id}"
     with on_behalf_of(one.actor):
         if one.kind == "import":
             return [await serving.importing.release(one)]
         if one.kind == "update":
             assert one.memory_id is not None
             change = schemas.UpdateRequest.model_validate(one.request)
-            memory = await serving.changing.update(one.scope, one.memory_id, change, actor=one.actor, reviewed=True)
+            memory = await serving.changing.update(
+                one.scope, one.memory_id, change, actor=one.actor, idempotency_key=key, reviewed=True
+            )
             return [Outcome(memory.id, memory.text, "UPDATE", memory.version)]
         request = schemas.AddRequest.model_validate(one.request)
-        key = f"review:{one.id}"
         return await serving.memories.add(one.scope, request, actor=one.actor, idempotency_key=key, reviewed=True)
 
 

@@ -90,6 +90,19 @@ async def heads(conn: Connection, scope: Scope, ids: Sequence[UUID]) -> dict[UUI
     return {row[0]: Head(read(row), row[MEMORY_WIDTH]) for row in await cursor.fetchall()}
 
 
+async def at(conn: Connection, scope: Scope, memory_id: UUID, version: int) -> Memory | None:
+    """One version of a memory in the scope, whatever came after it; ``None``: no such."""
+    where = scope_condition(scope, "m")
+    cursor = await conn.execute(
+        sql.SQL(
+            "SELECT {columns} FROM memory_versions m WHERE {where} AND m.id = %(id)s AND m.version = %(version)s"
+        ).format(columns=MEMORY_COLUMNS, where=where.clause),
+        {**where.parameters, "id": memory_id, "version": version},
+    )
+    row = await cursor.fetchone()
+    return None if row is None else read(row)
+
+
 async def lock(conn: Connection, scope: Scope, ids: Sequence[UUID]) -> int:
     """Hold these memories until the transaction ends; how many of them there are: an erased one is gone."""
     where = scope_condition(scope, "m")
