@@ -17,7 +17,7 @@ NAME_RULE = "1 to 100 of a-z, 0-9, '.', '_', '-', beginning and ending with a le
 MAX_LENGTH = 100
 HEADER = "X-Memsys-Project"
 DIGEST_LENGTH = 10
-_DIGESTED = re.compile(rf"(?:.*-)?[0-9a-f]{{{DIGEST_LENGTH}}}")
+_DIGESTED = re.compile(rf".*-[0-9a-f]{{{DIGEST_LENGTH}}}")
 
 
 class Isolation(Enum):
@@ -89,8 +89,8 @@ def from_remote(url: str) -> str | None:
 
     ``git@github.com:Owner/Repo.git`` and ``https://user:token@github.com/owner/repo`` are both
     ``github.com.owner.repo``. Any other path, and one with dots in it, has a digest beside: ``owner/re.po`` and
-    ``owner/re/po`` would be one otherwise. ``None`` for a remote on the same machine, which names nothing that others
-    share.
+    ``owner/re/po`` would be one otherwise. So has one that reads as if it had a digest already. ``None`` for a remote
+    on the same machine, which names nothing that others share.
     """
     scp = re.fullmatch(r"(?:[^@/\s]+@)?([^:/\s]+):(?!//)(.+)", url.strip())
     if scp and len(scp[1]) > 1:  # one letter is a Windows drive
@@ -101,8 +101,11 @@ def from_remote(url: str) -> str | None:
             return None
         host, path = parts.hostname, unquote(parts.path)
     path = path.strip("/").removesuffix(".git").strip("/")
+    if not path:
+        return None
     # Only two segments without dots can be told from the labels of the host once all are joined by dots.
-    return _name(f"{host}/{path}", ambiguous=not re.fullmatch(r"[^/.]+/[^/.]+", path)) if path else None
+    is_plain = re.fullmatch(r"[^/.]+/[^/.]+", path) and not _DIGESTED.fullmatch(path.casefold())
+    return _name(f"{host}/{path}", ambiguous=not is_plain)
 
 
 def from_directory(path: str) -> str | None:
@@ -129,11 +132,11 @@ def _named(path: str | None, header: str | None) -> str | None:
 def _name(text: str, *, ambiguous: bool = False) -> str:
     """A project name for any text: readable, and with a digest wherever being readable would make two texts one.
 
-    That is also so for a text that reads as if it had a digest already. ``ambiguous``: the caller knows of another.
+    ``ambiguous``: the caller knows of another text that reads the same.
     """
     canonical = text.casefold()
     joined = canonical.replace("/", ".")
-    if not ambiguous and NAME.fullmatch(joined) and not _DIGESTED.fullmatch(joined):
+    if not ambiguous and NAME.fullmatch(joined):
         return joined
     readable = re.sub(r"[^a-z0-9._-]", "-", joined).strip("._-")
     digest = hashlib.sha256(canonical.encode()).hexdigest()[:DIGEST_LENGTH]

@@ -139,6 +139,7 @@ def test_different_directories_have_different_projects(left: str, right: str):
         ("file:///home/me/shop", "shop"),
         ("file:///home/me/shop/", "shop"),
         ("file:///C:/src/Shop", "shop"),
+        ("file:///tmp/shop-0123456789", "shop-0123456789"),
         ("file:///", None),
         ("vscode-remote://ssh/srv/shop", "shop"),
     ],
