@@ -211,6 +211,10 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"api": {"quarantine": "burn"}},
         ["spec.api.quarantine", '"off", "flag", "hold", "refuse"'],
     ),
+    "proxies anywhere": (
+        {"mcp": {"trustedProxies": ["*"]}},
+        ["spec.mcp.trustedProxies"],
+    ),
     "a network that is none": (
         {"api": {"webhooks": {"allowedNetworks": ["10.0.0.0/64"]}}},
         ["spec.api.webhooks.allowedNetworks"],

@@ -58,6 +58,7 @@ def serve_http(settings: Settings) -> None:
         port=settings.port,
         log_config=None,
         access_log=False,
+        forwarded_allow_ips=list(settings.trusted_proxies),
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
 

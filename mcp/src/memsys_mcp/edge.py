@@ -63,8 +63,9 @@ class Edge:
         try:
             project = scope.get("path_params", {}).get("project")
             again = Rereadable(receive)
+            address = scope["client"][0] if scope.get("client") else ""
             entered = self._refuse_place(headers) or await self._gate.enter(
-                Visit(headers, scope["path"], project, request_id, again.body)
+                Visit(headers, scope["path"], project, address, request_id, again.body)
             )
             if isinstance(entered, Response):
                 await entered(scope, again, send_marked)

@@ -7,6 +7,7 @@ words. A request without good credentials is answered here and reaches nothing.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 
 from memsys_mcp import caller as callers
 from memsys_mcp import projects
-from memsys_mcp.access import Access
+from memsys_mcp.access import Access, TooManyWrongKeys
 from memsys_mcp.answers import problem
 from memsys_mcp.caller import Caller, Unclear
 from memsys_mcp.catalogue import WRITES
@@ -42,6 +43,8 @@ class Visit:
     headers: Headers
     path: str
     path_project: str | None
+    address: str
+    """The client's, behind proxies that are trusted to tell it."""
     request_id: str
     body: Body
 
@@ -67,6 +70,14 @@ class Gate:
     async def enter(self, visit: Visit) -> Caller | Response:
         """The caller, or the refusal."""
         try:
+            return await self._enter(visit)
+        except TooManyWrongKeys as error:
+            seconds = math.ceil(error.retry_after)
+            detail = f"too many wrong keys came from this address; try again in {seconds} s, with a valid key"
+            return problem(429, "rate-limited", "Too many requests", detail, {"Retry-After": str(seconds)})
+
+    async def _enter(self, visit: Visit) -> Caller | Response:
+        try:
             credentials = callers.credentials_of(visit.headers)
         except Unclear as error:
             return problem(400, "invalid-request", "Bad request", str(error))
@@ -75,7 +86,7 @@ class Gate:
                 return await self._vouched(visit, ANYONE)
             return self._unauthorized(visit, "no credentials were sent", error=None)
         if self._is_key(credentials):
-            if not await self._access.admits(credentials):
+            if not await self._access.admits(credentials, visit.address):
                 return self._unauthorized(visit, "the key is unknown, expired or revoked")
             return _caller(visit, key=credentials)
         if self._verifier is None:
@@ -141,7 +152,7 @@ class Gate:
 
     async def _vouched(self, visit: Visit, principal: Principal) -> Caller | Response:
         assert self._settings.service_key is not None, "held by the settings"
-        if not await self._access.admits(self._settings.service_key.get_secret_value()):
+        if not await self._access.admits(self._settings.service_key.get_secret_value(), None):
             detail = "the API refuses this server's own key: whoever runs it has to set a valid MEMSYS_MCP_API_KEY"
             return problem(503, "unavailable", "Unavailable", detail)
         return _caller(visit, principal=principal)

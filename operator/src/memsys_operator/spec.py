@@ -187,6 +187,7 @@ class MCP(_Model):
     isolation: Literal["auto", "manual", "global"] = "auto"
     project: str | None = None
     allowed_hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
     auth: Literal["keys", "keys+oauth", "none-i-understand-that-anyone-may-read-and-write"] = "keys"
     oauth: OAuth | None = None
     api_key_secret_ref: MCPKeyRef | None = None

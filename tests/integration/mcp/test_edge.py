@@ -12,6 +12,8 @@ import httpx
 import pytest
 from fastmcp.client.transports import SSETransport
 
+from memsys_mcp.buckets import PER_MINUTE
+
 from .clients import Session, Target, http
 from .processes import Process, metrics_of, python_module, served
 from .scripted_api import ScriptedApi
@@ -61,6 +63,21 @@ def test_a_key_the_api_does_not_know_fails_on_connecting(server: Process):
     answer = post(server, Authorization="Bearer msk_wrong")
     assert answer.status_code == 401
     assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+
+
+def test_who_tries_wrong_keys_is_slowed_down_by_its_address_and_nobody_else_is(server: Process):
+    def status(key: str, client: str) -> httpx.Response:
+        return post(server, **{"X-API-Key": key, "X-Forwarded-For": client})
+
+    assert status("msk_any", "203.0.113.7").status_code == 200
+    answers = [status(f"msk_{n}", "203.0.113.7") for n in range(PER_MINUTE + 10)]
+    assert {answer.status_code for answer in answers} == {401, 429}
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert refused.headers["retry-after"] == "1"
+    assert refused.json()["type"] == "https://memsys.dev/problems/rate-limited"
+    assert status("msk_any", "203.0.113.7").status_code == 200, "a key that was good lately"
+    assert status("msk_alpha", "198.51.100.1").status_code == 200
+    assert status("msk_wrong", "198.51.100.1").status_code == 401
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ def test_environment_beats_secret_file_beats_yaml(monkeypatch: pytest.MonkeyPatc
         ("MEMSYS_MCP_PROJECT", "No Name", "use 1 to 100 of a-z"),
         ("MEMSYS_PORT", "99999", "less than or equal to 65535"),
         ("MEMSYS_MCP_TIMEOUT_SECONDS", "0", "greater than 0"),
+        ("MEMSYS_MCP_TRUSTED_PROXIES", "10.42.0.0/16,*", "'*' does not appear to be an IPv4 or IPv6 network; give"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_would_be_right(

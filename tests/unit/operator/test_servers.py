@@ -149,6 +149,7 @@ def test_the_mcp_server_understands_everything(environment: pytest.MonkeyPatch, 
     assert settings.service_key is not None
     assert settings.service_key.get_secret_value() == KEY
     assert (settings.write_queue, settings.queue_hours) == (1000, 48)
+    assert settings.trusted_proxies == ("10.42.0.0/16",)
     assert str(settings.queue_dir).startswith(mcp.QUEUE_VOLUME)
 
 

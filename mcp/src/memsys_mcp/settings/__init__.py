@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 
@@ -59,6 +60,12 @@ class Settings(AuthSettings, QueueSettings):
         alias="MEMSYS_MCP_ALLOWED_ORIGINS",
         description="Web origins whose pages may call the server, comma-separated.",
     )
+    trusted_proxies: Names = Field(
+        ("127.0.0.1", "::1"),
+        alias="MEMSYS_MCP_TRUSTED_PROXIES",
+        description="Addresses and networks of the proxies whose X-Forwarded-For is believed, comma-separated. Wrong "
+        "keys are slowed down by client address, and behind a proxy that is not named here all clients have one.",
+    )
     timeout_seconds: float = Field(
         60.0,
         gt=0,
@@ -72,10 +79,20 @@ class Settings(AuthSettings, QueueSettings):
         description="How long a tool waits before it asks whether the API is there at all.",
     )
 
-    @field_validator("allowed_hosts", "allowed_origins", mode="before")
+    @field_validator("allowed_hosts", "allowed_origins", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return split_names(value)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            try:
+                ip_network(one)
+            except ValueError as error:
+                raise ValueError(f"{error}; give addresses or networks, such as 10.42.0.0/16") from error
+        return value
 
     @field_validator("project", mode="before")
     @classmethod

@@ -60,6 +60,8 @@ def environment(system: System) -> dict[str, str | int]:
         hosts.append(system.spec.expose.mcp.host)
     if hosts:
         values["MEMSYS_MCP_ALLOWED_HOSTS"] = ",".join(dict.fromkeys(hosts))
+    if spec.trusted_proxies:
+        values["MEMSYS_MCP_TRUSTED_PROXIES"] = ",".join(spec.trusted_proxies)
     if spec.project is not None:
         values["MEMSYS_MCP_PROJECT"] = spec.project
     if spec.write_queue is not None:
