@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from memsys_mcp.metrics import QueueMetrics
 from memsys_mcp.oauth.grants import Grants, Principal
 from memsys_mcp.patience import Patience
 from memsys_mcp.projects import ProjectError
+from memsys_mcp.writequeue import file as file_module
 from memsys_mcp.writequeue import queue as module
 from memsys_mcp.writequeue.file import QueueFile, QueueFull, QueueUnusable
 from memsys_mcp.writequeue.queue import NotKept, WriteQueue
@@ -181,6 +184,31 @@ async def test_over_the_bound_nothing_is_taken_and_nothing_lost(tmp_path: Path) 
     await drained(queue)
     assert api.texts == ["a", "b"]
     await queue.keep(bound(Caller(KEY)), request("d"))
+
+
+async def test_an_add_that_is_cancelled_while_it_is_written_harms_no_other_and_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = Api()
+    queue = start(tmp_path, api)
+    writing, go_on = threading.Event(), threading.Event()
+
+    def slow() -> float:  # called in the midst of the transaction
+        writing.set()
+        assert go_on.wait(10)
+        return time.time()
+
+    monkeypatch.setattr(file_module, "time", SimpleNamespace(time=slow))
+    cancelled = asyncio.create_task(queue.keep(bound(Caller(KEY)), request("first")))
+    assert await asyncio.to_thread(writing.wait, 10)
+    cancelled.cancel()
+    await asyncio.wait({cancelled})
+    other = asyncio.create_task(queue.keep(bound(Caller(OWN)), request("second")))
+    await asyncio.sleep(0.05)
+    go_on.set()
+    assert await other == 1
+    await drained(queue)
+    assert api.texts == ["first", "second"]
 
 
 async def test_who_is_not_known_to_be_good_fills_no_disk(tmp_path: Path) -> None:

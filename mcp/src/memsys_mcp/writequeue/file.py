@@ -78,7 +78,7 @@ class QueueFile:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path = folder / "writes.sqlite"
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            # Used by one thread at a time, whichever that is: the queue holds a lock around every call.
+            # Opened by one thread and then used by another, the queue's own.
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA synchronous = EXTRA")
             self._db.execute("PRAGMA secure_delete = ON")  # a removed entry's bytes are overwritten

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import logging
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -69,7 +70,8 @@ class WriteQueue:
         self._service_key = service_key
         self._keys: dict[str, str] = {}
         self._keyless = set(file.owners())
-        self._lock = asyncio.Lock()
+        # One thread: a call that is cancelled goes on in it to its end, and the next one begins after that.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="write-queue")
         self._wake = asyncio.Event()
 
     async def keep(self, bound: Bound, request: Mapping[str, Any]) -> int:
@@ -91,16 +93,17 @@ class WriteQueue:
             address = {"project": bound.project}
         place = self._place(bound)
         plain = to_jsonable_python(request)
+        # Before it is on disk, for it is kept also when the caller does not wait for that any more.
+        if caller.key is not None:
+            self._keys[place.owner] = caller.key
+        self._wake.set()
         try:
             await self._on_file(lambda file: file.put(place.owner, address, plain, bound.idempotency_key))
         except QueueFull:
             self._metrics.outcomes.labels("full").inc()
             raise NotKept("It was not queued either: the queue is full.") from None
-        if caller.key is not None:
-            self._keys[place.owner] = caller.key
         self._metrics.outcomes.labels("queued").inc()
         await self._count()
-        self._wake.set()
         waiting, _ = await self._on_file(lambda file: file.counts(place))
         return waiting
 
@@ -144,6 +147,7 @@ class WriteQueue:
     async def close(self) -> None:
         """Close the file; what waits in it is found again."""
         await self._on_file(QueueFile.close)
+        self._thread.shutdown(wait=False)
 
     async def _drain(self) -> bool:
         """Send everything that can be sent; whether nothing is left that a later attempt could send."""
@@ -214,5 +218,4 @@ class WriteQueue:
         return hmac.digest(self._file.salt, caller.fingerprint.encode(), hashlib.sha256).hex()
 
     async def _on_file(self, call: Callable[[QueueFile], T]) -> T:
-        async with self._lock:
-            return await asyncio.to_thread(call, self._file)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, self._file)
