@@ -8,12 +8,13 @@ from typing import Any
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 _RESOURCE = re.compile(r"(?:/p/[^/]+)?/(?:mcp|sse)")
+_MESSAGES = re.compile(r"((?:/p/[^/]+)?)/messages/?")
 
 
 def resource_path(path: str) -> str | None:
     """The resource that a request path belongs to: itself, or for messages of an SSE session its ``…/sse``."""
-    head, found, _ = path.partition("/messages")
-    path = f"{head}/sse" if found else path.rstrip("/")
+    messages = _MESSAGES.fullmatch(path)
+    path = f"{messages[1]}/sse" if messages else path.rstrip("/")
     return path if _RESOURCE.fullmatch(path) else None
 
 
