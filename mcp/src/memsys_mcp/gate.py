@@ -201,7 +201,7 @@ def right_needed(body: bytes) -> str | None:
     try:
         message = json.loads(body)
         method, name = message.get("method"), message.get("params", {}).get("name")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return None
     if method == "tools/call" and name in WRITES:
         return "write"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from typing import Any
 
@@ -57,6 +58,12 @@ def test_without_credentials_nothing_is_served_and_the_way_in_is_named(server: P
     assert answer.headers["www-authenticate"] == 'Bearer realm="memsys"'
     assert "Authorization: Bearer <key>" in answer.json()["detail"]
     assert answer.json()["type"] == "https://memsys.dev/problems/unauthorized"
+
+
+def test_credentials_that_are_nested_too_deeply_are_refused(server: Process):
+    deep = urlsafe_b64encode(b'{"alg":' + b"[" * 3000).rstrip(b"=").decode()
+    assert post(server, Authorization=f"Bearer {deep}.e30.e30").status_code == 401
+    assert "Traceback" not in server.logged()
 
 
 def test_a_key_the_api_does_not_know_fails_on_connecting(server: Process):

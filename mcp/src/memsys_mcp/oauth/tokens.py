@@ -79,7 +79,7 @@ def verify(
         claims = json.loads(
             jws.deserialize_compact(token, key, [algorithm], jws.JWSRegistry(strict_check_header=False)).payload
         )
-    except (JoseError, ValueError, TypeError):
+    except (JoseError, ValueError, TypeError, RecursionError):  # read deeper in the stack than by peek
         raise TokenRefused("its signature is wrong") from None
     if not isinstance(claims, dict) or claims.get("iss") != issuer:
         raise TokenRefused("it is of another issuer")
@@ -100,7 +100,10 @@ def verify(
 
 
 def _object(part: str) -> dict[str, Any]:
-    found = json.loads(urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    try:
+        found = json.loads(urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    except RecursionError:  # a few kilobytes of brackets are enough
+        raise ValueError("nested too deeply") from None
     if not isinstance(found, dict):
         raise ValueError("not an object")
     return found

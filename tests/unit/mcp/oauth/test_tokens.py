@@ -35,6 +35,20 @@ def check(token: str, key: Any = None, now: float | None = None) -> dict[str, An
     )
 
 
+def nested(depth: int, name: str = "x") -> str:
+    """A part of a token whose JSON goes as deep, and is never closed."""
+    return urlsafe_b64encode(f'{{"{name}":'.encode() + b"[" * depth).rstrip(b"=").decode()
+
+
+@pytest.mark.parametrize("depth", [500, 900, 990, 3000, 9000])
+def test_what_is_nested_too_deeply_is_no_token(depth: int) -> None:
+    header = urlsafe_b64encode(b'{"alg":"RS256"}').rstrip(b"=").decode()
+    assert not looks_like_token(f"{nested(depth, 'alg')}.e30.e30")
+    for token in (f"{nested(depth)}.e30.AAAA", f"{header}.{nested(depth)}.AAAA"):
+        with pytest.raises(TokenRefused, match="not a signed JWT"):
+            tokens.peek(token, ALLOWED)
+
+
 def test_a_good_token_is_good() -> None:
     assert check(ISSUER.token(HERE))["sub"] == "ann"
     assert check(ISSUER.token(["https://elsewhere", HERE]))["sub"] == "ann"
