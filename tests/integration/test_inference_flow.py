@@ -250,6 +250,70 @@ async def test_of_two_changes_at_once_one_supersedes_and_the_other_stands_beside
         assert len(await texts(one, user_id="u")) == 2
 
 
+@pytest.mark.parametrize(
+    ("change", "left"),
+    [({"method": "DELETE"}, set()), ({"method": "PUT", "json": {"text": "User hates tea"}}, {"User hates tea"})],
+)
+async def test_a_fact_outlives_the_memory_that_was_found_to_say_it(
+    thinking: Replica, llm: ScriptedLLM, change: dict[str, Any], left: set[str]
+) -> None:
+    llm.say(facts("User likes green tea"))
+    (old,) = await thinking.add("I like green tea", user_id="u")
+    llm.queue(Reply(facts({"text": "User likes green tea", "decision": "none", "memory_id": "0"}), delay=1))
+    asked = len(llm.calls)
+    again = asyncio.create_task(thinking.add("As I said, I like green tea", user_id="u"))
+    await until("the model is being asked", lambda: len(llm.calls) > asked)
+    llm.say(facts("User likes green tea"))
+    assert (await thinking.client.request(url=f"/memories/{old['id']}", **change)).status_code == 200
+    (added,) = await again
+    assert (added["event"], added["memory"]) == ("ADD", "User likes green tea")
+    assert await texts(thinking, user_id="u") == {"User likes green tea", *left}
+
+
+async def test_messages_outlive_the_memory_that_was_found_to_say_them(thinking: Replica, llm: ScriptedLLM) -> None:
+    llm.say(facts("User has a cat named Miso"))
+    (old,) = await thinking.add("I have a cat, Miso", user_id="u")
+    llm.queue(Reply(facts({"text": "User has a cat named Miso", "decision": "none", "memory_id": "0"}), delay=1))
+    asked = len(llm.calls)
+    body = {"messages": "My cat Miso says hello", "user_id": "u", "wait": False}
+    event = (await thinking.client.post("/memories", json=body)).json()
+    await until("the model is being asked", lambda: len(llm.calls) > asked)
+    llm.say(facts("User has a cat named Miso"))
+    await thinking.client.delete(f"/memories/{old['id']}")
+
+    async def ended() -> bool:
+        return bool((await thinking.client.get(f"/events/{event['id']}")).json()["finished_at"])
+
+    await until("the add is carried out", ended)
+    assert await texts(thinking, user_id="u") == {"User has a cat named Miso"}
+
+
+async def test_a_fact_outlives_a_memory_of_the_same_words_that_is_deleted_at_the_same_time(
+    thinking: Replica, llm: ScriptedLLM, dsn: Dsn
+) -> None:
+    llm.queue(Reply(facts("User likes green tea"), delay=1))
+    slow = asyncio.create_task(thinking.add("I like green tea", user_id="u"))
+    await until("the model is being asked", lambda: llm.calls)
+    llm.say(facts("User likes green tea"))
+    (shown_to_nobody,) = await thinking.add("Green tea is what I like", user_id="u")
+    with psycopg.connect(dsn.superuser) as conn, psycopg.connect(dsn.superuser, autocommit=True) as watcher:
+        conn.execute("SELECT FROM memory_versions WHERE id = %s FOR UPDATE", (shown_to_nobody["id"],))
+
+        def waiting(count: int) -> bool:
+            row = watcher.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ).fetchone()
+            return row == (count,)
+
+        deletion = asyncio.create_task(thinking.client.delete(f"/memories/{shown_to_nobody['id']}"))
+        await until("the deletion waits", lambda: waiting(1))
+        await until("the confirmation waits behind it", lambda: waiting(2))
+    assert (await deletion).status_code == 200
+    (added,) = await slow
+    assert added["event"] == "ADD"
+    assert await texts(thinking, user_id="u") == {"User likes green tea"}
+
+
 async def test_a_slow_model_holds_up_nobody_else(thinking: Replica, llm: ScriptedLLM) -> None:
     llm.queue(Reply(facts("User likes green tea"), delay=3))
     slow = asyncio.create_task(thinking.add("I like green tea", user_id="u"))

@@ -139,8 +139,8 @@ class Inferring:
         """Write the decisions in the caller's transaction.
 
         ``replaced`` are the messages themselves, stored while the model was away: they are buried, linked to what
-        came of them. Raises :class:`Overtaken` when one of them has changed meanwhile, and when one that the model was
-        shown is erased: what it says might quote it.
+        came of them. Raises :class:`Overtaken` when one of them has changed meanwhile, when a memory that was found to
+        say a fact already has, and when one that the model was shown is erased: what it says might quote it.
         """
         await facts.alone(conn, scope)
         supersedes = {n: d for n, d in enumerate(decided.found.decisions) if isinstance(d, Supersede)}
@@ -163,13 +163,19 @@ class Inferring:
         fresh = {n: new for n, new in ready.items() if n not in outcomes}
         known = await facts.known(conn, scope, [new.fingerprint for new in fresh.values()]) if fresh else {}
         survivors = {n: known[new.fingerprint] for n, new in fresh.items() if new.fingerprint in known}
-        survivors |= {n: d.survivor for n, d in enumerate(decided.found.decisions) if isinstance(d, Nothing)}
-        for place, survivor in survivors.items():
+        survivors |= {
+            n: (d.survivor, decided.shown[d.survivor])
+            for n, d in enumerate(decided.found.decisions)
+            if isinstance(d, Nothing)
+        }
+        for place, (survivor, version) in survivors.items():
             confirmation = _confirmation(decided, place) | also
-            if confirmed := await facts.confirm(conn, scope, survivor, confirmation):
-                version, text = confirmed
+            text = await facts.confirm(conn, scope, survivor, version, confirmation)
+            if text is not None:
                 outcomes[place] = Outcome(survivor, text, "NONE", version)
-        added = {n: new for n, new in fresh.items() if n not in survivors}
+            elif place not in fresh:  # no memory says the fact any more, and nothing was made ready to be added
+                raise Overtaken
+        added = {n: new for n, new in fresh.items() if n not in outcomes}
         if added:
             thread = thread_of(scope, len(added))
             await versions.insert_first(conn, self._generation, scope, thread, list(added.values()))

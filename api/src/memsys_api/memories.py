@@ -97,7 +97,7 @@ class Memories:
             try:
                 write = await self._prepare(scope, request, actor, reviewed)
                 return await self._write(scope, write, request_hash, idempotency_key, accepted_at)
-            except Overtaken:  # what the model was shown is erased
+            except Overtaken:  # what the model was shown is erased, or says something else now
                 continue
             except Suspect as error:
                 kept = replace(kept_of(scope, request, actor), facts=error.facts)

@@ -76,24 +76,24 @@ async def nearest(
     return [read(row) for row in await cursor.fetchall()]
 
 
-async def known(conn: Connection, scope: Scope, fingerprints: Sequence[str]) -> dict[str, UUID]:
-    """The oldest current memory of exactly the scope for each of these fingerprints that one has."""
+async def known(conn: Connection, scope: Scope, fingerprints: Sequence[str]) -> dict[str, tuple[UUID, int]]:
+    """The oldest current memory of exactly the scope, and its version, for each fingerprint that one has."""
     where, live = exact_scope(scope, "m"), current(None)
     cursor = await conn.execute(
         sql.SQL(
-            """SELECT DISTINCT ON (m.fingerprint) m.fingerprint, m.id FROM memory_versions m
+            """SELECT DISTINCT ON (m.fingerprint) m.fingerprint, m.id, m.version FROM memory_versions m
                WHERE {where} AND {live} AND {inferred} AND m.fingerprint = ANY(%(fingerprints)s)
                ORDER BY m.fingerprint, m.seq"""
         ).format(where=where.clause, live=live.clause, inferred=_INFERRED),
         {**where.parameters, "fingerprints": list(fingerprints)},
     )
-    return dict(await cursor.fetchall())
+    return {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
 
 
 async def confirm(
-    conn: Connection, scope: Scope, memory_id: UUID, confirmation: dict[str, Any]
-) -> tuple[int, str] | None:
-    """Note in a current memory's provenance that it was said again; its version and text, ``None`` when it is gone.
+    conn: Connection, scope: Scope, memory_id: UUID, version: int, confirmation: dict[str, Any]
+) -> str | None:
+    """Note in a version's provenance that it was said again; its text, ``None`` when it is not the current one.
 
     How often is counted; of the confirmations themselves only the last ones are kept.
     """
@@ -104,14 +104,14 @@ async def confirm(
                    'confirmations', coalesce((m.provenance ->> 'confirmations')::int, 0) + 1,
                    'confirmed', jsonb_path_query_array(
                        coalesce(m.provenance -> 'confirmed', '[]') || %(confirmation)s, {last}))
-               WHERE {where} AND {live} AND m.id = %(id)s RETURNING m.version, m.text"""
+               WHERE {where} AND {live} AND m.id = %(id)s AND m.version = %(version)s RETURNING m.text"""
         ).format(
             where=where.clause, live=live.clause, last=sql.Literal(f"$[last - {_CONFIRMATIONS_KEPT - 1} to last]")
         ),
-        {**where.parameters, "id": memory_id, "confirmation": Jsonb([confirmation])},
+        {**where.parameters, "id": memory_id, "version": version, "confirmation": Jsonb([confirmation])},
     )
     row = await cursor.fetchone()
-    return None if row is None else (row[0], row[1])
+    return None if row is None else str(row[0])
 
 
 @dataclass(frozen=True)
