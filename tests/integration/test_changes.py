@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from memsys_api.store import retention
 from memsys_api.store.database import Database
 
 from .conftest import Dsn, MakeKey, Replica
+from .support.erasing import erase
 from .support.listening import SSE, listening
 from .support.waiting import until
 
@@ -170,6 +172,29 @@ async def test_a_key_sees_what_it_may_see(api: Replica, keyed: MakeKey) -> None:
         assert (await stranger.get("/changes", params={"since": "earliest"})).json()["results"] == []
     async with keyed(rights=["write"]) as writer:
         assert (await writer.get("/changes")).status_code == 403
+
+
+async def test_a_narrow_reader_is_told_to_drop_what_an_erasure_took(api: Replica, keyed: MakeKey) -> None:
+    begin = (await page(api))["next"]
+    ids = {"user_id": "u", "agent_id": "a", "app_id": "p", "run_id": "r"}
+    (first,), (second,), _ = [await api.add(text, **ids) for text in ("Alice likes tea", "Alice likes jam", "x")]
+    await api.add("Bob likes tea", user_id="v")
+    await api.client.delete(f"/memories/{first['id']}")
+    receipt = (await erase(api, memory_ids=[first["id"], second["id"]]))["receipt"]
+    async with keyed(user_id="u", rights=["read"]) as bound, keyed(user_id="v", rights=["read"]) as other:
+
+        async def told(client: httpx.AsyncClient, **narrow: str) -> list[dict[str, Any]]:
+            answer = await client.get("/changes", params={"since": begin, **narrow})
+            return [change for change in answer.json()["results"] if change["event"] == "deleted"]
+
+        for client, narrow in ((bound, {}), (api.client, {"run_id": "r"}), (api.client, {"app_id": "p"})):
+            assert [change["memory_id"] for change in await told(client, **narrow)] == [first["id"], second["id"]]
+        assert [{name: change[name] for name in ids} for change in await told(bound)] == [ids, ids]
+        assert await told(other) == []
+    (kept,) = [one for one in receipt["remains"] if one["where"] == "the log of changes"]
+    assert "user_id" in kept["what"]
+    left = datetime.fromisoformat(kept["until"]) - datetime.now(UTC)
+    assert retention.OUTBOX < left < retention.OUTBOX + timedelta(hours=2)
 
 
 async def add(client: httpx.AsyncClient, text: str, **fields: Any) -> str:

@@ -16,6 +16,7 @@ from memsys_api.sinks.webhooks.sender import Sender
 from memsys_api.store import retention, webhook_deliveries
 
 from .conftest import Dsn, Fleet, MakeKey, Replica
+from .support.erasing import erase
 from .support.receiver import Answer, Receiver
 from .support.waiting import until
 from .support.webhooks import LOOPBACK, deliveries, in_state, register, replay
@@ -197,6 +198,17 @@ async def test_a_webhook_is_paused_changed_and_deleted(api: Replica, receiver: R
     for gone in (api.client.get(path), api.client.delete(path), api.client.get(f"{path}/deliveries")):
         assert (await gone).status_code == 404
     assert (await api.client.get("/webhooks")).json() == {"results": []}
+
+
+async def test_a_replay_tells_a_narrow_webhook_of_what_an_erasure_took(api: Replica, receiver: Receiver) -> None:
+    since = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
+    for user in ("u", "v"):
+        await api.add("tea", user_id=user)
+        await erase(api, user_id=user)
+    webhook = await register(api, receiver.url(), user_id="u")
+    assert await replay(api, webhook, since=since) == 1
+    await in_state(api, webhook, "delivered", 1)
+    assert [(call.data["event_id"], call.data["user_id"]) for call in receiver.calls] == [(2, "u")]
 
 
 async def test_what_happened_before_a_webhook_was_there_can_be_told_since_a_time(

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from memsys_api.store import retention
 from memsys_api.store.vacuum import Vacuumed, WriteAheadLog
 
 CACHE = timedelta(seconds=2)
 """Within this every replica drops its cache of embeddings, see :mod:`memsys_api.erasing.worker`."""
 QUEUE_SWEPT = timedelta(minutes=5)
 """Within this an MCP server that runs drops what it has kept for its time."""
+CHANGES = retention.OUTBOX + retention.PERIOD
+"""Within this an event is swept from the log of changes."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,15 @@ def remainders(
 ) -> list[Remainder]:
     """What remains of what was recorded by ``requested`` and removed by ``mark``, in the order of the stores."""
     found = [_rows(vacuumed)]
+    found.append(
+        Remainder(
+            "the log of changes",
+            "with each deletion whose memory it was (user_id, agent_id, app_id, run_id), no text, so that readers of "
+            "these ids alone are told to drop their copies",
+            "the end of the time for which changes are kept",
+            mark + CHANGES,
+        )
+    )
     found.append(
         Remainder(
             "PostgreSQL's write-ahead log",

@@ -61,6 +61,9 @@ async def listen(
     A page; or, with `Accept: text/event-stream`, a stream that goes on until it is broken off and is resumed by the id
     of the last event. It ends within two seconds of its key's revocation. A change appears once all transactions that
     began before it have ended. A position from before the oldest change that is kept is answered 410.
+
+    Of a memory that was erased its deletion is told, to whoever may read its ids; what came before it is then told
+    without ids, and only to readers of the whole project.
     """
     scope = access.scope(query.user_id, query.agent_id, query.app_id, query.run_id)
     position = await _begin(serving.database, scope.project, last_event_id or query.since)

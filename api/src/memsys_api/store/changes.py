@@ -19,7 +19,7 @@ class Lost(Exception):
 
 @dataclass(frozen=True)
 class Change:
-    """One change of one memory. The ids are absent where the memory has been erased since."""
+    """One change of one memory. Where it has been erased since, the ids are left with its deletion alone."""
 
     position: Position
     event: str
@@ -119,7 +119,8 @@ async def _stretch(
         return [], position, 0
     cursor = await conn.execute(
         """SELECT o.id, o.event, o.memory_id, o.version, o.occurred_at,
-                  ARRAY[m.user_id, m.agent_id, m.app_id, m.run_id],
+                  CASE WHEN m.id IS NULL THEN ARRAY[o.user_id, o.agent_id, o.app_id, o.run_id]
+                       ELSE ARRAY[m.user_id, m.agent_id, m.app_id, m.run_id] END,
                   CASE WHEN %(with_text)s AND EXISTS (
                       SELECT FROM memory_versions head
                       WHERE head.project = %(project)s AND head.id = o.memory_id AND head.recorded_to IS NULL

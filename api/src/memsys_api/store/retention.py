@@ -31,7 +31,8 @@ OUTBOX = timedelta(days=7)
 """How far back a reader of changes can resume, and a webhook be told again."""
 EXPORTS = timedelta(days=7)
 """How long an export that was shaped can be fetched."""
-_PERIOD_SECONDS = 3600.0
+PERIOD = timedelta(hours=1)
+"""How often what is past its time is swept."""
 _EXPIRY_SECONDS = 300.0
 _EXPIRY_BATCH = 500
 
@@ -41,7 +42,7 @@ async def keep(database: Database, ledger: timedelta | None = None) -> None:
 
     ``ledger`` is how long finished erasures are remembered; ``None``: for ever.
     """
-    await _repeat(lambda: sweep(database, ledger), _PERIOD_SECONDS)
+    await _repeat(lambda: sweep(database, ledger), PERIOD.total_seconds())
 
 
 async def expire_by_and_by(

@@ -253,14 +253,22 @@ async def replay(
 
 _FAN_OUT = """INSERT INTO webhook_deliveries (project, webhook_id, event_id, event, memory_id, version, occurred_at)
               SELECT o.project, w.id, o.id, o.event, o.memory_id, o.version, o.occurred_at"""
-_CONCERNED = """JOIN webhooks w ON w.project = o.project AND o.event = ANY (w.events)
-                JOIN memory_versions m ON m.project = o.project AND m.id = o.memory_id AND m.version = o.version
-                 AND (w.user_id IS NULL OR w.user_id = m.user_id) AND (w.agent_id IS NULL OR w.agent_id = m.agent_id)
-                 AND (w.app_id IS NULL OR w.app_id = m.app_id) AND (w.run_id IS NULL OR w.run_id = m.run_id)"""
+# A deletion concerns whom the memory concerned, whether or not an erasure has taken it since.
+_CONCERNED = """LEFT JOIN memory_versions m ON m.project = o.project AND m.id = o.memory_id AND m.version = o.version
+                JOIN webhooks w ON w.project = o.project AND o.event = ANY (w.events)
+                 AND (m.id IS NOT NULL OR o.event = 'deleted')
+                 AND (w.user_id IS NULL OR w.user_id = coalesce(m.user_id, o.user_id))
+                 AND (w.agent_id IS NULL OR w.agent_id = coalesce(m.agent_id, o.agent_id))
+                 AND (w.app_id IS NULL OR w.app_id = coalesce(m.app_id, o.app_id))
+                 AND (w.run_id IS NULL OR w.run_id = coalesce(m.run_id, o.run_id))"""
 INSERT_EVENTS = f"""WITH o AS (
-        INSERT INTO outbox (project, event, memory_id, version)
-        SELECT %(project)s, %(event)s, * FROM unnest(%(ids)s::uuid[], %(versions)s::int[])
-        RETURNING project, id, event, memory_id, version, occurred_at
+        INSERT INTO outbox (project, event, memory_id, version, user_id, agent_id, app_id, run_id)
+        SELECT %(project)s, %(event)s, n.id, n.version, m.user_id, m.agent_id, m.app_id, m.run_id
+        FROM unnest(%(ids)s::uuid[], %(versions)s::int[]) WITH ORDINALITY AS n(id, version, place)
+        LEFT JOIN memory_versions m
+          ON %(event)s = 'deleted' AND m.project = %(project)s AND m.id = n.id AND m.version = n.version
+        ORDER BY n.place
+        RETURNING project, id, event, memory_id, version, occurred_at, user_id, agent_id, app_id, run_id
     ) {_FAN_OUT} FROM o {_CONCERNED} WHERE w.active"""  # noqa: S608  # own constants
 """Notes changes and queues them for every webhook that asks for them, in the transaction that makes them."""
 
