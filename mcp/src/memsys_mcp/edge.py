@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -21,12 +22,18 @@ from memsys_mcp.gate import Gate, Visit
 from memsys_mcp.metrics import Metrics
 
 MAX_PEEK = 1024 * 1024
+METHODS = ("GET", "POST", "DELETE")
+READABLE_HEADERS = ("Mcp-Session-Id", "MCP-Protocol-Version", "WWW-Authenticate", "X-Request-ID")
+"""What a page of an allowed origin gets to see of an answer, beside what the browser shows every page."""
 
 logger = logging.getLogger(__name__)
 
 
 class Edge:
-    """ASGI middleware. Refuses foreign hosts and origins, and puts the caller whom the gate lets in into the scope."""
+    """ASGI middleware. Refuses foreign hosts and origins, and puts the caller whom the gate lets in into the scope.
+
+    Pages of the allowed origins, and of no others, may read the answers (CORS).
+    """
 
     def __init__(
         self,
@@ -42,6 +49,14 @@ class Edge:
         self._metrics = metrics
         self._hosts = tuple(allowed_hosts)
         self._origins = tuple(allowed_origins)
+        # Asked for allowed origins alone. It answers their preflights, which bring no credentials for the gate.
+        self._shared = CORSMiddleware(
+            self._serve,
+            allow_origin_regex=".+",
+            allow_methods=METHODS,
+            allow_headers=["*"],
+            expose_headers=READABLE_HEADERS,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -61,19 +76,8 @@ class Edge:
             await send(message)
 
         try:
-            project = scope.get("path_params", {}).get("project")
-            again = Rereadable(receive)
-            address = scope["client"][0] if scope.get("client") else ""
-            entered = self._refuse_place(headers) or await self._gate.enter(
-                Visit(headers, scope["path"], project, address, request_id, again.body)
-            )
-            if isinstance(entered, Response):
-                await entered(scope, again, send_marked)
-                return
-            scope[SCOPE_KEY] = entered
-            # Ties an SSE session to the caller who opened it: the transport compares this on every message.
-            scope["user"] = AuthenticatedUser(AccessToken(token="", client_id=entered.fingerprint, scopes=[]))
-            await self._app(scope, again, send_marked)
+            app: ASGIApp = self._shared if guard.origin_listed(headers.get("origin"), self._origins) else self._serve
+            await (self._refuse_place(headers) or app)(scope, receive, send_marked)
         finally:
             self._metrics.requests.labels(str(status)).inc()
             logger.info(
@@ -86,6 +90,21 @@ class Edge:
                 },
             )
             callers.request_id.reset(token)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers, request_id = Headers(scope=scope), callers.request_id.get()
+        assert request_id is not None, "set for the request"
+        project = scope.get("path_params", {}).get("project")
+        again = Rereadable(receive)
+        address = scope["client"][0] if scope.get("client") else ""
+        entered = await self._gate.enter(Visit(headers, scope["path"], project, address, request_id, again.body))
+        if isinstance(entered, Response):
+            await entered(scope, again, send)
+            return
+        scope[SCOPE_KEY] = entered
+        # Ties an SSE session to the caller who opened it: the transport compares this on every message.
+        scope["user"] = AuthenticatedUser(AccessToken(token="", client_id=entered.fingerprint, scopes=[]))
+        await self._app(scope, again, send)
 
     def _refuse_place(self, headers: Headers) -> Response | None:
         host = headers.get("host", "")

@@ -29,9 +29,9 @@ def origin_allowed(origin: str | None, host: str, allowed: Sequence[str]) -> boo
     """Whether a request with this Origin header, sent to this Host, may be served. No Origin: not from a page."""
     if origin is None:
         return True
-    origin = origin.strip().rstrip("/").lower()
-    if any(fnmatchcase(origin, pattern.strip().rstrip("/").lower()) for pattern in allowed):
+    if origin_listed(origin, allowed):
         return True
+    origin = _normal(origin)
     try:
         parts = urlsplit(origin)
         name = parts.hostname or ""
@@ -40,6 +40,11 @@ def origin_allowed(origin: str | None, host: str, allowed: Sequence[str]) -> boo
     if parts.scheme not in ("http", "https") or not name:
         return False
     return parts.netloc == host.strip().lower() or (is_loopback(name) and is_loopback(host_name(host)))
+
+
+def origin_listed(origin: str | None, allowed: Sequence[str]) -> bool:
+    """Whether an Origin header is one of those that were allowed by name or pattern."""
+    return origin is not None and any(fnmatchcase(_normal(origin), _normal(pattern)) for pattern in allowed)
 
 
 def host_name(host: str) -> str:
@@ -65,3 +70,7 @@ def is_address(name: str) -> bool:
 def is_loopback(name: str) -> bool:
     """Whether the name means this machine."""
     return name == "localhost" or (is_address(name) and ip_address(name).is_loopback)
+
+
+def _normal(origin: str) -> str:
+    return origin.strip().rstrip("/").lower()

@@ -25,6 +25,7 @@ LIST: dict[str, Any] = {
     "method": "tools/call",
     "params": {"name": "list_memories", "arguments": {}},
 }
+PAGE = "https://app.example.org"
 ACCEPT = {"Accept": "application/json, text/event-stream"}
 
 
@@ -37,7 +38,11 @@ def api() -> Iterator[tuple[ScriptedApi, str]]:
 
 @pytest.fixture(scope="module")
 def server(api: tuple[ScriptedApi, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    settings = {"MEMSYS_MCP_ALLOWED_HOSTS": "memory.example.org", "MEMSYS_LOG_LEVEL": "DEBUG"}
+    settings = {
+        "MEMSYS_MCP_ALLOWED_HOSTS": "memory.example.org",
+        "MEMSYS_MCP_ALLOWED_ORIGINS": f"{PAGE},https://*.apps.example.org",
+        "MEMSYS_LOG_LEVEL": "DEBUG",
+    }
     log = tmp_path_factory.mktemp("edge") / "log"
     with python_module("memsys_mcp", log, "/readyz", MEMSYS_API_URL=api[1], **settings) as process:
         yield process
@@ -143,6 +148,37 @@ def test_dns_rebinding_is_refused(server: Process, headers: dict[str, str], stat
     assert answer.status_code == status
     if status != 200:
         assert "MEMSYS_MCP_ALLOWED_" in answer.json()["detail"]
+
+
+def preflight(server: Process, origin: str, **headers: str) -> httpx.Response:
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,mcp-session-id"}
+    return httpx.options(f"{server.url}/p/alpha/mcp", headers={"Origin": origin, **asked, **headers})
+
+
+@pytest.mark.parametrize("origin", [PAGE, "https://shop.apps.example.org"])
+def test_a_page_of_an_allowed_origin_may_call_and_read_the_answer(server: Process, origin: str):
+    allowed = preflight(server, origin)
+    assert allowed.status_code == 200
+    assert allowed.headers["access-control-allow-origin"] == origin
+    assert "POST" in allowed.headers["access-control-allow-methods"]
+    assert allowed.headers["access-control-allow-headers"] == "authorization,mcp-session-id"
+    for key, status in (("msk_any", 200), ("msk_wrong", 401)):
+        answer = post(server, **{"Origin": origin, "X-API-Key": key})
+        assert answer.status_code == status
+        assert answer.headers["access-control-allow-origin"] == origin
+        assert "access-control-allow-credentials" not in answer.headers, "no cookie stands for anybody here"
+        exposed = answer.headers["access-control-expose-headers"].lower().split(", ")
+        assert {"mcp-session-id", "mcp-protocol-version", "www-authenticate"} <= set(exposed)
+
+
+@pytest.mark.parametrize("origin", ["https://evil.com", "http://localhost:6274", "https://apps.example.org.evil.com"])
+def test_a_page_of_another_origin_reads_nothing(server: Process, origin: str):
+    for answer in (preflight(server, origin), post(server, **{"Origin": origin, "X-API-Key": "msk_any"})):
+        assert not [name for name in answer.headers if name.startswith("access-control-")]
+
+
+def test_an_allowed_origin_opens_no_foreign_host(server: Process):
+    assert preflight(server, PAGE, Host="evil.com").status_code == 421
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])

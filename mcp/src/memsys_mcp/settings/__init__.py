@@ -58,7 +58,8 @@ class Settings(AuthSettings, QueueSettings):
     allowed_origins: Names = Field(
         (),
         alias="MEMSYS_MCP_ALLOWED_ORIGINS",
-        description="Web origins whose pages may call the server, comma-separated.",
+        description="Web origins whose pages may call the server and read its answers (CORS), comma-separated, `*` as "
+        "wildcard: `https://app.example.org`.",
     )
     trusted_proxies: Names = Field(
         ("127.0.0.1", "::1"),
