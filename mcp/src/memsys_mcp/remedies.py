@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 import memsys
+from memsys_mcp.away import is_away
 
 ARGUMENTS = {"messages.0.content": "text", "messages.0.name": "speaker", "messages": "text", "top_k": "limit"}
 """What the tools call the fields of the API."""
@@ -44,10 +45,12 @@ def explain(error: memsys.MemsysError) -> str:
             return f"text: too long to store{_detail(error)}. Split it into several memories, one fact each."
         case memsys.RateLimited():
             return f"Too many requests{_wait(error.retry_after)}."
-        case memsys.ProblemError() if not isinstance(error, memsys.Unavailable):
+        case memsys.ProblemError() if not is_away(error):
             reference = f" (request {error.request_id})" if error.request_id else ""
+            again = _wait(error.retry_after) if error.retry_after else ""
             return (
-                f"The memory service could not do this{_detail(error)}{reference}. Go on without it and tell the user."
+                f"The memory service could not do this{_detail(error)}{reference}{again}. "
+                "Go on without it and tell the user."
             )
         case memsys.Unavailable():
             cause = _detail(error) if isinstance(error, memsys.ProblemError) else ""

@@ -54,25 +54,29 @@ class Upstream:
     probe: memsys.Client
     """Checks and probe have connections and breakers of their own: they must not queue behind the calls they are to
     judge, nor stop them."""
+    sender: memsys.AsyncClient
+    """For the write queue, which tries again by itself: waiting for one entry here would hold up all others."""
 
     async def close(self) -> None:
         await self.api.close()
         await self.checks.close()
+        await self.sender.close()
         self.probe.close()
 
 
 def create_upstream(settings: Settings) -> Upstream:
     breaker = memsys.CircuitBreaker()
-    api = memsys.AsyncClient(
-        settings.api_url,
-        timeout=settings.timeout_seconds,
-        budget=settings.timeout_seconds,
-        connect_timeout=1.5,
-        retry=memsys.RetryPolicy(attempts=3, cap=1.0),  # a model waits for this
-        breaker=breaker,
-    )
+
+    def calling(retry: memsys.RetryPolicy) -> memsys.AsyncClient:
+        seconds = settings.timeout_seconds
+        return memsys.AsyncClient(
+            settings.api_url, timeout=seconds, budget=seconds, connect_timeout=1.5, retry=retry, breaker=breaker
+        )
+
+    api = calling(memsys.RetryPolicy(attempts=3, cap=1.0))  # a model waits for this
+    sender = calling(memsys.RetryPolicy(attempts=1))
     checks = memsys.AsyncClient(settings.api_url, timeout=READY_SECONDS, budget=READY_SECONDS)
-    return Upstream(api, breaker, checks, memsys.Client(settings.api_url))
+    return Upstream(api, breaker, checks, memsys.Client(settings.api_url), sender)
 
 
 def create_server(
@@ -122,7 +126,7 @@ def create_queue(
     file = QueueFile(settings.queue_dir, settings.write_queue)
     return WriteQueue(
         file,
-        upstream.api,
+        upstream.sender,
         metrics.queue,
         knows=knows,
         keep_seconds=settings.queue_hours * 3600,

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 import memsys
 from memsys_mcp import remedies, views
+from memsys_mcp.away import is_away
 from memsys_mcp.binding import bound, client
 from memsys_mcp.schemas import AsWritten
 from memsys_mcp.wording import worded
@@ -99,7 +100,7 @@ def register(server: FastMCP[Any], queue: WriteQueue | None = None) -> None:
         try:
             stored = await bound().patience.wait(call)
         except memsys.Unavailable as error:
-            if queue is None:
+            if queue is None or not is_away(error):
                 raise
             return await _kept(queue, request, error)
         answer = views.AddAnswer(

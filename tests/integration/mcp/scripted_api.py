@@ -22,13 +22,17 @@ KEYS = {"msk_alpha": ("alpha",), "msk_both": ("alpha", "beta"), "msk_any": None}
 
 @dataclass
 class ScriptedApi:
-    """Keeps memories per project. ``hang`` makes every request wait, ``down`` answers 503, ``slow`` delays adds."""
+    """Keeps memories per project. ``hang`` makes every request wait, ``down`` answers 503, ``slow`` delays adds.
+
+    ``rejects`` fails adds, as where the embedding provider refuses a text.
+    """
 
     memories: dict[str, dict[str, Any]] = field(default_factory=dict)
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     hang: bool = False
     down: bool = False
     slow: float = 0.0
+    rejects: bool = False
 
     def app(self) -> Starlette:
         return Starlette(
@@ -49,7 +53,7 @@ class ScriptedApi:
         if self.hang:
             await asyncio.sleep(3600)
         if self.down:
-            return "", _problem(503, "waiting for PostgreSQL", retry_after=1)
+            return "", _problem(503, "waiting for PostgreSQL", "not-ready", retry_after=1)
         key = request.headers.get("authorization", "").removeprefix("Bearer ")
         if key not in KEYS:
             return "", _problem(401, "unknown key")
@@ -67,7 +71,7 @@ class ScriptedApi:
     async def _ready(self, request: Request) -> Response:
         if self.hang:
             await asyncio.sleep(3600)
-        return _problem(503, "waiting for PostgreSQL") if self.down else JSONResponse({"status": "ready"})
+        return _problem(503, "waiting for PostgreSQL", "not-ready") if self.down else JSONResponse({"status": "ready"})
 
     async def _info(self, request: Request) -> Response:
         _, refusal = await self._enter(request)
@@ -78,6 +82,8 @@ class ScriptedApi:
         if refusal:
             return refusal
         await asyncio.sleep(self.slow)
+        if self.rejects:
+            return _problem(502, "the provider refuses the text", "embedder-rejected")
         body = json.loads(await request.body())
         results = []
         for message in body["messages"]:
@@ -145,7 +151,7 @@ class ScriptedApi:
         return JSONResponse([{"event": "ADD", "version": 1, "new_memory": memory["memory"]}])
 
 
-def _problem(status: int, detail: str, retry_after: int | None = None) -> Response:
+def _problem(status: int, detail: str, slug: str | None = None, retry_after: int | None = None) -> Response:
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-    document = {"type": f"https://memsys.dev/problems/{status}", "title": "Refused", "detail": detail}
+    document = {"type": f"https://memsys.dev/problems/{slug or status}", "title": "Refused", "detail": detail}
     return JSONResponse({**document, "status": status}, status, headers=headers, media_type="application/problem+json")

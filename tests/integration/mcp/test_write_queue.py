@@ -34,7 +34,11 @@ async def test_writes_wait_for_the_api_through_the_death_of_the_server(
         async with fastmcp.Client(http(Target(server.url, url, "msk_any", "alpha"))) as client:
             session = Session(client)
             assert not (await session.call("add_memory", text="before")).is_error
-            api.down = True
+            api.rejects = True
+            failed = await session.call("add_memory", text="which the API is there for, and fails at")
+            assert failed.is_error
+            assert "could not do this: the provider refuses the text" in failed.text
+            api.rejects, api.down = False, True
             for number in range(3):
                 began = time.monotonic()
                 answer = await session.call("add_memory", text=f"while away {number}")

@@ -18,6 +18,10 @@ PRIVATE = "the secret of the house"
         (problem(429, b"", retry_after=7), ["Too many requests", "try again in 7 s"]),
         (problem(500, b"", request_id="r9"), ["could not do this", "(request r9)", "tell the user"]),
         (problem(503, b'{"detail": "waiting for PostgreSQL"}'), ["waiting for PostgreSQL", "not reachable"]),
+        (
+            problem(503, b'{"type": "https://memsys.dev/problems/too-slow", "detail": "took too long"}', retry_after=1),
+            ["could not do this: took too long", "try again in 1 s"],
+        ),
         (memsys.Unreachable("x"), ["not reachable right now", "try again in a moment"]),
         (memsys.CircuitOpen("x", 4.2), ["not reachable right now", "try again in 4 s"]),
         (memsys.UnexpectedAnswer("x"), ["versions differ"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import stat
 import threading
@@ -40,7 +41,9 @@ class Api(memsys.AsyncClient):
         self.world: dict[str, Any] = {"added": [], "failing": None, "stored": asyncio.Event()}
 
     async def add(self, content: Any, **options: Any) -> Any:
-        if (error := self.world["failing"]) is not None:
+        failing = self.world["failing"]
+        error = failing(content[0]["content"]) if callable(failing) else failing
+        if error is not None:
             raise error
         self.world["added"].append((content[0]["content"], self._options, options))
         self.world["stored"].set()
@@ -59,10 +62,26 @@ def bound(caller: Caller, project: str | None = "shop") -> Bound:
     return Bound(memsys.AsyncClient("http://127.0.0.1:9"), patience, caller, project)
 
 
-def start(folder: Path, api: Api, *, limit: int = 10, knows: bool = True, keep: float = 3600) -> WriteQueue:
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def start(
+    folder: Path, api: Api, *, limit: int = 10, knows: bool = True, keep: float = 3600, clock: Clock | None = None
+) -> WriteQueue:
     metrics = QueueMetrics(CollectorRegistry())
     file = QueueFile(folder, limit)
-    return WriteQueue(file, api, metrics, knows=lambda _: knows, keep_seconds=keep, service_key=OWN)
+    return WriteQueue(
+        file, api, metrics, knows=lambda _: knows, keep_seconds=keep, service_key=OWN, clock=clock or Clock()
+    )
+
+
+def answer(status: int, slug: str) -> memsys.ProblemError:
+    return problem(status, json.dumps({"type": f"https://memsys.dev/problems/{slug}"}).encode())
 
 
 async def drained(queue: WriteQueue) -> None:
@@ -222,7 +241,7 @@ async def test_who_is_not_known_to_be_good_fills_no_disk(tmp_path: Path) -> None
         await queue.keep(bound(Caller(principal=reader), "bank"), request("x"))
 
 
-@pytest.mark.parametrize("error", [memsys.Unreachable("away"), problem(503, b""), problem(429, b"")])
+@pytest.mark.parametrize("error", [memsys.Unreachable("away"), problem(503, b""), answer(503, "not-ready")])
 async def test_while_the_service_is_away_everything_stays(tmp_path: Path, error: Exception) -> None:
     api = Api()
     queue = start(tmp_path, api)
@@ -245,7 +264,7 @@ async def test_what_the_service_refuses_is_set_aside_with_the_reason_and_holds_u
     await queue.keep(bound(Caller(principal=ANN)), request("good"))
     api.world["failing"] = problem(status, b"")
     entry = (await queue.entries(bound(Caller(KEY))))[0]
-    assert await queue._send(entry, api)
+    assert await queue._send(entry, api) == 0
     api.world["failing"] = None
     await drained(queue)
     assert api.texts == ["good"]
@@ -254,15 +273,57 @@ async def test_what_the_service_refuses_is_set_aside_with_the_reason_and_holds_u
     assert parked.request["content"][0]["content"] == "poison", "and can still be read by its writer"
 
 
-async def test_what_breaks_the_service_is_tried_seven_times(tmp_path: Path) -> None:
-    api = Api()
-    queue = start(tmp_path, api)
+@pytest.mark.parametrize(
+    "error",
+    [problem(500, b""), answer(502, "embedder-rejected"), answer(503, "too-slow")],
+    ids=lambda error: error.type,
+)
+async def test_what_breaks_the_service_is_tried_seven_times_and_holds_up_nobody_else(
+    tmp_path: Path, error: memsys.ProblemError
+) -> None:
+    api, clock = Api(), Clock()
+    queue = start(tmp_path, api, clock=clock)
     await queue.keep(bound(Caller(KEY)), request("breaks it"))
-    api.world["failing"] = problem(500, b"")
-    for _ in range(module.ATTEMPTS - 1):
+    await queue.keep(bound(Caller(OWN)), request("good"))
+    api.world["failing"] = lambda text: error if text == "breaks it" else None
+    assert not await queue._drain()
+    assert api.texts == ["good"]
+    clock.now += module.LONGEST_PAUSE_SECONDS
+    api.world["failing"] = error
+    for _ in range(module.ATTEMPTS - 2):
         assert not await queue._drain()
+        assert not await queue._drain(), "in a while"
+        clock.now += module.LONGEST_PAUSE_SECONDS
     await drained(queue)
     assert (await queue.entries(bound(Caller(KEY))))[0].parked
+
+
+async def test_a_key_s_own_limit_is_waited_for_and_holds_up_nobody_else(tmp_path: Path) -> None:
+    api, clock = Api(), Clock()
+    queue = start(tmp_path, api, clock=clock)
+    await queue.keep(bound(Caller(KEY)), request("limited"))
+    await queue.keep(bound(Caller(OWN)), request("good"))
+    api.world["failing"] = lambda text: problem(429, b"", retry_after=30) if text == "limited" else None
+    assert not await queue._drain()
+    assert api.texts == ["good"]
+    api.world["failing"] = None
+    clock.now += 29
+    assert not await queue._drain()
+    clock.now += 1
+    await drained(queue)
+    assert api.texts == ["good", "limited"]
+    assert (await queue.entries(bound(Caller(KEY)))) == []
+
+
+async def test_an_entry_that_is_never_answered_keeps_no_other_caller_s_waiting(tmp_path: Path) -> None:
+    api = Api()
+    queue = start(tmp_path, api)
+    await queue.keep(bound(Caller(KEY)), request("hangs"))
+    await queue.keep(bound(Caller(OWN)), request("good"))
+    api.world["failing"] = lambda text: memsys.Unreachable("no answer") if text == "hangs" else None
+    for _ in range(3):
+        assert not await queue._drain()
+    assert api.texts == ["good"]
 
 
 async def test_the_queue_runs_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import hmac
 import logging
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -23,6 +24,7 @@ from pydantic_core import to_jsonable_python
 
 import memsys
 from memsys_mcp import remedies
+from memsys_mcp.away import is_away
 from memsys_mcp.binding import Bound
 from memsys_mcp.caller import Caller
 from memsys_mcp.delegating import delegate, on_behalf
@@ -35,6 +37,8 @@ ATTEMPTS = 7
 """Times that the service may fail at an entry before it is parked. Being away is no failure."""
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 10.0
+LONGEST_PAUSE_SECONDS = 900.0
+"""Between two attempts at an entry that the service failed at: all of them take half an hour, as some faults do."""
 LOOK_SECONDS = 60.0
 """Between two looks for entries that are past their time, while there is nothing else to do."""
 
@@ -57,6 +61,7 @@ class WriteQueue:
         knows: Callable[[str], bool],
         keep_seconds: float,
         service_key: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``knows`` tells whether the API has lately accepted a key: nobody else may fill the disk while it is away.
 
@@ -68,7 +73,10 @@ class WriteQueue:
         self._knows = knows
         self._keep_seconds = keep_seconds
         self._service_key = service_key
+        self._clock = clock
         self._keys: dict[str, str] = {}
+        self._resume_at: dict[str, float] = {}
+        self._ended_with: str | None = None
         self._keyless = set(file.owners())
         # One thread: a call that is cancelled goes on in it to its end, and the next one begins after that.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="write-queue")
@@ -154,14 +162,31 @@ class WriteQueue:
         if dropped := await self._on_file(lambda file: file.drop_older(self._keep_seconds)):
             self._metrics.outcomes.labels("expired").inc(dropped)
             logger.warning("queued writes dropped after their time", extra={"count": dropped})
-        for owner in await self._on_file(QueueFile.owners):
+        sent = True
+        for owner in await self._owners():
+            if self._resume_at.get(owner, 0.0) > self._clock():
+                sent = False
+                continue
             while (entry := await self._on_file(partial(QueueFile.next_of, owner=owner))) is not None:
                 api = self._as_owner(entry)
                 if api is None:
                     break  # and other callers' entries go on
-                if not await self._send(entry, api):
+                wait = await self._send(entry, api)
+                if wait is None:
+                    self._ended_with = owner
                     return False
-        return True
+                if wait:
+                    self._resume_at[owner] = self._clock() + wait
+                    sent = False
+                    break
+                self._resume_at.pop(owner, None)
+        return sent
+
+    async def _owners(self) -> list[str]:
+        """Whose entries wait; last whoever the last drain ended with, lest one entry keep all others waiting."""
+        owners = await self._on_file(QueueFile.owners)
+        cut = owners.index(self._ended_with) + 1 if self._ended_with in owners else 0
+        return owners[cut:] + owners[:cut]
 
     def _as_owner(self, entry: Entry) -> memsys.AsyncClient | None:
         """The API with the credentials of an entry; ``None`` where they are not known (any more)."""
@@ -173,27 +198,27 @@ class WriteQueue:
         key = self._keys.get(entry.owner)
         return None if key is None else self._api.with_options(key=key, project=entry.address["project"])
 
-    async def _send(self, entry: Entry, api: memsys.AsyncClient) -> bool:
-        """Send one entry; ``False`` where the service has to be waited for."""
+    async def _send(self, entry: Entry, api: memsys.AsyncClient) -> float | None:
+        """Send one entry; seconds that its owner has to wait before the next, ``None`` where the API is away."""
         try:
             accepted_at = datetime.fromtimestamp(entry.queued_at, UTC)
             await api.add(**entry.request, idempotency_key=entry.idempotency_key, accepted_at=accepted_at)
-        except (memsys.Unavailable, memsys.RateLimited):
-            return False
+        except memsys.RateLimited as error:  # its owner's limit, and nobody else's
+            return error.retry_after or FIRST_WAIT_SECONDS
         except memsys.Erased:
             await self._on_file(lambda file: file.remove(entry.id))
             self._metrics.outcomes.labels("erased").inc()
-        except memsys.ProblemError as error:
-            if error.status >= 500 and entry.attempts + 1 < ATTEMPTS:
-                await self._on_file(lambda file: file.failed(entry.id))
-                return False
-            await self._park(entry, remedies.explain(error))
         except memsys.MemsysError as error:
+            if is_away(error):
+                return None
+            if isinstance(error, memsys.ServerError) and entry.attempts + 1 < ATTEMPTS:
+                await self._on_file(lambda file: file.failed(entry.id))
+                return float(min(4 ** (entry.attempts + 1), LONGEST_PAUSE_SECONDS))
             await self._park(entry, remedies.explain(error))
         else:
             await self._on_file(lambda file: file.remove(entry.id))
             self._metrics.outcomes.labels("stored").inc()
-        return True
+        return 0.0
 
     async def _count(self) -> None:
         waiting, parked = await self._on_file(QueueFile.counts)
