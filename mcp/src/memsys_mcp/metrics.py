@@ -33,12 +33,12 @@ class QueueMetrics:
         self.items = Gauge("memsys_mcp_queue_items", "Writes in the queue by state.", ("state",), registry=registry)
         self.outcomes = Counter(
             "memsys_mcp_queue_writes",
-            "Writes by what became of them: queued, stored, parked (the API refused), full (not taken), erased (what "
-            "they say was erased meanwhile), expired (dropped after their time).",
+            "Writes by what became of them: queued, stored, parked (the API refused), held (for a person to review), "
+            "full (not taken), erased (what they say was erased meanwhile), expired (dropped after their time).",
             ("outcome",),
             registry=registry,
         )
-        for outcome in ("queued", "stored", "parked", "full", "erased", "expired"):
+        for outcome in ("queued", "stored", "parked", "held", "full", "erased", "expired"):
             self.outcomes.labels(outcome)
 
 

@@ -33,12 +33,15 @@ OWN = "msk_" + "s" * 12 + "_" + "t" * 32
 ANN = Principal("https://issuer", "ann", "ann", Grants({"shop": frozenset({"read", "write"})}), "u-1")
 
 
+ADDED = memsys.AddResults(results=())
+
+
 class Api(memsys.AsyncClient):
     """Keeps what is added, as whom; raises ``failing`` instead while it is set."""
 
     def __init__(self) -> None:
         super().__init__("http://127.0.0.1:9")
-        self.world: dict[str, Any] = {"added": [], "failing": None, "stored": asyncio.Event()}
+        self.world: dict[str, Any] = {"added": [], "failing": None, "stored": asyncio.Event(), "answer": ADDED}
 
     async def add(self, content: Any, **options: Any) -> Any:
         failing = self.world["failing"]
@@ -47,6 +50,7 @@ class Api(memsys.AsyncClient):
             raise error
         self.world["added"].append((content[0]["content"], self._options, options))
         self.world["stored"].set()
+        return self.world["answer"]
 
     @property
     def texts(self) -> list[str]:
@@ -296,6 +300,19 @@ async def test_what_breaks_the_service_is_tried_seven_times_and_holds_up_nobody_
         clock.now += module.LONGEST_PAUSE_SECONDS
     await drained(queue)
     assert (await queue.entries(bound(Caller(KEY))))[0].parked
+
+
+async def test_what_is_held_for_review_is_not_said_to_be_stored(tmp_path: Path) -> None:
+    api, review = Api(), "6f1c8b1e-0000-4000-8000-000000000000"
+    queue = start(tmp_path, api)
+    await queue.keep(bound(Caller(KEY)), request("the password is tr0ub4dor"))
+    api.world["answer"] = memsys.AddResults.model_validate({"results": [{"event": "HELD", "review_id": review}]})
+    await drained(queue)
+    (entry,) = await queue.entries(bound(Caller(KEY)))
+    assert entry.parked is not None
+    assert f"[review {review}]" in entry.parked
+    counted = {outcome: queue._metrics.outcomes.labels(outcome)._value.get() for outcome in ("stored", "held")}
+    assert counted == {"stored": 0, "held": 1}
 
 
 async def test_a_key_s_own_limit_is_waited_for_and_holds_up_nobody_else(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from pydantic_core import to_jsonable_python
 
 import memsys
-from memsys_mcp import remedies
+from memsys_mcp import remedies, views
 from memsys_mcp.away import is_away
 from memsys_mcp.binding import Bound
 from memsys_mcp.caller import Caller
@@ -202,7 +202,7 @@ class WriteQueue:
         """Send one entry; seconds that its owner has to wait before the next, ``None`` where the API is away."""
         try:
             accepted_at = datetime.fromtimestamp(entry.queued_at, UTC)
-            await api.add(**entry.request, idempotency_key=entry.idempotency_key, accepted_at=accepted_at)
+            answer = await api.add(**entry.request, idempotency_key=entry.idempotency_key, accepted_at=accepted_at)
         except memsys.RateLimited as error:  # its owner's limit, and nobody else's
             return error.retry_after or FIRST_WAIT_SECONDS
         except memsys.Erased:
@@ -216,8 +216,12 @@ class WriteQueue:
                 return float(min(4 ** (entry.attempts + 1), LONGEST_PAUSE_SECONDS))
             await self._park(entry, remedies.explain(error))
         else:
-            await self._on_file(lambda file: file.remove(entry.id))
-            self._metrics.outcomes.labels("stored").inc()
+            if answer.held:  # its writer was told that it would be stored
+                reason = views.add_text(views.AddAnswer(results=[], held=views.held(answer.held[0])))
+                await self._park(entry, reason, "held")
+            else:
+                await self._on_file(lambda file: file.remove(entry.id))
+                self._metrics.outcomes.labels("stored").inc()
         return 0.0
 
     async def _count(self) -> None:
@@ -225,10 +229,10 @@ class WriteQueue:
         self._metrics.items.labels("waiting").set(waiting)
         self._metrics.items.labels("parked").set(parked)
 
-    async def _park(self, entry: Entry, reason: str) -> None:
+    async def _park(self, entry: Entry, reason: str, outcome: str = "parked") -> None:
         await self._on_file(lambda file: file.park(entry.id, reason))
-        self._metrics.outcomes.labels("parked").inc()
-        logger.warning("a queued write was refused and is parked", extra={"entry": entry.id})
+        self._metrics.outcomes.labels(outcome).inc()
+        logger.warning("a queued write is set aside", extra={"entry": entry.id, "outcome": outcome})
 
     def _place(self, bound: Bound) -> Place:
         """Where an entry of this request is kept, and looked for."""
