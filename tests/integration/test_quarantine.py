@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import Any
+from uuid import uuid4
 
 import httpx
+import psycopg
 import pytest
 
-from .conftest import Dsn, Fleet, Replica
+from .conftest import Dsn, Fleet, MakeKey, Replica
 from .support.dump import holding
+from .support.waiting import until
 from .test_erasure import done
 
 SECRET = "Tr0ub4dor-and-3"
@@ -127,6 +132,65 @@ async def test_a_repeated_update_is_held_once(api: Replica) -> None:
         for _ in range(2)
     ]
     assert len({answer.json()["results"][0]["review_id"] for answer in answers}) == len(await held(api)) == 1
+
+
+async def _hold_one(api: Replica, client: httpx.AsyncClient, kind: str) -> str:
+    """Have a write of this kind held; its review's id."""
+    if kind == "add":
+        answer = await client.post("/memories", json={"text": SUSPECT})
+    elif kind == "update":
+        (memory,) = await api.add("ordinary")
+        answer = await client.put(f"/memories/{memory['id']}", json={"text": SUSPECT})
+    else:
+        line = {"id": str(uuid4()), "memory": SUSPECT}
+        lines = [{"format": "memsys-export", "version": 1}, line, {"end": True, "versions": 1}]
+        answer = await client.post("/import", content="\n".join(map(json.dumps, lines)))
+    assert answer.status_code in (200, 202), answer.text
+    (one,) = await held(api)
+    return str(one["id"])
+
+
+@pytest.mark.parametrize("kind", ["add", "update", "import"])
+@pytest.mark.parametrize("second", ["release", "reject"])
+async def test_of_two_decisions_at_once_one_stands(
+    api: Replica, keyed: MakeKey, dsn: Dsn, kind: str, second: str
+) -> None:
+    await policy(api, "hold")
+    async with keyed(rights=["read", "write", "admin"]) as writer:
+        review = f"/quarantine/{await _hold_one(api, writer, kind)}"
+    with psycopg.connect(dsn.superuser) as conn:
+        conn.execute("LOCK TABLE outbox IN SHARE MODE")  # no write ends while this is held
+        first = asyncio.create_task(api.client.post(f"{review}/release"))
+        await until("the write is under way", lambda: blocked(dsn))
+        if second == "reject":
+            assert (await api.client.post(f"{review}/reject")).json()["state"] == "rejected"
+        else:
+            also = asyncio.create_task(api.client.post(f"{review}/release"))
+            await asyncio.sleep(0.2)
+    answer = await first
+    stored = [m["memory"] for m in (await api.client.get("/memories")).json()["results"]]
+    if second == "reject":
+        assert (answer.status_code, answer.json()["type"].rsplit("/", 1)[1]) == (409, "reviewed")
+        assert SUSPECT not in stored
+        return
+    assert [(a.status_code, a.json()["state"]) for a in (answer, await also)] == [(200, "released")] * 2
+    assert stored == [SUSPECT]
+    (memory_id,) = answer.json()["memory_ids"]
+    history = (await api.client.get(f"/memories/{memory_id}/history")).json()
+    assert [entry["new_memory"] for entry in history].count(SUSPECT) == 1
+    lines = (await api.client.get("/audit")).json()["results"]
+    wrote, decided = (next(x for x in lines if x["action"].startswith(what)) for what in ("memory.", "quarantine.rel"))
+    assert wrote["actor"] != decided["actor"] == "admin"
+
+
+def blocked(dsn: Dsn) -> bool:
+    """Whether anybody waits for a lock."""
+    with psycopg.connect(dsn.superuser) as conn:
+        return bool(
+            conn.execute(
+                "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ).fetchall()
+        )
 
 
 async def test_what_is_held_is_erased_with_its_user(fleet: Fleet, dsn: Dsn) -> None:

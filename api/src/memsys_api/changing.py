@@ -21,7 +21,7 @@ from memsys_api.store import deliveries, idempotency, versions
 from memsys_api.store.contents import NewVersion
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.generations import Generation
-from memsys_api.store.held import Held, Kept
+from memsys_api.store.held import Held, Kept, Release
 
 
 class Change(NamedTuple):
@@ -73,14 +73,15 @@ class Changing:
         *,
         actor: str,
         idempotency_key: str | None = None,
-        reviewed: bool = False,
+        release: Release | None = None,
     ) -> Memory:
         """Write a memory's next version.
 
         Raises ``not-found``, and ``version-conflict`` if the request names another version than the current one.
         The same ``idempotency_key`` with the same request is answered as the first time, whatever became of the memory
         since, and writes nothing; with another request it raises an ``idempotency-conflict`` problem.
-        A suspect request that was not ``reviewed`` raises what the quarantine's gate raises.
+        A suspect request raises what the quarantine's gate raises, unless it is the ``release`` of a held one, which is
+        settled in the same transaction.
         """
         change = Change(memory_id, request)
         once = None if idempotency_key is None else Once(idempotency_key, _request_hash(scope, change))
@@ -89,10 +90,11 @@ class Changing:
                 async with self._database.transaction(scope.project) as conn:
                     if (earlier := await _answered(conn, scope, once)) is not None:
                         return earlier
-            if not reviewed and (texts := _texts(request)) and (standing := await self._standing(scope, memory_id)):
+            texts = _texts(request) if release is None else ()
+            if texts and (standing := await self._standing(scope, memory_id)):
                 repeated = once and f"{once.key}\x1f{once.request_hash}"
                 await self._gate.admit(_kept(standing, change, actor), texts, repeated=repeated)
-            return (await self._update(scope, [change], actor, once=once)).memories[0]
+            return (await self._update(scope, [change], actor, once=once, release=release)).memories[0]
         except _Missing as error:
             raise _not_found() from error
 
@@ -150,8 +152,9 @@ class Changing:
         actor: str,
         suspect: Mapping[UUID, Sequence[Finding]] = MappingProxyType({}),
         once: Once | None = None,
+        release: Release | None = None,
     ) -> Changed:
-        """``once`` is for a single change: that of a request with an Idempotency-Key."""
+        """``once`` and ``release`` are for a single change: of a request with an Idempotency-Key, and of a held one."""
         ids = [change.memory_id for change in changes]
         while True:  # another round means that somebody else's change got in first
             async with self._database.transaction(scope.project) as conn:
@@ -174,14 +177,16 @@ class Changing:
                     continue
                 written = [await versions.insert_next(conn, self._generation, heads[n.id], n) for n in new]
                 await deliveries.enqueue(conn, scope.project, self._sinks, [(m.id, m.version) for m in written])
+                outcomes = [Outcome(m.id, m.text, "UPDATE", m.version) for m in written]
                 if once is not None:
-                    outcomes = [Outcome(m.id, m.text, "UPDATE", m.version) for m in written]
                     await idempotency.remember(conn, scope.project, once.key, outcomes)
                 held = [
                     await self._gate.hold(conn, _kept(heads[change.memory_id].memory.scope, change, actor), findings)
                     for change in changes
                     if (findings := suspect.get(change.memory_id))
                 ]
+                if release is not None:
+                    await release.settle(conn, outcomes)
             self._wake()
             return Changed(written, held)
 

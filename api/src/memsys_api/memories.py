@@ -30,7 +30,7 @@ from memsys_api.store import deliveries, facts, idempotency, inferences, reads, 
 from memsys_api.store.contents import NewVersion
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.generations import Generation
-from memsys_api.store.held import Kept
+from memsys_api.store.held import Kept, Release
 from memsys_api.store.rows import Condition
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class Memories:
         *,
         actor: str,
         idempotency_key: str | None = None,
-        reviewed: bool = False,
+        release: Release | None = None,
         accepted_at: datetime | None = None,
     ) -> list[Outcome]:
         """Remember what a request says, all of it in one transaction or none.
@@ -76,8 +76,9 @@ class Memories:
         With a language model, and unless the request declines, that is the facts it finds; while the model is away,
         and without one, every message as it was said. The same ``idempotency_key`` with the same request is answered
         as the first time and stores nothing; with another request it raises an ``idempotency-conflict`` problem.
-        A suspect request that was not ``reviewed`` raises what the quarantine's gate raises. ``accepted_at`` is when
-        another server had taken it: what was erased since raises an ``erased`` problem.
+        A suspect request raises what the quarantine's gate raises, unless it is the ``release`` of a held one, which is
+        settled in the same transaction. ``accepted_at`` is when another server had taken it: what was erased since
+        raises an ``erased`` problem.
         """
         request_hash = _request_hash(scope, request)
         if accepted_at is not None:
@@ -89,14 +90,14 @@ class Memories:
             if earlier is not None:
                 return _replay(earlier, request_hash)
         repeated = idempotency_key and f"{idempotency_key}\x1f{request_hash}"
-        if not reviewed:
+        if release is None:
             texts = texts_of(words_of(request))
             kept = kept_of(scope, request, actor)
             await self._gate.admit(kept, texts, repeated=repeated, accepted_at=accepted_at)
         while True:
             try:
-                write = await self._prepare(scope, request, actor, reviewed)
-                return await self._write(scope, write, request_hash, idempotency_key, accepted_at)
+                write = await self._prepare(scope, request, actor, reviewed=release is not None)
+                return await self._write(scope, write, request_hash, idempotency_key, accepted_at, release)
             except Overtaken:  # what the model was shown is erased, or says something else now
                 continue
             except Suspect as error:
@@ -104,7 +105,13 @@ class Memories:
                 await self._gate.stop(kept, error.findings, repeated=repeated, accepted_at=accepted_at)
 
     async def _write(
-        self, scope: Scope, write: Write, request_hash: str, idempotency_key: str | None, accepted_at: datetime | None
+        self,
+        scope: Scope,
+        write: Write,
+        request_hash: str,
+        idempotency_key: str | None,
+        accepted_at: datetime | None,
+        release: Release | None,
     ) -> list[Outcome]:
         """The one transaction of an add."""
         async with self._database.transaction(scope.project) as conn:
@@ -121,11 +128,13 @@ class Memories:
             await deliveries.enqueue(conn, scope.project, self._sinks, written.changed)
             if idempotency_key is not None:
                 await idempotency.remember(conn, scope.project, idempotency_key, written.outcomes)
+            if release is not None:
+                await release.settle(conn, written.outcomes)
         self._projects.add(scope.project)
         self._wake()
         return written.outcomes
 
-    async def _prepare(self, scope: Scope, request: AddRequest, actor: str, reviewed: bool) -> Write:
+    async def _prepare(self, scope: Scope, request: AddRequest, actor: str, *, reviewed: bool) -> Write:
         """Everything of an add that needs no transaction: above all the model's answer and the embeddings."""
         turns = request.turns()
         observed_at = request.timestamp or datetime.now(UTC)

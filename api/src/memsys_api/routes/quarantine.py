@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID
@@ -13,7 +12,6 @@ from starlette.responses import Response
 from memsys_api import metrics, problems, schemas
 from memsys_api.acting import on_behalf_of
 from memsys_api.assembling import Service
-from memsys_api.model import Outcome
 from memsys_api.problems import NOT_FOUND, REVIEWED, ProblemError
 from memsys_api.routes.common import Admin, Json, Serving, may_answer, read_cursor, write_cursor
 from memsys_api.schemas.quarantine import HeldOut, HeldPage, HeldQuery
@@ -43,25 +41,29 @@ async def release(serving: Serving, access: Admin, review_id: UUID) -> Response:
     A language model is asked again about an add, so its facts may differ from those that were shown.
     """
     one = await _find(serving, access.project, review_id)
+    if one.state == "held":
+        try:
+            await _carry_out(serving, held.Release(one, access.caller.key_id, access.caller.actor))
+            metrics.QUARANTINE.labels("released").inc()
+        except held.AlreadyDecided:
+            pass  # at the same time; which way shows below
+        one = await _find(serving, access.project, review_id)
     if one.state == "rejected":
         raise ProblemError(REVIEWED, "the write was rejected, and its words are gone; write it again")
-    if one.request is not None:
-        outcomes = await _carry_out(serving, one)
-        await held.decide(serving.database, access.project, review_id, "released", access.caller.key_id, outcomes)
-        metrics.QUARANTINE.labels("released").inc()
-    return Json(_out(await _find(serving, access.project, review_id)))
+    return Json(_out(one))
 
 
 @router.post("/{review_id}/reject", response_model=HeldOut, responses=_DECISION)
 async def reject(serving: Serving, access: Admin, review_id: UUID) -> Response:
     """Drop a held write. Its messages that had been stored stay in their history, until `source_ids` are erased."""
+    async with serving.database.transaction(access.project) as conn:
+        decided = await held.decide(conn, access.project, review_id, "rejected", access.caller.key_id)
+    if decided:
+        metrics.QUARANTINE.labels("rejected").inc()
     one = await _find(serving, access.project, review_id)
     if one.state == "released":
         raise ProblemError(REVIEWED, "the write was released; delete or erase what came of it")
-    if one.request is not None:
-        await held.decide(serving.database, access.project, review_id, "rejected", access.caller.key_id)
-        metrics.QUARANTINE.labels("rejected").inc()
-    return Json(_out(await _find(serving, access.project, review_id)))
+    return Json(_out(one))
 
 
 async def _find(serving: Service, project: str, review_id: UUID) -> held.Held:
@@ -71,22 +73,19 @@ async def _find(serving: Service, project: str, review_id: UUID) -> held.Held:
     return found
 
 
-async def _carry_out(serving: Service, one: held.Held) -> Sequence[Outcome]:
-    """The normal flow, under an idempotency key of the review's own: a crash after it does no harm."""
-    assert one.request is not None
-    key = f"review:{one.id}"
+async def _carry_out(serving: Service, release: held.Release) -> None:
+    """The normal flow, which settles the release in the transaction that writes."""
+    one = release.review
     with on_behalf_of(one.actor):
         if one.kind == "import":
-            return [await serving.importing.release(one)]
-        if one.kind == "update":
+            await serving.importing.release(release)
+        elif one.kind == "update":
             assert one.memory_id is not None
             change = schemas.UpdateRequest.model_validate(one.request)
-            memory = await serving.changing.update(
-                one.scope, one.memory_id, change, actor=one.actor, idempotency_key=key, reviewed=True
-            )
-            return [Outcome(memory.id, memory.text, "UPDATE", memory.version)]
-        request = schemas.AddRequest.model_validate(one.request)
-        return await serving.memories.add(one.scope, request, actor=one.actor, idempotency_key=key, reviewed=True)
+            await serving.changing.update(one.scope, one.memory_id, change, actor=one.actor, release=release)
+        else:
+            request = schemas.AddRequest.model_validate(one.request)
+            await serving.memories.add(one.scope, request, actor=one.actor, release=release)
 
 
 def _out(one: held.Held) -> dict[str, Any]:

@@ -101,6 +101,11 @@ async def record(conn: Connection, project: str, action: str, target: str | UUID
     )
 
 
+async def attribute(conn: Connection, actor: str) -> None:
+    """Have what this transaction still does written down as this actor's."""
+    await conn.execute("SELECT set_config('memsys.actor', %s, true)", (actor,))
+
+
 async def page(
     database: Database, project: str, question: Question, *, limit: int, before: int | None
 ) -> tuple[list[Entry], int | None]:

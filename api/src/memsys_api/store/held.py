@@ -144,23 +144,47 @@ async def page(
 
 
 async def decide(
-    database: Database, project: str, review: UUID, state: State, actor: str, outcomes: Sequence[Outcome] = ()
-) -> None:
-    """Decide on a held write, and drop its words; nothing happens where that was done before.
+    conn: Connection, project: str, review: UUID, state: State, by: str, outcomes: Sequence[Outcome] = ()
+) -> bool:
+    """Decide on a held write in the caller's transaction, and drop its words; ``False``: that was done before.
 
     Whoever follows the add hears of it. ``outcomes`` are what came of a release.
     """
-    async with database.transaction(project) as conn:
-        cursor = await conn.execute(
-            """UPDATE held SET state = %s, request = NULL, facts = NULL, decided_at = now(), decided_by = %s,
-                      memory_ids = %s
-               WHERE project = %s AND id = %s AND state = 'held' RETURNING true""",
-            (state, actor, [outcome.id for outcome in outcomes], project, review),
-        )
-        if await cursor.fetchone() is None:
-            return
-        await conn.execute(
-            "UPDATE add_events SET outcomes = %s, finished_at = now() WHERE project = %s AND review_id = %s",
-            (Jsonb(written(outcomes)), project, review),
-        )
-        await audit.record(conn, project, f"quarantine.{state}", review)
+    cursor = await conn.execute(
+        """UPDATE held SET state = %s, request = NULL, facts = NULL, decided_at = now(), decided_by = %s,
+                  memory_ids = %s
+           WHERE project = %s AND id = %s AND state = 'held' RETURNING true""",
+        (state, by, [outcome.id for outcome in outcomes], project, review),
+    )
+    if await cursor.fetchone() is None:
+        return False
+    await conn.execute(
+        "UPDATE add_events SET outcomes = %s, finished_at = now() WHERE project = %s AND review_id = %s",
+        (Jsonb(written(outcomes)), project, review),
+    )
+    await audit.record(conn, project, f"quarantine.{state}", review)
+    return True
+
+
+class AlreadyDecided(Exception):
+    """Somebody else has decided on a held write meanwhile, or it is erased."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """The release of a held write: decided in the transaction that writes it, so that neither is without the other."""
+
+    review: Held
+    by: str
+    """The public id of the key that decides; the write itself is that of whoever asked for it."""
+    actor: str
+    """Whom the audit trail names for the decision: that key, and for whom it is used."""
+
+    async def settle(self, conn: Connection, outcomes: Sequence[Outcome]) -> None:
+        """Decide, as the last of the transaction that writes ``outcomes``.
+
+        Raises :class:`AlreadyDecided`, which undoes that transaction: of two decisions at once the second waits here.
+        """
+        await audit.attribute(conn, self.actor)
+        if not await decide(conn, self.review.scope.project, self.review.id, "released", self.by, outcomes):
+            raise AlreadyDecided

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -26,7 +27,7 @@ from memsys_api.store.database import Connection, Database
 from memsys_api.store.erasures import Recorded
 from memsys_api.store.feedback import Feedback
 from memsys_api.store.generations import Generation
-from memsys_api.store.held import Held, Kept
+from memsys_api.store.held import Held, Kept, Release
 from memsys_api.transfer import lines
 from memsys_api.transfer.plan import Incoming, Known, Plan, ends, plan
 
@@ -158,9 +159,15 @@ class Importing:
         return report
 
     async def _write(
-        self, project: str, batch: Sequence[Incoming], report: Report, actor: str, bring_back: bool
+        self,
+        project: str,
+        batch: Sequence[Incoming],
+        report: Report,
+        actor: str,
+        bring_back: bool,
+        settle: Callable[[Connection], Awaitable[None]] | None = None,
     ) -> None:
-        """Write a batch in one transaction, and count it."""
+        """Write a batch in one transaction, and count it; where all of it is here then, ``settle`` ends that."""
         if not batch:
             return
         ready: dict[tuple[UUID, int], NewVersion] = {}
@@ -185,6 +192,8 @@ class Importing:
                     words = {i: _judgement(one, actor) for i, one in final.judged.items()}
                     await feedback.restore(conn, project, words)
                 reviews = await self._hold(conn, final.suspect, actor)
+                if settle is not None and len(final.fresh) + final.unchanged == len(batch):
+                    await settle(conn)
             break
         report.imported += len(final.fresh)
         report.unchanged += final.unchanged
@@ -199,16 +208,24 @@ class Importing:
         if final.fresh:
             self._wake()
 
-    async def release(self, review: Held) -> Outcome:
+    async def release(self, release: Release) -> None:
         """Write a line that was held. Raises a ``version-conflict`` problem where it does not fit (any more)."""
+        review = release.review
         line = VersionLine.model_validate(review.request)
+        outcome = Outcome(line.id, line.memory, "ADD" if line.version == 1 else "UPDATE", line.version)
         report = Report()
         one = _incoming(1, review.scope, line, ())
-        await self._write(review.scope.project, [one], report, review.actor, bring_back=False)
+        await self._write(
+            review.scope.project,
+            [one],
+            report,
+            review.actor,
+            bring_back=False,
+            settle=partial(release.settle, outcomes=[outcome]),
+        )
         if report.errors:
             found = report.errors[0]
             raise ProblemError(CONFLICT, f"the line cannot be imported: {found['field']}: {found['message']}")
-        return Outcome(line.id, line.memory, "ADD" if line.version == 1 else "UPDATE", line.version)
 
     async def _hold(self, conn: Connection, suspect: Sequence[Incoming], actor: str) -> dict[int, Held]:
         """Keep suspect lines for review, by their numbers; the same line of the same file once. None where refused."""
