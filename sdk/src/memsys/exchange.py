@@ -83,6 +83,7 @@ def exchange(
     """
     deadline = clock() + options.budget
     failures = 0
+    perhaps_done = False
     error: Exception | None = None
     while True:
         wait = breaker.acquire()
@@ -90,7 +91,7 @@ def exchange(
             raise error or CircuitOpen(f"not asked: the last calls went unanswered; next try in {wait:.1f} s", wait)
         outcome = yield from _attempt(min(options.timeout, max(0.001, deadline - clock())), breaker)
         if isinstance(outcome, httpx.Response):
-            if outcome.is_success or (call.gone_is_done and failures and outcome.status_code == 404):
+            if outcome.is_success or (call.gone_is_done and perhaps_done and outcome.status_code == 404):
                 return call.read(outcome.content)
             retry_after = parse_retry_after(outcome.headers.get("Retry-After"))
             error = problem(
@@ -102,10 +103,13 @@ def exchange(
             # 502 in the service's own words: what stands behind it refused, and will again.
             lost = outcome.status_code != 502 or _gateway_alone(outcome)
             again = call.repeatable and outcome.status_code in RETRYABLE_STATUSES and lost
+            # 429 and 503 turn a request away; behind 502 and 504 it may have been carried out.
+            perhaps_done |= outcome.status_code in _GATEWAY
         else:
             retry_after = None
             error = Unreachable(f"{call.method} {call.path}: {_reason(outcome)}")
             again = (call.repeatable or isinstance(outcome, _NEVER_SENT)) and not isinstance(outcome, _HOPELESS)
+            perhaps_done |= not isinstance(outcome, _NEVER_SENT)
         failures += 1
         pause = None
         if again:

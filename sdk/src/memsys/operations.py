@@ -47,7 +47,7 @@ class Call(Generic[T]):
     headers: Mapping[str, str] = field(default_factory=dict)
     repeatable: bool = False
     gone_is_done: bool = False
-    """A 404 on a *repeated* attempt is success: the first attempt did it, and its answer was lost."""
+    """A 404 is success after an attempt that may have been carried out and whose answer was lost."""
 
     def read(self, body: bytes) -> T:
         """Read a success answer. Raises :class:`UnexpectedAnswer`."""

@@ -146,6 +146,23 @@ def test_a_delete_whose_answer_was_lost_is_done():
         world.run(operations.delete("6f1c8b1e-0000-4000-8000-000000000000"))
 
 
+DELETE = [operations.delete("6f1c8b1e-0000-4000-8000-000000000000"), operations.delete_key("leaked-kye")]
+
+
+@pytest.mark.parametrize("call", DELETE)
+@pytest.mark.parametrize("before", [httpx.ConnectError("refused"), httpx.Response(429), httpx.Response(503)])
+def test_a_delete_that_was_never_carried_out_before_does_not_pass_for_done(call: Call[object], before: Outcome):
+    world = World(before, before, httpx.Response(404))
+    with pytest.raises(memsys.NotFound):
+        world.run(call)
+    assert world.attempts == 3
+
+
+@pytest.mark.parametrize("lost", [httpx.ReadTimeout("late"), TimeoutError(), httpx.Response(502), httpx.Response(504)])
+def test_a_delete_that_may_have_been_carried_out_is_done_when_nothing_is_left(lost: Outcome):
+    World(httpx.ConnectError("refused"), lost, httpx.Response(503), httpx.Response(404)).run(DELETE[0])
+
+
 def test_an_open_circuit_is_not_asked_and_says_when():
     world = World(*[httpx.ConnectError("refused")] * 8)
     for _ in range(3):
