@@ -382,12 +382,10 @@ class AsyncClient(
             steps.close()
 
     def _pieces(self, call: Call[None]) -> Chunks:
-        return streaming.pieces_async(self._http, call, self._options, wire.stream_timeout(self._connect_timeout))
+        return streaming.pieces_async(self._http, call, self._options, self._connect_timeout)
 
     async def _send_lines(self, call: Call[T], lines: Lines) -> T:
-        return await streaming.send_async(
-            self._http, call, self._options, wire.stream_timeout(self._connect_timeout), lines
-        )
+        return await streaming.send_async(self._http, call, self._options, self._connect_timeout, lines)
 
     async def _attempt(
         self, arguments: dict[str, Any], seconds: float

@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 import httpx
 
@@ -381,14 +381,19 @@ class Client(EventCalls, FeedbackCalls, ShapedExportCalls, GraphMethods, Oversig
             steps.close()
 
     def _pieces(self, call: Call[None]) -> Chunks:
-        return streaming.pieces(self._http, call, self._options, wire.stream_timeout(self._connect_timeout))
+        return streaming.pieces(self._http, call, self._options, self._connect_timeout)
 
     def _send_lines(self, call: Call[T], lines: Lines) -> T:
-        return streaming.send(self._http, call, self._options, wire.stream_timeout(self._connect_timeout), lines)
+        return streaming.send(self._http, call, self._options, self._connect_timeout, lines)
 
     def _attempt(self, arguments: dict[str, Any], seconds: float) -> httpx.Response | httpx.TransportError:
         limit = wire.attempt_timeout(seconds, self._connect_timeout)
+        deadline = time.monotonic() + seconds
         try:
-            return self._http.request(**wire.signed(arguments, self._options, time.time()), timeout=limit)
+            # httpx limits each read; the deadline limits the attempt, so that a trickle of bytes cannot stretch it.
+            with self._http.stream(**wire.signed(arguments, self._options, time.time()), timeout=limit) as answer:
+                answer.stream = streaming.Until(cast(httpx.SyncByteStream, answer.stream), deadline)
+                answer.read()
+                return answer
         except httpx.TransportError as error:
             return error

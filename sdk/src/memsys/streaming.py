@@ -15,10 +15,10 @@ from memsys.operations import Call
 T = TypeVar("T")
 
 
-def pieces(http: httpx.Client, call: Call[Any], options: Options, limit: httpx.Timeout) -> Iterator[bytes]:
+def pieces(http: httpx.Client, call: Call[Any], options: Options, connect: float) -> Iterator[bytes]:
     """An answer's body as it arrives. Raises as the clients do."""
     try:
-        with http.stream(**_arguments(call, options), timeout=limit) as answer:
+        with http.stream(**_arguments(call, options), timeout=wire.stream_timeout(connect)) as answer:
             if not answer.is_success:
                 answer.read()
                 raise wire.refusal(answer)
@@ -27,10 +27,10 @@ def pieces(http: httpx.Client, call: Call[Any], options: Options, limit: httpx.T
         raise wire.broken(call, error) from error
 
 
-def send(http: httpx.Client, call: Call[T], options: Options, limit: httpx.Timeout, body: Iterable[bytes] | bytes) -> T:
+def send(http: httpx.Client, call: Call[T], options: Options, connect: float, body: Iterable[bytes] | bytes) -> T:
     """What is answered to a body that is sent as it comes. Raises as the clients do."""
     try:
-        answer = http.request(**_arguments(call, options) | {"content": body}, timeout=limit)
+        answer = http.request(**_arguments(call, options) | {"content": body}, timeout=wire.stream_timeout(connect))
     except httpx.TransportError as error:
         raise wire.broken(call, error) from error
     if not answer.is_success:
@@ -39,11 +39,11 @@ def send(http: httpx.Client, call: Call[T], options: Options, limit: httpx.Timeo
 
 
 async def pieces_async(
-    http: httpx.AsyncClient, call: Call[Any], options: Options, limit: httpx.Timeout
+    http: httpx.AsyncClient, call: Call[Any], options: Options, connect: float
 ) -> AsyncIterator[bytes]:
     """As :func:`pieces`."""
     try:
-        async with http.stream(**_arguments(call, options), timeout=limit) as answer:
+        async with http.stream(**_arguments(call, options), timeout=wire.stream_timeout(connect)) as answer:
             if not answer.is_success:
                 await answer.aread()
                 raise wire.refusal(answer)
@@ -57,17 +57,36 @@ async def send_async(
     http: httpx.AsyncClient,
     call: Call[T],
     options: Options,
-    limit: httpx.Timeout,
+    connect: float,
     body: AsyncIterable[bytes] | bytes,
 ) -> T:
     """As :func:`send`."""
     try:
-        answer = await http.request(**_arguments(call, options) | {"content": body}, timeout=limit)
+        answer = await http.request(
+            **_arguments(call, options) | {"content": body}, timeout=wire.stream_timeout(connect)
+        )
     except httpx.TransportError as error:
         raise wire.broken(call, error) from error
     if not answer.is_success:
         raise wire.refusal(answer)
     return call.read(answer.content)
+
+
+class Until(httpx.SyncByteStream):
+    """A body that has to arrive by a moment of :func:`time.monotonic`; else :class:`httpx.ReadTimeout`."""
+
+    def __init__(self, body: httpx.SyncByteStream, deadline: float) -> None:
+        self._body = body
+        self._deadline = deadline
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._body:
+            if time.monotonic() > self._deadline:
+                raise httpx.ReadTimeout("the answer goes on for too long")
+            yield chunk
+
+    def close(self) -> None:
+        self._body.close()
 
 
 def _arguments(call: Call[Any], options: Options) -> dict[str, Any]:

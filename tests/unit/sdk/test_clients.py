@@ -30,6 +30,7 @@ class Script:
     asked: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
     peers: set[tuple[str, int]] = field(default_factory=set)
     silent: threading.Event = field(default_factory=threading.Event)
+    trickles: threading.Event = field(default_factory=threading.Event)
     url: str = ""
 
 
@@ -53,6 +54,11 @@ def script() -> Iterator[Script]:
             for name, value in {**extra, "Content-Length": str(len(content))}.items():
                 self.send_header(name, value)
             self.end_headers()
+            if script.trickles.is_set():
+                for place in range(len(content)):
+                    time.sleep(0.1)
+                    self.wfile.write(content[place : place + 1])
+                return
             self.wfile.write(content)
 
         do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815
@@ -145,6 +151,14 @@ async def test_a_problem_arrives_as_its_exception(do: Do, script: Script):
 
 async def test_a_service_that_does_not_answer_is_given_up_in_time(do: Do, script: Script):
     script.silent.set()
+    began = time.monotonic()
+    with pytest.raises(memsys.Unreachable, match="no answer in time"):
+        await do(("info",), timeout=0.2, budget=0.3)
+    assert time.monotonic() - began < 1.0
+
+
+async def test_an_answer_that_comes_in_a_trickle_is_given_up_in_time(do: Do, script: Script):
+    script.trickles.set()
     began = time.monotonic()
     with pytest.raises(memsys.Unreachable, match="no answer in time"):
         await do(("info",), timeout=0.2, budget=0.3)
