@@ -15,7 +15,7 @@ from memsys import operations, streaming, wire
 from memsys.breaker import CircuitBreaker
 from memsys.delegation import Delegation
 from memsys.events import AsyncEventCalls
-from memsys.exchange import Attempt, Options, Outcome, exchange
+from memsys.exchange import Attempt, Attempted, Options, Outcome, exchange
 from memsys.feedback import AsyncFeedbackCalls
 from memsys.graph_methods import AsyncGraphMethods
 from memsys.models import (
@@ -387,13 +387,11 @@ class AsyncClient(
     async def _send_lines(self, call: Call[T], lines: Lines) -> T:
         return await streaming.send_async(self._http, call, self._options, self._connect_timeout, lines)
 
-    async def _attempt(
-        self, arguments: dict[str, Any], seconds: float
-    ) -> httpx.Response | httpx.TransportError | TimeoutError:
+    async def _attempt(self, arguments: dict[str, Any], seconds: float) -> Attempted:
         limit = wire.attempt_timeout(seconds, self._connect_timeout)
         try:
             # httpx limits each read; this limits the attempt, so that a trickle of bytes cannot stretch it.
             async with asyncio.timeout(seconds):
                 return await self._http.request(**wire.signed(arguments, self._options, time.time()), timeout=limit)
-        except (httpx.TransportError, TimeoutError) as error:
+        except (httpx.TransportError, httpx.DecodingError, TimeoutError) as error:
             return error

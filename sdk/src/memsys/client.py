@@ -14,7 +14,7 @@ from memsys import operations, streaming, wire
 from memsys.breaker import CircuitBreaker
 from memsys.delegation import Delegation
 from memsys.events import EventCalls
-from memsys.exchange import Attempt, Options, Outcome, exchange
+from memsys.exchange import Attempt, Attempted, Options, Outcome, exchange
 from memsys.feedback import FeedbackCalls
 from memsys.graph_methods import GraphMethods
 from memsys.models import (
@@ -386,7 +386,7 @@ class Client(EventCalls, FeedbackCalls, ShapedExportCalls, GraphMethods, Oversig
     def _send_lines(self, call: Call[T], lines: Lines) -> T:
         return streaming.send(self._http, call, self._options, self._connect_timeout, lines)
 
-    def _attempt(self, arguments: dict[str, Any], seconds: float) -> httpx.Response | httpx.TransportError:
+    def _attempt(self, arguments: dict[str, Any], seconds: float) -> Attempted:
         limit = wire.attempt_timeout(seconds, self._connect_timeout)
         deadline = time.monotonic() + seconds
         try:
@@ -395,5 +395,5 @@ class Client(EventCalls, FeedbackCalls, ShapedExportCalls, GraphMethods, Oversig
                 answer.stream = streaming.Until(cast(httpx.SyncByteStream, answer.stream), deadline)
                 answer.read()
                 return answer
-        except httpx.TransportError as error:
+        except (httpx.TransportError, httpx.DecodingError) as error:
             return error

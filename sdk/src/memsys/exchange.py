@@ -16,7 +16,7 @@ import httpx
 
 from memsys.breaker import CircuitBreaker
 from memsys.delegation import Delegation
-from memsys.errors import CircuitOpen, Unreachable, problem
+from memsys.errors import CircuitOpen, UnexpectedAnswer, Unreachable, problem
 from memsys.operations import Call
 from memsys.retry import RETRYABLE_STATUSES, RetryPolicy, parse_retry_after
 
@@ -64,7 +64,8 @@ class Pause:
 
 
 Step = Attempt | Pause
-Outcome = httpx.Response | httpx.TransportError | TimeoutError | None
+Attempted = httpx.Response | httpx.TransportError | httpx.DecodingError | TimeoutError
+Outcome = Attempted | None
 
 
 def exchange(
@@ -90,6 +91,8 @@ def exchange(
         if wait > 0:
             raise error or CircuitOpen(f"not asked: the last calls went unanswered; next try in {wait:.1f} s", wait)
         outcome = yield from _attempt(min(options.timeout, max(0.001, deadline - clock())), breaker)
+        if isinstance(outcome, httpx.DecodingError):
+            raise undecodable(call, outcome) from outcome
         if isinstance(outcome, httpx.Response):
             if outcome.is_success or (call.gone_is_done and perhaps_done and outcome.status_code == 404):
                 return call.read(outcome.content)
@@ -119,9 +122,7 @@ def exchange(
         yield Pause(pause)
 
 
-def _attempt(
-    timeout: float, breaker: CircuitBreaker
-) -> Generator[Step, Outcome, httpx.Response | httpx.TransportError | TimeoutError]:
+def _attempt(timeout: float, breaker: CircuitBreaker) -> Generator[Step, Outcome, Attempted]:
     """One attempt, reported to the breaker however it ends."""
     try:
         outcome = yield Attempt(timeout)
@@ -131,6 +132,8 @@ def _attempt(
     assert outcome is not None, "an attempt has an outcome"
     if isinstance(outcome, httpx.Response):
         answered = not _gateway_alone(outcome)
+    elif isinstance(outcome, httpx.DecodingError):
+        answered = True
     elif isinstance(outcome, (httpx.PoolTimeout, *_HOPELESS)):  # our own doing
         breaker.abandoned()
         return outcome
@@ -141,6 +144,13 @@ def _attempt(
     else:
         breaker.failed()
     return outcome
+
+
+def undecodable(call: Call[T], error: httpx.DecodingError) -> UnexpectedAnswer:
+    """An answer whose body is not what its Content-Encoding says."""
+    return UnexpectedAnswer(
+        f"{call.method} {call.path}: the answer is not encoded as its Content-Encoding says: {error}"
+    )
 
 
 def _gateway_alone(response: httpx.Response) -> bool:

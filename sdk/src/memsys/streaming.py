@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import httpx
 
 from memsys import wire
-from memsys.exchange import Options
+from memsys.exchange import Options, undecodable
 from memsys.operations import Call
 
 T = TypeVar("T")
@@ -25,6 +25,8 @@ def pieces(http: httpx.Client, call: Call[Any], options: Options, connect: float
             yield from answer.iter_bytes()
     except httpx.TransportError as error:
         raise wire.broken(call, error) from error
+    except httpx.DecodingError as error:
+        raise undecodable(call, error) from error
 
 
 def send(http: httpx.Client, call: Call[T], options: Options, connect: float, body: Iterable[bytes] | bytes) -> T:
@@ -33,6 +35,8 @@ def send(http: httpx.Client, call: Call[T], options: Options, connect: float, bo
         answer = http.request(**_arguments(call, options) | {"content": body}, timeout=wire.stream_timeout(connect))
     except httpx.TransportError as error:
         raise wire.broken(call, error) from error
+    except httpx.DecodingError as error:
+        raise undecodable(call, error) from error
     if not answer.is_success:
         raise wire.refusal(answer)
     return call.read(answer.content)
@@ -51,6 +55,8 @@ async def pieces_async(
                 yield chunk
     except httpx.TransportError as error:
         raise wire.broken(call, error) from error
+    except httpx.DecodingError as error:
+        raise undecodable(call, error) from error
 
 
 async def send_async(
@@ -67,6 +73,8 @@ async def send_async(
         )
     except httpx.TransportError as error:
         raise wire.broken(call, error) from error
+    except httpx.DecodingError as error:
+        raise undecodable(call, error) from error
     if not answer.is_success:
         raise wire.refusal(answer)
     return call.read(answer.content)

@@ -188,6 +188,20 @@ async def test_answers_become_typed_values(do: Do, script: Script):
     assert answer.results[0].event_time.year == 2026
 
 
+async def test_an_answer_that_is_not_encoded_as_it_says_is_named_and_not_asked_for_again(do: Do, script: Script):
+    script.answers = [(200, {"version": "1"}, {"Content-Encoding": "gzip"})]
+    with pytest.raises(memsys.UnexpectedAnswer, match="GET /info: the answer is not encoded"):
+        await do(("info",))
+    with pytest.raises(memsys.UnexpectedAnswer, match="POST /import"):
+        await do(("import_lines", b"{}"))
+    assert len(script.asked) == 2
+    with memsys.Client(script.url) as client, pytest.raises(memsys.UnexpectedAnswer, match="GET /export"):
+        list(client.export())
+    async with memsys.AsyncClient(script.url) as other:
+        with pytest.raises(memsys.UnexpectedAnswer, match="GET /export"):
+            [chunk async for chunk in other.export()]
+
+
 @pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://x", "http://"])
 def test_an_address_that_is_none_is_refused_with_an_example(url: str):
     with pytest.raises(ValueError, match=r"give one like http://127\.0\.0\.1:8000"):

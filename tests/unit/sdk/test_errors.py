@@ -42,6 +42,10 @@ def test_each_status_has_its_exception(status: int, kind: type[memsys.ProblemErr
     assert (error.request_id, error.retry_after) == ("r1", 3.0)
 
 
+def test_a_body_that_is_nested_too_deeply_is_an_error_like_any_other():
+    assert type(problem(500, b"[" * 100_000)) is memsys.ServerError
+
+
 def test_a_problem_document_is_read_whole_and_said_in_one_line():
     error = problem(422, json.dumps(DOCUMENT).encode())
     assert error.type == "https://memsys.dev/problems/invalid"
