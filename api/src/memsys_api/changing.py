@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
 
 from memsys_api.drafts import Draft, finished
-from memsys_api.model import Memory, Outcome, Scope
+from memsys_api.model import Extraction, Memory, Outcome, Scope
 from memsys_api.ports import Embedder
 from memsys_api.problems import CONFLICT, NOT_FOUND, FieldError, ProblemError, invalid, key_reused
 from memsys_api.quarantine.detect import Finding, texts_of
 from memsys_api.quarantine.gate import Gate, refused
 from memsys_api.schemas import UpdateRequest
 from memsys_api.store import deliveries, idempotency, versions
-from memsys_api.store.contents import NewVersion
+from memsys_api.store.contents import NewVersion, extractions
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.generations import Generation
 from memsys_api.store.held import Held, Kept, Release
@@ -161,17 +163,18 @@ class Changing:
                 if once is not None and (earlier := await _answered(conn, scope, once)) is not None:
                     return Changed([earlier], [])
                 seen = await versions.heads(conn, scope, ids)
+                found = await extractions(conn, scope.project, [(i, head.memory.version) for i, head in seen.items()])
             _all_there(ids, seen)
             for memory_id, request in changes:
                 if request.version not in (None, version := seen[memory_id].memory.version):
                     raise _conflict(version)
             clean = [change for change in changes if change.memory_id not in suspect]
-            new = await self._successors(scope.project, seen, clean, actor)
+            new = await self._successors(scope.project, seen, found, clean, actor)
             async with self._database.transaction(scope.project) as conn:
                 await versions.lock(conn, scope, ids)
                 heads = await versions.heads(conn, scope, ids)
                 _all_there(ids, heads)
-                if any(heads[i].memory.version != seen[i].memory.version for i in ids):
+                if heads != seen:
                     continue
                 if once is not None and not await idempotency.claim(conn, scope.project, *once):
                     continue
@@ -191,24 +194,36 @@ class Changing:
             return Changed(written, held)
 
     async def _successors(
-        self, project: str, seen: dict[UUID, versions.Head], changes: Sequence[Change], actor: str
+        self,
+        project: str,
+        seen: Mapping[UUID, versions.Head],
+        found: Mapping[tuple[UUID, int], Extraction],
+        changes: Sequence[Change],
+        actor: str,
     ) -> list[NewVersion]:
         """The versions that follow these heads. Embedding happens here, before any lock is held."""
         drafts = []
+        mark = await self._gate.marks(project)
         for memory_id, request in changes:
             old = seen[memory_id].memory
-            drafts.append(
-                Draft(
-                    id=old.id,
-                    text=request.text or request.data or old.text,
-                    event_time=request.timestamp or old.event_time,
-                    speaker=seen[memory_id].speaker,
-                    metadata=old.metadata if request.metadata is None else request.metadata,
-                    provenance={"key": actor, "verbatim": True},
-                    expires_at=request.expiry() if request.sets_expiry else old.expires_at,
-                )
+            draft = Draft(
+                id=old.id,
+                text=request.text or request.data or old.text,
+                event_time=request.timestamp or old.event_time,
+                speaker=seen[memory_id].speaker,
+                metadata=old.metadata if request.metadata is None else request.metadata,
+                provenance={"key": actor, "verbatim": True},
+                expires_at=request.expiry() if request.sets_expiry else old.expires_at,
             )
-        return await finished(self._embedder, drafts, mark=await self._gate.marks(project))
+            if draft.text == old.text:
+                draft = replace(
+                    draft,
+                    provenance=_kept_provenance(seen[memory_id].provenance, mark) | {"key": actor},
+                    extraction=_moved(found[memory_id, old.version], old.event_time, draft.event_time),
+                    extracted=True,
+                )
+            drafts.append(draft)
+        return await finished(self._embedder, drafts, mark=mark)
 
     async def _bury(self, scope: Scope, ids: Sequence[UUID] | None, actor: str) -> int:
         async with self._database.transaction(scope.project) as conn:
@@ -217,6 +232,28 @@ class Changing:
             await deliveries.enqueue(conn, scope.project, self._sinks, buried)
         self._wake()
         return len(buried)
+
+
+def _kept_provenance(provenance: Mapping[str, Any], mark: bool) -> dict[str, Any]:
+    """Where a text came from, as long as it stays.
+
+    What its owner has changed waits for no language model any more; with ``mark`` it is looked at anew.
+    """
+    kept = {name: said for name, said in provenance.items() if (name, said) != ("inference", "pending")}
+    if mark:
+        kept.pop("quarantine", None)
+    return kept
+
+
+def _moved(extraction: Extraction, before: datetime, after: datetime) -> Extraction:
+    """With the relations that hold from the event on holding from its new time on."""
+    return replace(
+        extraction,
+        relations=tuple(
+            replace(relation, valid_from=after) if relation.valid_from == before else relation
+            for relation in extraction.relations
+        ),
+    )
 
 
 class _Missing(Exception):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pgvector import HalfVector, Vector
 from psycopg import sql
 
-from memsys_api.model import UNSPECIFIC, Entity, Extraction, Scope
+from memsys_api.model import UNSPECIFIC, Entity, Extraction, Relation, Scope
 from memsys_api.store.database import Connection
 from memsys_api.store.generations import Generation
 
@@ -103,6 +103,34 @@ async def insert_extractions(conn: Connection, project: str, new: Sequence[tuple
                                                  %s::text[], %s::timestamptz[], %s::timestamptz[]) AS r""",
             (project, *(list(column) for column in zip(*relations, strict=True))),
         )
+
+
+async def extractions(
+    conn: Connection, project: str, stored: Sequence[tuple[UUID, int]]
+) -> dict[tuple[UUID, int], Extraction]:
+    """What was read out of these versions, by memory and version; names are as they were found, before any merge."""
+    columns = [list(column) for column in zip(*stored, strict=True)] or [[], []]
+    entities: dict[tuple[UUID, int], list[Entity]] = {}
+    cursor = await conn.execute(
+        """SELECT n.memory_id, n.version, e.key, e.name, e.kind
+           FROM unnest(%s::uuid[], %s::int[]) AS wanted(id, version)
+           JOIN mentions n ON n.project = %s AND n.memory_id = wanted.id AND n.version = wanted.version
+           JOIN entities e ON e.project = n.project AND e.key = n.entity_key ORDER BY e.key""",
+        (*columns, project),
+    )
+    for memory_id, version, *entity in await cursor.fetchall():
+        entities.setdefault((memory_id, version), []).append(Entity(*entity))
+    relations: dict[tuple[UUID, int], list[Relation]] = {}
+    cursor = await conn.execute(
+        """SELECT r.memory_id, r.version, r.subject_key, r.predicate, r.object_key, r.valid_from, r.valid_to
+           FROM unnest(%s::uuid[], %s::int[]) AS wanted(id, version)
+           JOIN relations r ON r.project = %s AND r.memory_id = wanted.id AND r.version = wanted.version
+           ORDER BY r.ordinal""",
+        (*columns, project),
+    )
+    for memory_id, version, *relation in await cursor.fetchall():
+        relations.setdefault((memory_id, version), []).append(Relation(*relation))
+    return {one: Extraction(tuple(entities.get(one, ())), tuple(relations.get(one, ()))) for one in stored}
 
 
 async def _insert_entities(conn: Connection, project: str, entities: Sequence[Entity]) -> None:

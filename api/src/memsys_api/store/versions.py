@@ -20,10 +20,11 @@ from memsys_api.store.webhook_deliveries import INSERT_EVENTS
 
 @dataclass(frozen=True)
 class Head:
-    """A memory's newest version, and who spoke it: part of what is embedded and extracted from."""
+    """A memory's newest version, with who spoke it (part of what is embedded and extracted from) and its provenance."""
 
     memory: Memory
     speaker: str | None
+    provenance: dict[str, Any]
 
 
 async def ensure_project(conn: Connection, project: str) -> None:
@@ -83,11 +84,12 @@ async def heads(conn: Connection, scope: Scope, ids: Sequence[UUID]) -> dict[UUI
     where, live = scope_condition(scope, "m"), current(None)
     cursor = await conn.execute(
         sql.SQL(
-            "SELECT {columns}, m.speaker FROM memory_versions m WHERE {where} AND {live} AND m.id = ANY(%(ids)s)"
+            "SELECT {columns}, m.speaker, m.provenance FROM memory_versions m "
+            "WHERE {where} AND {live} AND m.id = ANY(%(ids)s)"
         ).format(columns=MEMORY_COLUMNS, where=where.clause, live=live.clause),
         {**where.parameters, "ids": list(ids)},
     )
-    return {row[0]: Head(read(row), row[MEMORY_WIDTH]) for row in await cursor.fetchall()}
+    return {row[0]: Head(read(row), *row[MEMORY_WIDTH:]) for row in await cursor.fetchall()}
 
 
 async def at(conn: Connection, scope: Scope, memory_id: UUID, version: int) -> Memory | None:
