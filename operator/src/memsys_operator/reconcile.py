@@ -9,7 +9,6 @@ import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
 from memsys_operator import conditions, credentials, events, metrics, names, resources, startup
 from memsys_operator.cluster import Cluster, ClusterError
@@ -101,7 +100,7 @@ class Reconciler:
         findings, failure = await self._act(system, observed)
         findings = dataclasses.replace(findings, obstacles=[*findings.obstacles, *owned], sync=sync)
         unreported = await self._report(obj, system, observed, findings)
-        endpoint = self._endpoint(ref, observed, system.spec.api.port, system.spec.api.token_review)
+        endpoint = self._endpoint(ref, observed, system.spec.api.token_review)
         unkept: OperatorError | None = None
         if not system.spec.paused:
             why = f"waits for the API of MemorySystem {ref.name} to be ready"
@@ -123,7 +122,7 @@ class Reconciler:
         spec, known = obj.get("spec") or {}, obj.get("status") or {}
         urls = known.get("endpoints") or {}
         reviews = (spec.get("api") or {}).get("tokenReview", False)
-        endpoint = self._endpoint(ref, observed, urlsplit(urls["api"]).port, reviews) if "api" in urls else None
+        endpoint = self._endpoint(ref, observed, reviews) if "api" in urls else None
         unkept: OperatorError | None = None
         if not spec.get("paused"):
             unkept = await self._look_after_keys(
@@ -249,14 +248,17 @@ class Reconciler:
                 logger.warning("%s: the event %s could not be recorded: %s", ref, notice.reason, error)
         return None
 
-    def _endpoint(self, ref: Ref, observed: Observed, port: int | None, reviews_tokens: bool) -> Endpoint | None:
-        """Where to ask the system's API; None while it serves nothing."""
+    def _endpoint(self, ref: Ref, observed: Observed, reviews_tokens: bool) -> Endpoint | None:
+        """Where to ask the system's API as it runs, whatever the spec says by now; None while it serves nothing."""
         workload = observed.get("Deployment", names.component(ref.name, names.API))
+        service = observed.get("Service", names.component(ref.name, names.API))
         secret = observed.get("Secret", names.admin_key_secret(ref.name))
-        if not conditions.serving(workload) or secret is None:
+        if not conditions.serving(workload) or service is None or secret is None:
             return None
         url = self._settings.api_url_template.format(
-            service=names.component(ref.name, names.API), namespace=ref.namespace, port=port
+            service=names.component(ref.name, names.API),
+            namespace=ref.namespace,
+            port=service["spec"]["ports"][0]["port"],
         )
         return Endpoint(url, secret_values(secret).get("key", ""), reviews_tokens)
 

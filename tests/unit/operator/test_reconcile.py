@@ -269,8 +269,8 @@ async def test_keys_are_looked_after_whatever_is_refused_or_rejected() -> None:
         if stalls == "rejected":
             cluster.obj["spec"] = {"embedder": {"provider": "ollama", "model": "home-made"}}
         elif stalls == "refused":
-            cluster.obj["spec"] = {"api": {"replicas": 3}}
-            cluster.refuse = ("Deployment", "m-api")
+            cluster.obj["spec"] = {"api": {"port": 9000}}
+            cluster.refuse = ("Service", "m-api")
         else:
             cluster.obj["spec"] = {"api": {"logLevel": "debug"}}
             cluster.refuse_status = True
