@@ -186,7 +186,6 @@ def test_a_key_ends_also_while_its_system_s_spec_stalls(
     serving.apply({"graph": {"provider": "none"}, **edit})
     stalled = serving.wait("Stalled", "True", reason)
     assert message in stalled["message"]
-    assert serving.condition("Ready")["status"] == "False"
     kubectl("delete", "memkey", "team", "--wait=false")
     eventually("no key left", lambda: not memory_api.declared)
     if "mcp" in edit:

@@ -67,6 +67,7 @@ class Refused(ClusterError, Broken):
             f"names: {said}",
         )
         self.reason = "Refused"
+        self.key: Key = (kind, name)
 
 
 class Cluster:

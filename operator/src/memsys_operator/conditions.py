@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from memsys_operator import names, problems
 from memsys_operator.errors import Broken, OperatorError, Rejected, Waiting
-from memsys_operator.observed import Manifest, Observed
+from memsys_operator.observed import Key, Manifest, Observed
 from memsys_operator.resources import expose
 from memsys_operator.resources.addresses import addresses
 from memsys_operator.spec import System
@@ -48,12 +48,14 @@ class Condition:
 class Findings:
     """What one pass found out beside the observed objects.
 
-    ``problem`` stopped the pass; ``obstacles`` need a person but stop only a part; ``waiting`` holds why a part
+    ``problem`` stopped the pass; ``obstacles`` need a person but stop only a part; ``refused`` holds what the
+    apiserver said of the objects that it does not admit; ``waiting`` holds why a part
     is not created yet; ``changes`` counts the writes of this pass.
     """
 
     problem: OperatorError | None = None
     obstacles: Sequence[OperatorError] = ()
+    refused: Mapping[Key, Broken] = field(default_factory=dict)
     graph_problem: Broken | None = None
     waiting: Mapping[str, OperatorError] = field(default_factory=dict)
     changes: int = 0
@@ -110,6 +112,8 @@ def rollout(part: str, workload: Manifest | None, seen: Observed) -> OperatorErr
 def part_condition(kind: str, part: str, workload_kind: str, system: str, seen: Observed, found: Findings) -> Condition:
     workload = seen.get(workload_kind, names.component(system, part))
     if workload is None:
+        if refusal := found.refused.get((workload_kind, names.component(system, part))):
+            return Condition(kind, "False", refusal.reason, refusal.message)
         if reason := found.waiting.get(part) or (found.problem if not isinstance(found.problem, Rejected) else None):
             return Condition(kind, "False", reason.reason, reason.message)
         return Condition(kind, "False", "NotCreated", f"{workload_kind} {names.component(system, part)} does not exist")
@@ -212,7 +216,7 @@ def _ready(parts: Sequence[Condition], found: Findings) -> Condition:
 
 
 def _obstacles(found: Findings, rollouts: Sequence[OperatorError]) -> list[OperatorError]:
-    stopping = (found.problem, found.graph_problem, *found.obstacles, *rollouts)
+    stopping = (found.problem, found.graph_problem, *found.refused.values(), *found.obstacles, *rollouts)
     return [problem for problem in stopping if isinstance(problem, Rejected | Broken)]
 
 
@@ -223,7 +227,7 @@ def _reconciling(
     if paused:
         return Condition(kind, "False", "Paused", "spec.paused is true: nothing is changed until it is false")
     given_up = any(isinstance(problem, Broken) for problem in rollouts)
-    if found.problem is not None or found.graph_problem is not None or given_up:
+    if found.problem is not None or found.graph_problem is not None or found.refused or given_up:
         return Condition(kind, "False", "Stalled", "see the condition Stalled")
     if found.waiting:
         first = next(iter(found.waiting.values()))

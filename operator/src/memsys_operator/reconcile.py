@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from memsys_operator import conditions, credentials, events, metrics, names, resources, startup
-from memsys_operator.cluster import Cluster, ClusterError
+from memsys_operator.cluster import Cluster, ClusterError, Refused
 from memsys_operator.conditions import Findings
 from memsys_operator.credentials import Generators
 from memsys_operator.errors import Broken, OperatorError, Rejected
@@ -192,11 +192,13 @@ class Reconciler:
         except OperatorError as error:
             return Findings(problem=error, obstacles=obstacles, waiting=waiting), None
         changes, failures = await self._carry_out(system, actions)
-        lasting = [error for error in failures if isinstance(error, Rejected | Broken)]
-        passing = [error for error in failures if error not in lasting]
+        refused = {error.key: error for error in failures if isinstance(error, Refused)}
+        rejected = [error for error in failures if isinstance(error, Rejected)]
+        passing = [error for error in failures if not isinstance(error, Refused | Rejected)]
         found = Findings(
-            problem=lasting[0] if lasting else None,
-            obstacles=[*lasting[1:], *obstacles],
+            problem=rejected[0] if rejected else None,
+            obstacles=[*rejected[1:], *obstacles],
+            refused=refused,
             graph_problem=settled.graph_problem,
             waiting={**({"apiserver": passing[0]} if passing else {}), **waiting},
             changes=changes,

@@ -232,7 +232,7 @@ async def test_what_the_apiserver_refuses_is_reported_and_everything_else_is_don
     outcome = await reconciler(cluster).run(REF, None)
     assert isinstance(outcome.failure, Refused)
     assert ("StatefulSet", "m-neo4j") in cluster.seen.objects
-    for kind in ("Ready", "Stalled"):
+    for kind in ("Ready", "PostgresReady", "Stalled"):
         assert cluster.condition(kind)["reason"] == "Refused"
         assert "StatefulSet m-postgres" in cluster.condition(kind)["message"]
         assert "quota exceeded" in cluster.condition(kind)["message"]
@@ -240,6 +240,18 @@ async def test_what_the_apiserver_refuses_is_reported_and_everything_else_is_don
     cluster.refuse = None
     await settle(cluster)
     assert cluster.condition("Ready")["status"] == "True"
+
+
+async def test_a_change_that_is_refused_stalls_while_what_served_before_serves_on() -> None:
+    cluster = Memory(memory_system())
+    await settle(cluster)
+    assert cluster.obj is not None
+    cluster.obj["spec"] = {"mcp": {"replicas": 2}}
+    cluster.refuse = ("Deployment", "m-mcp")
+    await reconciler(cluster).run(REF, SyncReport(available=True))
+    assert cluster.condition("Ready")["status"] == "True"
+    assert cluster.condition("Stalled")["reason"] == "Refused"
+    assert cluster.condition("Reconciling")["reason"] == "Stalled"
 
 
 @pytest.mark.parametrize("first", [("Secret", "m-postgres"), ("Secret", "m-api"), ("NetworkPolicy", "m-postgres")])
