@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -17,10 +18,14 @@ import memsys
 from memsys_mcp import views
 from memsys_mcp.binding import bound, client
 from memsys_mcp.wording import worded
+from memsys_mcp.writequeue.file import Entry
 from memsys_mcp.writequeue.queue import WriteQueue
 
 PROMPT_TOKENS = 4000
 PROMPT_MEMORIES = 50
+QUEUE_TOKENS = 4000
+QUEUE_WRITES = 100
+WRITE_ID = re.compile(r"[0-9]{1,18}")  # what SQLite takes for a row
 JSON = "application/json"
 _HISTORY = TypeAdapter(list[memsys.HistoryEntry])
 
@@ -95,18 +100,38 @@ def _register_queue(server: FastMCP[Any], queue: WriteQueue) -> None:
     )
     @worded(ResourceError)
     async def writes() -> ResourceResult:
-        entries = await queue.entries(bound())
-        shown = [
-            views.Waiting(
-                memory=entry.request["content"][0]["content"],
-                queued_at=datetime.fromtimestamp(entry.queued_at, UTC),
-                refused=entry.parked,
-            )
-            for entry in entries
-        ]
-        refused = sum(entry.parked is not None for entry in entries)
-        view = views.QueueView(waiting=len(entries) - refused, refused=refused, writes=shown)
+        waiting, refused = await queue.counts(bound())
+        entries = await queue.entries(bound(), QUEUE_WRITES)
+        shown = views.fit_writes([_waiting(entry) for entry in entries], QUEUE_TOKENS)
+        left_off = max(0, waiting + refused - len(shown))
+        view = views.QueueView(waiting=waiting, refused=refused, writes=shown, left_off=left_off)
         return _json(view.model_dump_json(exclude_none=True))
+
+    @server.resource(
+        "memsys://queue/{write_id}",
+        name="queued-write",
+        title="A write that waits",
+        description="The whole text of one of the writes that memsys://queue lists, by id.",
+        mime_type=JSON,
+    )
+    @worded(ResourceError)
+    async def write(write_id: str) -> ResourceResult:
+        entry = await queue.entry(bound(), int(write_id)) if WRITE_ID.fullmatch(write_id) else None
+        if entry is None:
+            raise ValidationError(
+                "write_id: there is no such write in the queue; it may be stored by now. Take an id from memsys://queue",
+                log_level=logging.INFO,
+            )
+        return _json(_waiting(entry).model_dump_json(exclude_none=True))
+
+
+def _waiting(entry: Entry) -> views.Waiting:
+    return views.Waiting(
+        id=entry.id,
+        memory=entry.request["content"][0]["content"],
+        queued_at=datetime.fromtimestamp(entry.queued_at, UTC),
+        refused=entry.parked,
+    )
 
 
 def _id(text: str) -> UUID:

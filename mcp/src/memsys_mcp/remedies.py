@@ -80,7 +80,7 @@ def _message(item: Any) -> str:
         return "there is no such argument; leave it out"
     if item["type"] in ("missing_argument", "missing_keyword_only_argument"):
         return "is required"
-    message: str = item["msg"]
+    message: str = item["msg"].removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
 
 

@@ -123,7 +123,7 @@ def create_queue(
     if settings.write_queue == "off":
         return None
     assert settings.queue_dir is not None, "held by the settings"
-    file = QueueFile(settings.queue_dir, settings.write_queue)
+    file = QueueFile(settings.queue_dir, settings.write_queue, settings.queue_megabytes * 1024**2)
     return WriteQueue(
         file,
         upstream.sender,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -10,7 +11,7 @@ from fastmcp import FastMCP
 from fastmcp.exceptions import ToolError
 from fastmcp.tools.base import ToolResult
 from mcp_types import ToolAnnotations
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 import memsys
 from memsys_mcp import remedies, views
@@ -21,6 +22,8 @@ from memsys_mcp.wording import worded
 from memsys_mcp.writequeue.queue import NotKept, WriteQueue
 
 MAX_TEXT = 32_000
+MAX_METADATA_BYTES = 64 * 1024
+"""Both as the API has them: what waits for it in the queue must not be refused by it for its size."""
 ScopeId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 UserId = Annotated[ScopeId | None, Field(description="The user it is about.")]
 AgentId = Annotated[ScopeId | None, Field(description="The agent it belongs to.")]
@@ -35,8 +38,21 @@ Timestamp = Annotated[
     datetime | None,
     Field(description="When it happened, ISO 8601; UTC if it has no offset; now if left out."),
 ]
+
+
+def _small(value: dict[str, Any] | None) -> dict[str, Any] | None:
+    size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass"))
+    if size > MAX_METADATA_BYTES:
+        raise ValueError(
+            f"must not be larger than {MAX_METADATA_BYTES} bytes as JSON; store less, or in several memories"
+        )
+    return value
+
+
 Metadata = Annotated[
-    dict[str, Any] | None, Field(description="Facts about the memory for programs, for example {'source': 'PR 12'}.")
+    dict[str, Any] | None,
+    Field(description="Facts about the memory for programs, for example {'source': 'PR 12'}."),
+    AfterValidator(_small),
 ]
 
 ADD = """Remember something for later sessions.

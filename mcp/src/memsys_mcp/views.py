@@ -14,6 +14,7 @@ from memsys import Added, Found, HeldWrite, Memory
 CHARACTERS_PER_TOKEN = 4
 OVERHEAD_TOKENS = 40  # the envelope around the results
 ELLIPSIS = "…"
+EXCERPT = 400  # characters of a queued write
 
 
 class Remembered(BaseModel):
@@ -91,17 +92,23 @@ class AddAnswer(BaseModel):
 class Waiting(BaseModel):
     """One write in the queue. ``refused`` is why it will not be tried again."""
 
+    id: int
     memory: str
     queued_at: datetime
     refused: str | None = None
+    cut: bool | None = Field(None, description="True: shortened; memsys://queue/{id} has all of it.")
 
 
 class QueueView(BaseModel):
-    """The caller's own writes to the project that are not stored (yet), oldest first."""
+    """The caller's own writes to the project that are not stored (yet): first the refused, then the oldest.
+
+    ``left_off`` did not fit.
+    """
 
     waiting: int
     refused: int
     writes: list[Waiting]
+    left_off: int = 0
 
 
 class Changed(BaseModel):
@@ -174,6 +181,20 @@ def shorten(item: R, budget: int) -> R:
         else:
             high = middle - 1
     return cut.model_copy(update={"memory": item.memory[:low] + ELLIPSIS})
+
+
+def fit_writes(writes: Sequence[Waiting], budget: int) -> list[Waiting]:
+    """The first writes that fit ``budget`` tokens together, of long texts their beginnings."""
+    left = budget - OVERHEAD_TOKENS
+    kept: list[Waiting] = []
+    for write in writes:
+        if len(write.memory) > EXCERPT:
+            write = write.model_copy(update={"memory": write.memory[:EXCERPT] + ELLIPSIS, "cut": True})
+        left -= cost(write)
+        if left < 0:
+            break
+        kept.append(write)
+    return kept
 
 
 def search_text(answer: SearchAnswer) -> str:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import fastmcp
+import pytest
 
 from tests.support.issuer import Issuer
 
@@ -53,6 +54,11 @@ async def test_writes_wait_for_the_api_through_the_death_of_the_server(
             listed = json.loads(await session.read("memsys://queue"))
             assert (listed["waiting"], listed["refused"]) == (3, 0)
             assert listed["writes"][0]["memory"] == "while away 0"
+            assert listed["left_off"] == 0
+            whole = json.loads(await session.read(f"memsys://queue/{listed['writes'][0]['id']}"))
+            assert whole == listed["writes"][0]
+            with pytest.raises(Exception, match="write_id: there is no such write"):
+                await session.read("memsys://queue/99")
             assert (await session.call("update_memory", memory_id="0" * 32, text="x")).is_error, "only adds are kept"
         async with fastmcp.Client(http(Target(server.url, url, "msk_unseen", "alpha"))) as client:
             refused = await Session(client).call("add_memory", text="x")

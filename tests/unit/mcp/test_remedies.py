@@ -60,3 +60,19 @@ async def test_a_wrong_argument_is_named_without_its_value():
     assert "text: is required" in text
     assert "texts: there is no such argument" in text
     assert PRIVATE not in text
+
+
+async def test_metadata_that_the_api_would_refuse_is_refused_before_it_could_be_queued():
+    from fastmcp import Client
+
+    from memsys_mcp.metrics import Metrics
+    from memsys_mcp.server import create_server, create_upstream
+    from memsys_mcp.settings import Settings
+
+    settings = Settings(MEMSYS_MCP_ISOLATION="global")
+    server = create_server(settings, create_upstream(settings), Metrics(), stdio_key="msk_x")
+    async with Client(server) as client:
+        given = {"text": "x", "metadata": {"blob": "y" * 65_536}}
+        answer = await client.call_tool("add_memory", given, raise_on_error=False)
+    assert answer.is_error
+    assert "Not accepted. metadata: must not be larger than 65536 bytes as JSON" in answer.content[0].text

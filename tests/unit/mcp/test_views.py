@@ -83,3 +83,14 @@ def test_what_was_stored_word_for_word_is_not_repeated():
     inferred = views.added(Added(id=ID, memory="Ana likes tabs", event="NONE"), "I like tabs")
     assert inferred.memory == "Ana likes tabs"
     assert views.add_text(views.AddAnswer(results=[inferred])) == f"Known already: Ana likes tabs [id {ID}]"
+
+
+def test_a_queue_of_any_length_is_shown_within_the_budget():
+    moment = datetime(2026, 1, 2, tzinfo=UTC)
+    writes = [views.Waiting(id=n, memory="x" * 32_000, queued_at=moment) for n in range(100)]
+    kept = views.fit_writes(writes, 4000)
+    assert 10 < len(kept) < 100
+    assert sum(views.cost(write) for write in kept) <= 4000
+    assert all(write.cut and len(write.memory) == views.EXCERPT + 1 for write in kept)
+    short = [views.Waiting(id=1, memory="short", queued_at=moment)]
+    assert views.fit_writes(short, 4000) == short

@@ -106,7 +106,7 @@ async def test_entries_are_sent_once_in_order_as_their_caller(tmp_path: Path) ->
         assert (options.key, options.project, options.delegation) == (KEY, "shop", None)
         assert sent["idempotency_key"] == one.idempotency_key
         assert sent["metadata"] == {"n": 1}
-    assert await queue.entries(bound(Caller(KEY))) == []
+    assert await queue.entries(bound(Caller(KEY)), 100) == []
 
 
 async def test_for_a_token_s_holder_the_server_s_key_is_used_within_the_verified_scope(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def token(project: str, rights: str = "read write", user: str | None = "u-1") ->
 
 
 async def listed(queue: WriteQueue, reader: Bound) -> list[str]:
-    return [entry.request["content"][0]["content"] for entry in await queue.entries(reader)]
+    return [entry.request["content"][0]["content"] for entry in await queue.entries(reader, 100)]
 
 
 async def test_a_write_is_shown_in_its_project_and_for_its_user_alone(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ async def test_a_token_that_may_only_write_reads_nothing_back(tmp_path: Path) ->
     writer = bound(token("bank", "write"), "bank")
     await queue.keep(writer, request("the vault code"))
     with pytest.raises(memsys.Forbidden, match="does not grant the right to read"):
-        await queue.entries(writer)
+        await queue.entries(writer, 100)
     assert await listed(queue, bound(token("bank", "read"), "bank")) == ["the vault code"]
 
 
@@ -166,7 +166,7 @@ async def test_after_a_restart_entries_wait_for_their_key_and_for_no_other(tmp_p
     for other in (Caller(KEY[:-1] + "x"), Caller(OWN), Caller(principal=ANN)):
         queue.recognise(other)
         await drained(queue)
-        assert await queue.entries(bound(other)) == []
+        assert await queue.entries(bound(other), 100) == []
     assert api.texts == []
     queue.recognise(Caller(KEY))
     await drained(queue)
@@ -267,12 +267,12 @@ async def test_what_the_service_refuses_is_set_aside_with_the_reason_and_holds_u
     await queue.keep(bound(Caller(KEY)), request("poison"))
     await queue.keep(bound(Caller(principal=ANN)), request("good"))
     api.world["failing"] = problem(status, b"")
-    entry = (await queue.entries(bound(Caller(KEY))))[0]
+    entry = (await queue.entries(bound(Caller(KEY)), 100))[0]
     assert await queue._send(entry, api) == 0
     api.world["failing"] = None
     await drained(queue)
     assert api.texts == ["good"]
-    parked = (await queue.entries(bound(Caller(KEY))))[0]
+    parked = (await queue.entries(bound(Caller(KEY)), 100))[0]
     assert parked.parked
     assert parked.request["content"][0]["content"] == "poison", "and can still be read by its writer"
 
@@ -299,7 +299,7 @@ async def test_what_breaks_the_service_is_tried_seven_times_and_holds_up_nobody_
         assert not await queue._drain(), "in a while"
         clock.now += module.LONGEST_PAUSE_SECONDS
     await drained(queue)
-    assert (await queue.entries(bound(Caller(KEY))))[0].parked
+    assert (await queue.entries(bound(Caller(KEY)), 100))[0].parked
 
 
 async def test_what_is_held_for_review_is_not_said_to_be_stored(tmp_path: Path) -> None:
@@ -308,7 +308,7 @@ async def test_what_is_held_for_review_is_not_said_to_be_stored(tmp_path: Path) 
     await queue.keep(bound(Caller(KEY)), request("the password is tr0ub4dor"))
     api.world["answer"] = memsys.AddResults.model_validate({"results": [{"event": "HELD", "review_id": review}]})
     await drained(queue)
-    (entry,) = await queue.entries(bound(Caller(KEY)))
+    (entry,) = await queue.entries(bound(Caller(KEY)), 100)
     assert entry.parked is not None
     assert f"[review {review}]" in entry.parked
     counted = {outcome: queue._metrics.outcomes.labels(outcome)._value.get() for outcome in ("stored", "held")}
@@ -329,7 +329,7 @@ async def test_a_key_s_own_limit_is_waited_for_and_holds_up_nobody_else(tmp_path
     clock.now += 1
     await drained(queue)
     assert api.texts == ["good", "limited"]
-    assert (await queue.entries(bound(Caller(KEY)))) == []
+    assert (await queue.entries(bound(Caller(KEY)), 100)) == []
 
 
 async def test_an_entry_that_is_never_answered_keeps_no_other_caller_s_waiting(tmp_path: Path) -> None:
@@ -370,7 +370,7 @@ async def test_what_was_erased_meanwhile_is_dropped_and_leaves_nothing_in_the_fi
     assert _on_disk(tmp_path, b"zebrafinch")
     api.world["failing"] = problem(409, b'{"type": "https://memsys.dev/problems/erased", "title": "Erased"}')
     await drained(queue)
-    assert await queue.entries(bound(Caller(KEY))) == []
+    assert await queue.entries(bound(Caller(KEY)), 100) == []
     assert not _on_disk(tmp_path, b"zebrafinch")
     api.world["failing"] = None
     await queue.keep(bound(Caller(KEY)), request("new"))
@@ -399,7 +399,7 @@ async def test_nothing_waits_for_longer_than_it_may_also_for_a_key_that_never_co
     queue = start(tmp_path, Api(), keep=0.5)
     task = asyncio.create_task(queue.run())
     await asyncio.wait_for(dropped.wait(), 20)
-    assert await queue.entries(bound(Caller(KEY))) == []
+    assert await queue.entries(bound(Caller(KEY)), 100) == []
     task.cancel()
     await asyncio.wait({task})
     assert not _on_disk(tmp_path, b"zebrafinch")
@@ -426,6 +426,40 @@ def test_parked_entries_count_until_their_time_is_up(tmp_path: Path) -> None:
     assert file.drop_older(-1) == 1
     assert file.counts() == (0, 0)
     file.put("o", {}, {}, "k2")
+
+
+def test_the_file_has_a_bound_in_bytes_and_what_is_removed_makes_room(tmp_path: Path) -> None:
+    file = QueueFile(tmp_path, 100, 1_000_000)
+    taken = [file.put("o", {}, {"content": "x" * 90_000}, f"k{number}") for number in range(10)]
+    with pytest.raises(QueueFull):
+        file.put("o", {}, {"content": "x" * 90_000}, "one too many")
+    assert (tmp_path / "writes.sqlite").stat().st_size < 1_000_000
+    file.park(taken[0], "full, but this can still be said")
+    file.remove(taken[1])
+    file.put("o", {}, {"content": "x" * 90_000}, "again")
+
+
+async def test_keeping_one_more_reads_none_of_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = start(tmp_path, Api())
+    await queue.keep(bound(Caller(KEY)), request("first"))
+
+    def read(*_: object) -> None:
+        raise AssertionError("an entry was read")
+
+    monkeypatch.setattr(file_module, "Entry", read)
+    assert await queue.keep(bound(Caller(KEY)), request("second")) == 2
+
+
+async def test_an_entry_is_read_by_number_in_its_own_place_alone(tmp_path: Path) -> None:
+    queue = start(tmp_path, Api())
+    here, elsewhere = bound(Caller(KEY), "bank"), bound(Caller(KEY), "shop")
+    await queue.keep(here, request("the vault code"))
+    (listed,) = await queue.entries(here, 100)
+    assert await queue.entry(here, listed.id) == listed
+    assert await queue.entry(elsewhere, listed.id) is None
+    assert await queue.counts(elsewhere) == (0, 0)
+    with pytest.raises(memsys.Forbidden):
+        await queue.entry(bound(token("bank", "write"), "bank"), listed.id)
 
 
 def test_what_was_taken_survives_the_process_that_took_it(tmp_path: Path) -> None:

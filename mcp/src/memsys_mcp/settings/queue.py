@@ -8,6 +8,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings
 
+from memsys_mcp.writequeue.file import MAX_BYTES
+
 MAX_ITEMS = 100_000
 
 
@@ -32,6 +34,12 @@ class QueueSettings(BaseSettings):
         "reads the folder; keys and tokens are not.",
     )
 
+    queue_megabytes: int = Field(
+        MAX_BYTES // 1024**2,
+        ge=1,
+        alias="MEMSYS_MCP_QUEUE_MEGABYTES",
+        description="How many MiB they may take on the disk together, whatever the number of memories.",
+    )
     queue_hours: int = Field(
         48,
         ge=1,

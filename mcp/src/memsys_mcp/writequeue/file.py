@@ -31,6 +31,7 @@ CREATE INDEX IF NOT EXISTS of_owner ON entries (owner, id);
 _IN_PLACE = """owner = ?
     AND coalesce(json_extract(address, '$.project'), json_extract(address, '$.delegation.projects[0]')) IS ?
     AND json_extract(address, '$.delegation.user_id') IS ?"""
+MAX_BYTES = 256 * 1024 * 1024
 _FIELDS = "id, owner, address, request, idempotency_key, queued_at, attempts, parked"
 
 
@@ -67,11 +68,15 @@ class Entry:
 
 
 class QueueFile:
-    """At most ``limit`` entries, in the order in which they came; parked ones count until they are dropped."""
+    """At most ``limit`` entries, in the order in which they came; parked ones count until they are dropped.
 
-    def __init__(self, folder: Path, limit: int) -> None:
+    Together they take no more than ``max_bytes`` on the disk, whatever each of them holds.
+    """
+
+    def __init__(self, folder: Path, limit: int, max_bytes: int = MAX_BYTES) -> None:
         """Open or make the queue in a folder that no other process uses. Raises :class:`QueueUnusable`."""
         self._limit = limit
+        self._max_bytes = max_bytes
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -96,12 +101,15 @@ class QueueFile:
 
     def put(self, owner: str, address: Mapping[str, Any], request: Mapping[str, Any], idempotency_key: str) -> int:
         """Keep an entry; its number. It is on disk when this returns. Raises :class:`QueueFull`."""
+        text = json.dumps(request)
         with self._transaction():
             if self._db.execute("SELECT count(*) FROM entries").fetchone()[0] >= self._limit:
                 raise QueueFull
+            if self._bytes() + len(text) > self._max_bytes:
+                raise QueueFull
             cursor = self._db.execute(
                 "INSERT INTO entries (owner, address, request, idempotency_key, queued_at) VALUES (?, ?, ?, ?, ?)",
-                (owner, json.dumps(address), json.dumps(request), idempotency_key, time.time()),
+                (owner, json.dumps(address), text, idempotency_key, time.time()),
             )
         assert cursor.lastrowid is not None, "an insert has a row"
         return cursor.lastrowid
@@ -116,9 +124,14 @@ class QueueFile:
         rows = self._db.execute("SELECT owner FROM entries WHERE parked IS NULL GROUP BY owner ORDER BY min(id)")
         return [owner for (owner,) in rows]
 
-    def all_in(self, place: Place) -> list[Entry]:
-        """Everything that is kept for a place."""
-        return self._entries(f"WHERE {_IN_PLACE} ORDER BY id", place)
+    def first_in(self, place: Place, limit: int) -> list[Entry]:
+        """What is kept for a place: parked entries, which nothing is done about, and then the longest waiting."""
+        return self._entries(f"WHERE {_IN_PLACE} ORDER BY parked IS NULL, id LIMIT ?", (*place, limit))
+
+    def one_in(self, place: Place, entry_id: int) -> Entry | None:
+        """The entry of a number, if it is kept for the place."""
+        found = self._entries(f"WHERE {_IN_PLACE} AND id = ?", (*place, entry_id))
+        return found[0] if found else None
 
     def counts(self, place: Place | None = None) -> tuple[int, int]:
         """How many wait, and how many are parked: in one place, or in all."""
@@ -147,6 +160,13 @@ class QueueFile:
     def close(self) -> None:
         self._db.close()
         os.close(self._lock)
+
+    def _bytes(self) -> int:
+        """What the entries take on the disk, without the pages that were left free when others were removed."""
+        pages, free, size = (
+            self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+        )
+        return int((pages - free) * size)
 
     def _entries(self, where: str, values: Sequence[Any]) -> list[Entry]:
         rows = self._db.execute(f"SELECT {_FIELDS} FROM entries {where}", values)  # noqa: S608

@@ -115,17 +115,23 @@ class WriteQueue:
         waiting, _ = await self._on_file(lambda file: file.counts(place))
         return waiting
 
-    async def entries(self, bound: Bound) -> list[Entry]:
-        """What the caller may read here: its own writes in the project of the request, and for the same user.
+    async def entries(self, bound: Bound, limit: int) -> list[Entry]:
+        """The first of what the caller may read here: its own writes in the project of the request, for the same user.
 
-        The API cannot be asked while it is away, so that its walls are kept here. Raises :class:`memsys.Forbidden`
-        where an access token does not grant the right to read.
+        Those that are set aside come first. Raises :class:`memsys.Forbidden`, as the other two that read.
         """
-        principal = bound.caller.principal
-        if principal is not None and "read" not in delegate(principal, bound.project).rights:
-            raise memsys.Forbidden(403, detail="the access token does not grant the right to read")
-        place = self._place(bound)
-        return await self._on_file(lambda file: file.all_in(place))
+        place = self._readable(bound)
+        return await self._on_file(lambda file: file.first_in(place, limit))
+
+    async def entry(self, bound: Bound, entry_id: int) -> Entry | None:
+        """One of them, by its number."""
+        place = self._readable(bound)
+        return await self._on_file(lambda file: file.one_in(place, entry_id))
+
+    async def counts(self, bound: Bound) -> tuple[int, int]:
+        """How many of them wait, and how many are set aside."""
+        place = self._readable(bound)
+        return await self._on_file(lambda file: file.counts(place))
 
     def recognise(self, caller: Caller) -> None:
         """Take the key of a caller whose entries have waited for it since a restart."""
@@ -233,6 +239,13 @@ class WriteQueue:
         await self._on_file(lambda file: file.park(entry.id, reason))
         self._metrics.outcomes.labels(outcome).inc()
         logger.warning("a queued write is set aside", extra={"entry": entry.id, "outcome": outcome})
+
+    def _readable(self, bound: Bound) -> Place:
+        """What the caller may read. The API's walls are kept here, as it cannot be asked while it is away."""
+        principal = bound.caller.principal
+        if principal is not None and "read" not in delegate(principal, bound.project).rights:
+            raise memsys.Forbidden(403, detail="the access token does not grant the right to read")
+        return self._place(bound)
 
     def _place(self, bound: Bound) -> Place:
         """Where an entry of this request is kept, and looked for."""
