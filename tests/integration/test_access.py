@@ -84,6 +84,16 @@ async def test_a_key_granted_for_one_user_or_agent_never_leaves_it(api: Replica,
     assert len((await api.client.get("/memories", params={field: "other"})).json()["results"]) == 1
 
 
+@pytest.mark.parametrize("path", ["/memories", "/v1/memories/"])
+async def test_what_a_key_is_granted_for_is_no_wish_to_delete_it(api: Replica, keyed: MakeKey, path: str) -> None:
+    await api.add("mine", user_id="me")
+    async with keyed(user_id="me") as client:
+        answer = await client.delete(path)
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "user_id")
+        assert len((await client.get("/memories")).json()["results"]) == 1
+        assert (await client.delete(path, params={"user_id": "me"})).json()["deleted"] == 1
+
+
 async def test_a_revoked_key_ends_on_every_replica_within_two_seconds(fleet: Fleet) -> None:
     async with fleet.replica() as one, fleet.replica() as two:
         made = (await one.client.post("/keys", json={"name": "k", "projects": ["default"]})).json()

@@ -136,9 +136,7 @@ class Changing:
             raise _none_of(ids, error.ids) from error
 
     async def delete_all(self, scope: Scope, *, actor: str) -> int:
-        """Bury every memory of a scope that names at least one id; says how many."""
-        if not any((scope.user_id, scope.agent_id, scope.app_id, scope.run_id)):
-            raise invalid("user_id", "give at least one of user_id, agent_id, app_id and run_id")
+        """Bury every memory of a scope; says how many."""
         return await self._bury(scope, None, actor)
 
     async def _standing(self, scope: Scope, memory_id: UUID) -> Scope | None:

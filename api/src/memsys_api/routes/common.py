@@ -188,6 +188,15 @@ def outcome_out(outcome: Outcome, project: str) -> dict[str, Any]:
     return answer
 
 
+def bounded(ids: Mapping[str, str | None]) -> None:
+    """Refuse to delete a whole scope that the request itself does not name by any id.
+
+    What a key is granted for is no wish to delete it. Raises an ``invalid-request`` problem.
+    """
+    if not any(ids.values()):
+        raise invalid("user_id", "give at least one of user_id, agent_id, app_id and run_id")
+
+
 def read_filters(text: str | None) -> dict[str, Any] | None:
     """A filter written as JSON in a query parameter. Raises an ``invalid-request`` problem for anything else."""
     if text is None:

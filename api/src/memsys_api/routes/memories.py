@@ -16,6 +16,7 @@ from memsys_api.routes.common import (
     Reader,
     Serving,
     Writer,
+    bounded,
     event_out,
     may_answer,
     memory_out,
@@ -128,7 +129,9 @@ async def page(serving: Serving, access: Reader, query: Annotated[ListQuery, Que
 @router.delete("/memories", response_model=schemas.Deleted)
 async def delete_all(serving: Serving, access: Writer, query: Annotated[schemas.Scoped, Query()]) -> Response:
     """Delete every memory of a scope, which must name at least one id."""
-    scope = access.scope(query.user_id, query.agent_id, query.app_id, query.run_id)
+    ids = query.model_dump()
+    bounded(ids)
+    scope = access.scope(**ids)
     deleted = await serving.changing.delete_all(scope, actor=access.caller.key_id)
     return Json({"message": "Memories deleted successfully!", "deleted": deleted})
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, WithJsonSchema
 from memsys_api import filters
 from memsys_api.filters import EARLIEST, LATEST, SCOPE_FIELDS
 from memsys_api.problems import NOT_SUPPORTED, FieldError, ProblemError, invalid
-from memsys_api.routes.common import read_filters
+from memsys_api.routes.common import bounded, read_filters
 from memsys_api.schemas import MAX_RESULTS, Body, Metadata, Scoped, Text, Turns, UpdateRequest
 from memsys_api.schemas.fields import WHOLE
 from memsys_api.schemas.rules import DAY, DAY_OR_MOMENT, UNIX_SECONDS, given
@@ -213,8 +213,7 @@ def deleted_scope(query: DeleteAllQuery) -> dict[str, str | None]:
     for field, value in ids.items():
         if value == "*":
             raise invalid(field, "a deletion takes no wildcard; give one id")
-    if not any(ids.values()):  # said by the request itself: what a key grants is no wish to delete it
-        raise invalid("user_id", "give at least one of user_id, agent_id, app_id and run_id")
+    bounded(ids)
     return ids
 
 
