@@ -3,94 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import stat
 import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 import memsys
 from memsys.errors import problem
-from memsys_mcp.binding import Bound
 from memsys_mcp.caller import Caller
-from memsys_mcp.metrics import QueueMetrics
 from memsys_mcp.oauth.grants import Grants, Principal
-from memsys_mcp.patience import Patience
 from memsys_mcp.projects import ProjectError
 from memsys_mcp.writequeue import file as file_module
 from memsys_mcp.writequeue import queue as module
-from memsys_mcp.writequeue.file import QueueFile, QueueFull, QueueUnusable
-from memsys_mcp.writequeue.queue import NotKept, WriteQueue
+from memsys_mcp.writequeue.file import QueueFile
+from memsys_mcp.writequeue.queue import NotKept
 
-KEY = "msk_" + "a" * 12 + "_" + "b" * 32
-OWN = "msk_" + "s" * 12 + "_" + "t" * 32
-ANN = Principal("https://issuer", "ann", "ann", Grants({"shop": frozenset({"read", "write"})}), "u-1")
-
-
-ADDED = memsys.AddResults(results=())
-
-
-class Api(memsys.AsyncClient):
-    """Keeps what is added, as whom; raises ``failing`` instead while it is set."""
-
-    def __init__(self) -> None:
-        super().__init__("http://127.0.0.1:9")
-        self.world: dict[str, Any] = {"added": [], "failing": None, "stored": asyncio.Event(), "answer": ADDED}
-
-    async def add(self, content: Any, **options: Any) -> Any:
-        failing = self.world["failing"]
-        error = failing(content[0]["content"]) if callable(failing) else failing
-        if error is not None:
-            raise error
-        self.world["added"].append((content[0]["content"], self._options, options))
-        self.world["stored"].set()
-        return self.world["answer"]
-
-    @property
-    def texts(self) -> list[str]:
-        return [text for text, _, _ in self.world["added"]]
-
-
-def request(text: str) -> dict[str, Any]:
-    return {"content": [{"role": "user", "content": text}], "metadata": {"n": 1}}
-
-
-def bound(caller: Caller, project: str | None = "shop") -> Bound:
-    patience: Patience = None  # type: ignore[assignment] # nothing is waited for here
-    return Bound(memsys.AsyncClient("http://127.0.0.1:9"), patience, caller, project)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def start(
-    folder: Path, api: Api, *, limit: int = 10, knows: bool = True, keep: float = 3600, clock: Clock | None = None
-) -> WriteQueue:
-    metrics = QueueMetrics(CollectorRegistry())
-    file = QueueFile(folder, limit)
-    return WriteQueue(
-        file, api, metrics, knows=lambda _: knows, keep_seconds=keep, service_key=OWN, clock=clock or Clock()
-    )
-
-
-def answer(status: int, slug: str) -> memsys.ProblemError:
-    return problem(status, json.dumps({"type": f"https://memsys.dev/problems/{slug}"}).encode())
-
-
-async def drained(queue: WriteQueue) -> None:
-    """Run the queue until it has nothing more to do by itself."""
-    assert await queue._drain()
+from .queueing import ANN, KEY, OWN, Api, bound, drained, listed, request, start, token
 
 
 async def test_entries_are_sent_once_in_order_as_their_caller(tmp_path: Path) -> None:
@@ -119,15 +50,6 @@ async def test_for_a_token_s_holder_the_server_s_key_is_used_within_the_verified
     assert options.key == OWN
     assert options.delegation == memsys.Delegation("ann", ("shop",), ("read", "write"), user_id="u-1")
     assert options.project == "shop"
-
-
-def token(project: str, rights: str = "read write", user: str | None = "u-1") -> Caller:
-    grants = Grants({project: frozenset(rights.split())})
-    return Caller(principal=Principal("https://issuer", "platform", "platform", grants, user))
-
-
-async def listed(queue: WriteQueue, reader: Bound) -> list[str]:
-    return [entry.request["content"][0]["content"] for entry in await queue.entries(reader, 100)]
 
 
 async def test_a_write_is_shown_in_its_project_and_for_its_user_alone(tmp_path: Path) -> None:
@@ -245,119 +167,6 @@ async def test_who_is_not_known_to_be_good_fills_no_disk(tmp_path: Path) -> None
         await queue.keep(bound(Caller(principal=reader), "bank"), request("x"))
 
 
-@pytest.mark.parametrize("error", [memsys.Unreachable("away"), problem(503, b""), answer(503, "not-ready")])
-async def test_while_the_service_is_away_everything_stays(tmp_path: Path, error: Exception) -> None:
-    api = Api()
-    queue = start(tmp_path, api)
-    await queue.keep(bound(Caller(KEY)), request("x"))
-    api.world["failing"] = error
-    for _ in range(3 * module.ATTEMPTS):
-        assert not await queue._drain()
-    api.world["failing"] = None
-    await drained(queue)
-    assert api.texts == ["x"]
-
-
-@pytest.mark.parametrize("status", [400, 401, 403, 409, 413])
-async def test_what_the_service_refuses_is_set_aside_with_the_reason_and_holds_up_nothing(
-    tmp_path: Path, status: int
-) -> None:
-    api = Api()
-    queue = start(tmp_path, api)
-    await queue.keep(bound(Caller(KEY)), request("poison"))
-    await queue.keep(bound(Caller(principal=ANN)), request("good"))
-    api.world["failing"] = problem(status, b"")
-    entry = (await queue.entries(bound(Caller(KEY)), 100))[0]
-    assert await queue._send(entry, api) == 0
-    api.world["failing"] = None
-    await drained(queue)
-    assert api.texts == ["good"]
-    parked = (await queue.entries(bound(Caller(KEY)), 100))[0]
-    assert parked.parked
-    assert parked.request["content"][0]["content"] == "poison", "and can still be read by its writer"
-
-
-@pytest.mark.parametrize(
-    "error",
-    [problem(500, b""), answer(502, "embedder-rejected"), answer(503, "too-slow")],
-    ids=lambda error: error.type,
-)
-async def test_what_breaks_the_service_is_tried_seven_times_and_holds_up_nobody_else(
-    tmp_path: Path, error: memsys.ProblemError
-) -> None:
-    api, clock = Api(), Clock()
-    queue = start(tmp_path, api, clock=clock)
-    await queue.keep(bound(Caller(KEY)), request("breaks it"))
-    await queue.keep(bound(Caller(OWN)), request("good"))
-    api.world["failing"] = lambda text: error if text == "breaks it" else None
-    assert not await queue._drain()
-    assert api.texts == ["good"]
-    clock.now += module.LONGEST_PAUSE_SECONDS
-    api.world["failing"] = error
-    for _ in range(module.ATTEMPTS - 2):
-        assert not await queue._drain()
-        assert not await queue._drain(), "in a while"
-        clock.now += module.LONGEST_PAUSE_SECONDS
-    await drained(queue)
-    assert (await queue.entries(bound(Caller(KEY)), 100))[0].parked
-
-
-async def test_what_is_held_for_review_is_not_said_to_be_stored(tmp_path: Path) -> None:
-    api, review = Api(), "6f1c8b1e-0000-4000-8000-000000000000"
-    queue = start(tmp_path, api)
-    await queue.keep(bound(Caller(KEY)), request("the password is tr0ub4dor"))
-    api.world["answer"] = memsys.AddResults.model_validate({"results": [{"event": "HELD", "review_id": review}]})
-    await drained(queue)
-    (entry,) = await queue.entries(bound(Caller(KEY)), 100)
-    assert entry.parked is not None
-    assert f"[review {review}]" in entry.parked
-    counted = {outcome: queue._metrics.outcomes.labels(outcome)._value.get() for outcome in ("stored", "held")}
-    assert counted == {"stored": 0, "held": 1}
-
-
-async def test_a_key_s_own_limit_is_waited_for_and_holds_up_nobody_else(tmp_path: Path) -> None:
-    api, clock = Api(), Clock()
-    queue = start(tmp_path, api, clock=clock)
-    await queue.keep(bound(Caller(KEY)), request("limited"))
-    await queue.keep(bound(Caller(OWN)), request("good"))
-    api.world["failing"] = lambda text: problem(429, b"", retry_after=30) if text == "limited" else None
-    assert not await queue._drain()
-    assert api.texts == ["good"]
-    api.world["failing"] = None
-    clock.now += 29
-    assert not await queue._drain()
-    clock.now += 1
-    await drained(queue)
-    assert api.texts == ["good", "limited"]
-    assert (await queue.entries(bound(Caller(KEY)), 100)) == []
-
-
-async def test_an_entry_that_is_never_answered_keeps_no_other_caller_s_waiting(tmp_path: Path) -> None:
-    api = Api()
-    queue = start(tmp_path, api)
-    await queue.keep(bound(Caller(KEY)), request("hangs"))
-    await queue.keep(bound(Caller(OWN)), request("good"))
-    api.world["failing"] = lambda text: memsys.Unreachable("no answer") if text == "hangs" else None
-    for _ in range(3):
-        assert not await queue._drain()
-    assert api.texts == ["good"]
-
-
-async def test_the_queue_runs_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FIRST_WAIT_SECONDS", 0.01)
-    api = Api()
-    api.world["failing"] = memsys.Unreachable("away")
-    queue = start(tmp_path, api)
-    task = asyncio.create_task(queue.run())
-    await queue.keep(bound(Caller(KEY)), request("x"))
-    await asyncio.sleep(0)
-    api.world["failing"] = None
-    async with asyncio.timeout(5):
-        await api.world["stored"].wait()
-    task.cancel()
-    await asyncio.wait({task})
-
-
 def _on_disk(folder: Path, text: bytes) -> bool:
     return any(text in file.read_bytes() for file in folder.iterdir())
 
@@ -406,39 +215,6 @@ async def test_nothing_waits_for_longer_than_it_may_also_for_a_key_that_never_co
     assert queue._metrics.outcomes.labels("expired")._value.get() == 1
 
 
-def test_a_folder_has_one_server(tmp_path: Path) -> None:
-    first = QueueFile(tmp_path, 1)
-    with pytest.raises(QueueUnusable, match="in use by another server"):
-        QueueFile(tmp_path, 1)
-    first.close()
-    QueueFile(tmp_path, 1).close()
-    (tmp_path / "file").write_text("")
-    with pytest.raises(QueueUnusable, match="cannot hold the queue"):
-        QueueFile(tmp_path / "file", 1)
-
-
-def test_parked_entries_count_until_their_time_is_up(tmp_path: Path) -> None:
-    file = QueueFile(tmp_path, 1)
-    file.park(file.put("o", {}, {}, "k"), "refused")
-    with pytest.raises(QueueFull):
-        file.put("o", {}, {}, "k2")
-    assert file.drop_older(3600) == 0
-    assert file.drop_older(-1) == 1
-    assert file.counts() == (0, 0)
-    file.put("o", {}, {}, "k2")
-
-
-def test_the_file_has_a_bound_in_bytes_and_what_is_removed_makes_room(tmp_path: Path) -> None:
-    file = QueueFile(tmp_path, 100, 1_000_000)
-    taken = [file.put("o", {}, {"content": "x" * 90_000}, f"k{number}") for number in range(10)]
-    with pytest.raises(QueueFull):
-        file.put("o", {}, {"content": "x" * 90_000}, "one too many")
-    assert (tmp_path / "writes.sqlite").stat().st_size < 1_000_000
-    file.park(taken[0], "full, but this can still be said")
-    file.remove(taken[1])
-    file.put("o", {}, {"content": "x" * 90_000}, "again")
-
-
 async def test_keeping_one_more_reads_none_of_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     queue = start(tmp_path, Api())
     await queue.keep(bound(Caller(KEY)), request("first"))
@@ -460,16 +236,3 @@ async def test_an_entry_is_read_by_number_in_its_own_place_alone(tmp_path: Path)
     assert await queue.counts(elsewhere) == (0, 0)
     with pytest.raises(memsys.Forbidden):
         await queue.entry(bound(token("bank", "write"), "bank"), listed.id)
-
-
-def test_what_was_taken_survives_the_process_that_took_it(tmp_path: Path) -> None:
-    child = os.fork()
-    if child == 0:
-        try:
-            QueueFile(tmp_path, 5).put("o", {"project": "p"}, {"content": "x"}, "k")
-        finally:
-            os.kill(os.getpid(), 9)  # no close, no clean-up
-    os.waitpid(child, 0)
-    found = QueueFile(tmp_path, 5).next_of("o")
-    assert found is not None
-    assert (found.request, found.address, found.idempotency_key) == ({"content": "x"}, {"project": "p"}, "k")
