@@ -26,6 +26,8 @@ PROMPT_MEMORIES = 50
 QUEUE_TOKENS = 4000
 QUEUE_WRITES = 100
 WRITE_ID = re.compile(r"[0-9]{1,18}")  # what SQLite takes for a row
+HISTORY_TOKENS = 10_000
+HISTORY_PAGE = 100
 JSON = "application/json"
 _HISTORY = TypeAdapter(list[memsys.HistoryEntry])
 
@@ -51,14 +53,19 @@ def register(server: FastMCP[Any], queue: WriteQueue | None = None) -> None:
         "memory://{memory_id}/history",
         name="memory-history",
         title="The history of a memory",
-        description="Every change of one memory, oldest first.",
+        description="The changes of one memory, oldest first; of a long history the latest, and how many came before.",
         mime_type=JSON,
         annotations=read_only,
     )
     @worded(ResourceError)
     async def history(memory_id: str) -> ResourceResult:
-        entries = await client().history(_id(memory_id))
-        return _json(_HISTORY.dump_json(list(entries), exclude_none=True).decode())
+        changes = await _last_changes(_id(memory_id))
+        kept = views.newest(changes, HISTORY_TOKENS)
+        contents = _json(_HISTORY.dump_json(kept, exclude_none=True).decode()).contents
+        if kept and (left_off := (kept[0].version or 1) - 1):  # versions are numbered from 1 without gaps
+            note = f"{left_off} earlier changes are left out; GET /memories/{{id}}/history of the service has them all."
+            contents.append(ResourceContent(note, mime_type="text/plain"))
+        return ResourceResult(contents=contents)
 
     if queue is not None:
         _register_queue(server, queue)
@@ -132,6 +139,21 @@ def _waiting(entry: Entry) -> views.Waiting:
         queued_at=datetime.fromtimestamp(entry.queued_at, UTC),
         refused=entry.parked,
     )
+
+
+async def _last_changes(memory_id: UUID) -> list[memsys.HistoryEntry]:
+    """The last changes of a memory, more than fit an answer; also of a deleted one."""
+    try:
+        after = max(0, (await client().get(memory_id)).version - HISTORY_PAGE)
+    except memsys.NotFound:
+        after = 0  # deleted: how many changes it has only the walk through them tells
+    last: list[memsys.HistoryEntry] = []
+    while True:
+        page = await client().history(memory_id, after=after, limit=HISTORY_PAGE)
+        last = [*last, *page][-HISTORY_PAGE:]
+        if len(page) < HISTORY_PAGE:
+            return last
+        after = page[-1].version or 0
 
 
 def _id(text: str) -> UUID:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field
 
-from memsys import Added, Found, HeldWrite, Memory
+from memsys import Added, Found, HeldWrite, HistoryEntry, Memory
 
 CHARACTERS_PER_TOKEN = 4
 OVERHEAD_TOKENS = 40  # the envelope around the results
@@ -173,14 +173,46 @@ def shorten(item: R, budget: int) -> R:
     cut = item.model_copy(update={"cut": True})
     if cost(cut.model_copy(update={"memory": ELLIPSIS})) > budget:
         cut = cut.model_copy(update={"metadata": None})
-    low, high = 0, len(item.memory)
-    while low < high:  # the longest prefix that fits: escaping makes the JSON length no simple function of it
+    length = _longest(
+        len(item.memory), lambda n: cost(cut.model_copy(update={"memory": item.memory[:n] + ELLIPSIS})) <= budget
+    )
+    return cut.model_copy(update={"memory": item.memory[:length] + ELLIPSIS})
+
+
+def newest(entries: Sequence[HistoryEntry], budget: int) -> list[HistoryEntry]:
+    """The last changes that fit ``budget`` tokens together, oldest first. At least one, its texts cut if need be."""
+    left = budget
+    kept: list[HistoryEntry] = []
+    for entry in reversed(entries):
+        left -= cost(entry)
+        if left < 0:
+            if not kept:
+                kept.append(_cut(entry, budget))
+            break
+        kept.append(entry)
+    return kept[::-1]
+
+
+def _cut(entry: HistoryEntry, budget: int) -> HistoryEntry:
+    texts = {name: text for name in ("old_memory", "new_memory") if (text := getattr(entry, name)) is not None}
+
+    def at(length: int) -> HistoryEntry:
+        cut = {name: text[:length] + ELLIPSIS for name, text in texts.items() if len(text) > length}
+        return entry.model_copy(update={**cut, "cut": True})
+
+    return at(_longest(max(map(len, texts.values()), default=0), lambda length: cost(at(length)) <= budget))
+
+
+def _longest(length: int, fits: Callable[[int], bool]) -> int:
+    """The greatest length that fits, by bisection: escaping makes that of the JSON no simple function of a text's."""
+    low, high = 0, length
+    while low < high:
         middle = (low + high + 1) // 2
-        if cost(cut.model_copy(update={"memory": item.memory[:middle] + ELLIPSIS})) <= budget:
+        if fits(middle):
             low = middle
         else:
             high = middle - 1
-    return cut.model_copy(update={"memory": item.memory[:low] + ELLIPSIS})
+    return low
 
 
 def fit_writes(writes: Sequence[Waiting], budget: int) -> list[Waiting]:

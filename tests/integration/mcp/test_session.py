@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+import memsys
+
 from .clients import CLIENTS, Opener, Target
 
 TOOLS = ["add_memory", "search_memories", "list_memories", "update_memory", "delete_memory"]
@@ -93,6 +95,23 @@ async def test_answers_keep_to_the_token_budget_and_paging_misses_nothing(target
             if cursor is None:
                 break
         assert sorted(seen) == sorted(text.strip() for text in texts) or sorted(seen) == sorted(texts)
+
+
+async def test_a_long_history_keeps_its_end_and_says_what_is_left_out(target: Target):
+    with memsys.Client(target.api_url, target.key, project=target.project) as api:
+        identity = api.add("The till opens at nine.", infer=False).results[0].id
+        for n in range(120):
+            api.update(identity, text=f"The till opens {n} minutes past nine. " + "Or so. " * 100)
+        async with CLIENTS["fastmcp-http"](target) as session:
+            for last in ("UPDATE", "DELETE"):
+                history, note = await session.client.read_resource(f"memory://{identity}/history")
+                changes = json.loads(history.text)
+                assert len(history.text) < 4 * 10_000
+                assert changes[-1]["event"] == last
+                assert changes[-1]["version"] == (121 if last == "UPDATE" else 122)
+                assert note.text.startswith(f"{changes[0]['version'] - 1} earlier changes are left out")
+                if last == "UPDATE":
+                    api.delete(identity)
 
 
 async def test_a_model_is_told_which_tool_does_what(target: Target):

@@ -4,7 +4,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memsys import Added, Found, Memory
+from memsys import Added, Found, HistoryEntry, Memory
 from memsys_mcp import views
 from memsys_mcp.views import Remembered
 
@@ -40,6 +40,33 @@ def test_one_that_is_too_long_alone_is_cut_and_says_so():
     [cut] = views.fit([Remembered(id=str(ID), memory="word " * 5000)], 200)
     assert cut.cut
     assert cut.memory.endswith("…")
+    assert views.cost(cut) > 100, "the budget is used, not wasted"
+
+
+changes = st.lists(st.tuples(st.none() | texts, st.none() | texts), max_size=20).map(
+    lambda pairs: [
+        HistoryEntry(event="UPDATE", version=n, old_memory=old, new_memory=new)
+        for n, (old, new) in enumerate(pairs, start=1)
+    ]
+)
+
+
+@given(changes, st.integers(100, 3000))
+def test_of_a_history_the_end_is_kept_and_fits_the_budget(history: list[HistoryEntry], budget: int):
+    kept = views.newest(history, budget)
+    assert sum(views.cost(entry) for entry in kept) <= budget
+    assert bool(kept) == bool(history)
+    assert [entry.version for entry in kept] == [entry.version for entry in history[len(history) - len(kept) :]]
+    assert kept == history[len(history) - len(kept) :] or len(kept) == 1
+    assert views.newest(history, 1_000_000) == history
+
+
+def test_a_change_that_is_too_long_alone_is_cut_and_says_so():
+    [cut] = views.newest([HistoryEntry(version=1, old_memory="word " * 5000, new_memory="short")], 200)
+    assert '"cut":true' in cut.model_dump_json()
+    assert cut.old_memory is not None
+    assert cut.old_memory.endswith("…")
+    assert cut.new_memory == "short"
     assert views.cost(cut) > 100, "the budget is used, not wasted"
 
 
