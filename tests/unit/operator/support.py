@@ -151,3 +151,18 @@ def _defaulted(obj: Manifest) -> Manifest:
                 limits["memory"] = "1Gi"  # the apiserver answers quantities in their canonical form
         obj["status"] = {}
     return obj
+
+
+def memory_key(name: str = "k", annotations: dict[str, str] | None = None, **spec: Any) -> Manifest:
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KEY_KIND,
+        "metadata": {
+            "name": name,
+            "namespace": "n",
+            "uid": f"uid-of-{name}",
+            "generation": 1,
+            "annotations": annotations or {},
+        },
+        "spec": {"systemRef": {"name": "m"}, "projects": ["p"], **spec},
+    }
