@@ -300,3 +300,18 @@ async def test_the_receipt_names_the_queues_of_mcp_servers(fleet: Fleet, hours: 
         until_then = one["until"] and datetime.fromisoformat(one["until"])
         requested = datetime.fromisoformat(erased["recorded_before"])
         assert until_then == (requested + timedelta(hours=48, minutes=5) if known else None)
+
+
+@pytest.mark.parametrize("by", ["user_id", "memory_ids", "everything"])
+async def test_what_is_here_is_erased_though_it_is_dated_in_the_future(api: Replica, dsn: Dsn, by: str) -> None:
+    (mine,), (other,) = await api.add(f"the {MARK}", **MINE), await api.add("another's", user_id="bob")
+    with psycopg.connect(dsn.superuser) as conn:  # as a clock that was set back, or an earlier release, has left it
+        conn.execute("UPDATE memory_versions SET recorded_from = now() + interval '9 hours'")
+    receipt = (await erase(api, **{by: {"user_id": USER, "memory_ids": [mine["id"]], "everything": True}[by]}))[
+        "receipt"
+    ]
+    assert receipt["removed"]["postgres"]["memory_versions"] == (4 if by == "everything" else 2)  # tombstones too
+    assert holding(dsn.superuser, MARK) == {}
+    (after,) = await api.add("a new one", **MINE)
+    left = {memory["id"] for memory in (await api.client.get("/memories")).json()["results"]}
+    assert left == {after["id"]} | (set() if by == "everything" else {other["id"]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import AsyncMock
 from uuid import uuid4
@@ -46,6 +47,19 @@ def _file(*lines: dict[str, Any], end: bool = True) -> bytes:
 
 def _line(text: str = "tea at five", **fields: Any) -> dict[str, Any]:
     return {"id": str(uuid4()), "memory": text, **fields}
+
+
+@pytest.mark.parametrize("field", ["created_at", "recorded_from"])
+async def test_what_is_recorded_in_the_future_is_refused(api: Replica, field: str) -> None:
+    later = (datetime.now(UTC) + timedelta(hours=9)).isoformat()
+    told = _line(event_time=later)  # what is to happen may be told of
+    report = await _import(api, _file(told, _line(**{field: later})))
+    assert (report["imported"], report["failed"]) == (1, 1)
+    (error,) = report["errors"]
+    assert (error["line"], error["field"]) == (3, field)
+    assert "future" in error["message"]
+    (memory,) = (await api.client.get("/memories")).json()["results"]
+    assert memory["id"] == told["id"]
 
 
 _IDS = st.sampled_from(["u", "v", None])
@@ -298,7 +312,7 @@ async def test_an_import_brings_back_nothing_erased_unless_told_to(api: Replica,
     for one in (hers, his):
         assert (await api.client.get(f"/memories/{one['id']}")).status_code == 404
     # A user may come back: what was recorded later is new, and what says no time may be old.
-    later = _line(user_id="alice", created_at="2090-01-01T00:00:00Z")
+    later = _line(user_id="alice", created_at=datetime.now(UTC).isoformat())
     report = await _import(api, _file(later, _line(user_id="alice")))
     assert (report["imported"], report["erased"]) == (1, 1)
     # Nothing is held against it in another project, and here not when it is said so, which the trail tells.

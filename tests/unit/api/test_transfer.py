@@ -18,6 +18,7 @@ from memsys_api.transfer.plan import Incoming, Known, plan
 
 ONE = UUID(int=1)
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+NOW = NOON + timedelta(days=365)
 
 
 @given(st.lists(st.binary(max_size=12), max_size=6), st.integers(1, 7))
@@ -76,10 +77,10 @@ def _known(version: int, text: str = "x", head: bool = True) -> dict[int, Known]
 
 
 def test_what_is_new_is_fresh_and_what_is_there_unchanged() -> None:
-    assert [one.line.version for one in plan({}, {}, [_line(1), _line(2)]).fresh] == [1, 2]
-    again = plan({ONE: _known(1, head=False) | _known(2)}, {}, [_line(1), _line(2)])
+    assert [one.line.version for one in plan({}, {}, [_line(1), _line(2)], NOW).fresh] == [1, 2]
+    again = plan({ONE: _known(1, head=False) | _known(2)}, {}, [_line(1), _line(2)], NOW)
     assert (again.fresh, again.unchanged, again.refused) == ([], 2, [])
-    longer = plan({ONE: _known(1)}, {}, [_line(1), _line(2), _line(3)])
+    longer = plan({ONE: _known(1)}, {}, [_line(1), _line(2), _line(3)], NOW)
     assert ([one.line.version for one in longer.fresh], longer.unchanged) == ([2, 3], 1)
 
 
@@ -93,7 +94,7 @@ def test_what_is_new_is_fresh_and_what_is_there_unchanged() -> None:
     ({ONE: _known(1)}, [_line(2, minutes=1)], "recorded_from"),
 ])  # fmt: skip
 def test_what_contradicts_is_refused(known: dict[UUID, dict[int, Known]], incoming: list[Incoming], field: str) -> None:
-    done = plan(known, {}, incoming)
+    done = plan(known, {}, incoming, NOW)
     assert (done.fresh, [refusal.field for refusal in done.refused]) == ([], [field])
 
 
@@ -112,7 +113,7 @@ def test_the_newest_word_on_a_memory_is_kept(
     said = [FeedbackLine(verdict="NEGATIVE", given_at=at) for at in words]
     incoming = [_line(version, word=word) for version, word in enumerate(said, 1)]
     for lines_read, version in enumerate(kept, 1):
-        judged = plan(there, {ONE: given} if given else {}, incoming[:lines_read]).judged
+        judged = plan(there, {ONE: given} if given else {}, incoming[:lines_read], NOW).judged
         assert [one.line.version for one in judged.values()] == ([version] if version else [])
 
 

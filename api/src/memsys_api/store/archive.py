@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from psycopg import sql
@@ -96,6 +96,14 @@ class Imported:
 async def alone(conn: Connection, project: str) -> None:
     """Be the only import into the project until this transaction ends."""
     await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('import:' || %s, 0))", (project,))
+
+
+async def clock(conn: Connection) -> datetime:
+    """What time it is to the database, whose clock dates all that is recorded."""
+    cursor = await conn.execute("SELECT clock_timestamp()")
+    row = await cursor.fetchone()
+    assert row is not None
+    return cast(datetime, row[0])
 
 
 async def stored(conn: Connection, project: str, wanted: Sequence[tuple[UUID, int]]) -> list[Stored]:

@@ -93,13 +93,20 @@ class Target:
 
     def condition(self) -> Condition:
         """On the first versions, as `m`: they are always there, and what they say of the scope never changes."""
-        where = scope_condition(self.scope, "m")
-        clauses = [where.clause, sql.SQL("m.version = 1 AND m.recorded_from <= %(recorded_before)s")]
-        parameters = {**where.parameters, "recorded_before": self.recorded_before}
-        if self.memory_ids is not None:
-            clauses.append(sql.SQL("m.id = ANY(%(ids)s)"))
-            parameters["ids"] = list(self.memory_ids)
-        return Condition(sql.SQL(" AND ").join(clauses), parameters)
+        where = first_versions(self.scope, self.memory_ids)
+        clause = sql.SQL("{} AND m.recorded_from <= %(recorded_before)s").format(where.clause)
+        return Condition(clause, {**where.parameters, "recorded_before": self.recorded_before})
+
+
+def first_versions(scope: Scope, memory_ids: Sequence[UUID] | None) -> Condition:
+    """The first versions, as `m`, of a scope's memories, or of those of these ids that are among them."""
+    where = scope_condition(scope, "m")
+    clauses = [where.clause, sql.SQL("m.version = 1")]
+    parameters = where.parameters
+    if memory_ids is not None:
+        clauses.append(sql.SQL("m.id = ANY(%(ids)s)"))
+        parameters = {**parameters, "ids": list(memory_ids)}
+    return Condition(sql.SQL(" AND ").join(clauses), parameters)
 
 
 async def tables(conn: Connection) -> dict[str, Table]:
@@ -120,6 +127,25 @@ async def unfinished(database: Database, before: datetime) -> int:
             ),
             (before,),
         )
+
+
+async def date_back(conn: Connection, scope: Scope, memory_ids: Sequence[UUID] | None) -> None:
+    """Let memories that are said to be recorded in the future be recorded now, in the caller's transaction.
+
+    They are here, so an erasure that is requested now means them; an import could bring such times once, and a server's
+    clock can be set back. Later, new memories could not be told from them any more.
+    """
+    where = first_versions(scope, memory_ids)
+    await conn.execute(
+        sql.SQL(
+            """UPDATE memory_versions v SET recorded_from = clock_timestamp()
+               FROM (SELECT m.project, m.id FROM memory_versions m
+                     WHERE {} AND m.recorded_from > statement_timestamp() ORDER BY m.id FOR UPDATE) early
+               WHERE v.project = early.project AND v.id = early.id AND v.version = 1
+                 AND v.recorded_from > clock_timestamp()"""
+        ).format(where.clause),
+        where.parameters,
+    )
 
 
 async def sweep(

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 from memsys_api.model import Scope
 from memsys_api.store import archive, audit
 from memsys_api.store.database import Connection, Database
-from memsys_api.store.erasure import Target
+from memsys_api.store.erasure import Target, date_back
 
 Step = Literal["note", "postgres", "sinks", "verify", "vacuum"]
 FIRST: Step = "note"
@@ -42,13 +42,17 @@ class Erasure:
     @property
     def target(self) -> Target:
         """What is to be forgotten."""
-        ids = {name: value for name, value in self.scope.items() if name.endswith("_id")}
-        memory_ids = self.scope.get("memory_ids")
-        return Target(
-            Scope(self.project, **ids),
-            self.recorded_before,
-            None if memory_ids is None else [UUID(memory_id) for memory_id in memory_ids],
-        )
+        scope, memory_ids = _meant(self.project, self.scope)
+        return Target(scope, self.recorded_before, memory_ids)
+
+
+def _meant(project: str, given: Mapping[str, Any]) -> tuple[Scope, list[UUID] | None]:
+    """Whose memories are to be forgotten, and which of them where not all."""
+    memory_ids = given.get("memory_ids")
+    return (
+        Scope(project, **{name: value for name, value in given.items() if name.endswith("_id")}),
+        None if memory_ids is None else [UUID(str(memory_id)) for memory_id in memory_ids],
+    )
 
 
 _COLUMNS = (
@@ -71,6 +75,8 @@ async def request(
     async with database.transaction(project) as conn:
         # An import or a late add under way is swept, because the clock is read after it; the next one knows of this.
         await archive.alone(conn, project)
+        if recorded_before is None:
+            await date_back(conn, *_meant(project, scope))
         cursor = await conn.execute(
             f"""INSERT INTO erasures (project, id, scope, recorded_before, step, requested_by, requested_at)
                 VALUES (%s, %s, %s, coalesce(%s, clock_timestamp()), %s, %s, coalesce(%s, now()))

@@ -183,7 +183,7 @@ class Importing:
                     continue
                 if final.fresh:
                     await versions.ensure_project(conn, project)
-                    await self._insert(conn, project, final.fresh, ready)
+                    await self._insert(conn, project, final, ready)
                 if bring_back:
                     back = Counter(erased[one.number] for one in final.fresh if one.number in erased)
                     for erasure, count in back.items():
@@ -252,7 +252,8 @@ class Importing:
         covering = await erasures.covering(conn, project, [Recorded(one.line.id, one.scope, one.begun) for one in new])
         erased = {one.number: by for one, by in zip(new, covering, strict=True) if by is not None}
         given = await feedback.newest(conn, project, [one.line.id for one in batch if one.line.feedback])
-        return plan(known, given, batch if bring_back else [one for one in batch if one.number not in erased]), erased
+        wanted = batch if bring_back else [one for one in batch if one.number not in erased]
+        return plan(known, given, wanted, await archive.clock(conn)), erased
 
     async def _finished(
         self, project: str, fresh: Sequence[Incoming], actor: str
@@ -265,9 +266,9 @@ class Importing:
         return ready | {_place(one): _buried(one) for one in fresh if one.line.state == "deleted"}
 
     async def _insert(
-        self, conn: Connection, project: str, fresh: Sequence[Incoming], ready: Mapping[tuple[UUID, int], NewVersion]
+        self, conn: Connection, project: str, final: Plan, ready: Mapping[tuple[UUID, int], NewVersion]
     ) -> None:
-        now, ended = datetime.now(UTC), ends(fresh)
+        now, fresh, ended = final.at, final.fresh, ends(final.fresh)
         places = await _places(conn, project, fresh)
         written = [
             Imported(

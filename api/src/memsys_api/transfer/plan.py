@@ -54,6 +54,8 @@ class Refusal(NamedTuple):
 class Plan:
     """What is to be written, what is suspect, what is there, what cannot be written, and what was said of it."""
 
+    at: datetime
+    """When it was made, by the database's clock: nothing is recorded later."""
     fresh: list[Incoming] = field(default_factory=list)
     suspect: list[Incoming] = field(default_factory=list)
     unchanged: int = 0
@@ -63,13 +65,16 @@ class Plan:
 
 
 def plan(
-    known: Mapping[UUID, Mapping[int, Known]], given: Mapping[UUID, datetime], incoming: Sequence[Incoming]
+    known: Mapping[UUID, Mapping[int, Known]],
+    given: Mapping[UUID, datetime],
+    incoming: Sequence[Incoming],
+    at: datetime,
 ) -> Plan:
     """Sort the lines out. ``known`` holds, of each memory, the versions that the lines name and the newest.
 
     ``given`` says when the memories were judged that are here.
     """
-    done = Plan()
+    done = Plan(at)
     last = dict(given)
     kept_back: set[UUID] = set()
     newest: dict[UUID, tuple[int, Known | Incoming]] = {}
@@ -101,7 +106,7 @@ def plan(
                 )
             )
             continue
-        if refusal := _refusal(one, number, before):
+        if refusal := _refusal(one, number, before, at):
             done.refused.append(refusal)
             continue
         if one.suspect:
@@ -135,8 +140,14 @@ def _same(there: Known, one: Incoming) -> bool:
     )
 
 
-def _refusal(one: Incoming, number: int, before: Known | Incoming | None) -> Refusal | None:
+def _refusal(one: Incoming, number: int, before: Known | Incoming | None, at: datetime) -> Refusal | None:
     line = one.line
+    # An erasure takes what was recorded by the time of its request; what is here must not say that it is still to be.
+    for name, recorded in (("created_at", line.created_at), ("recorded_from", line.recorded_from)):
+        if recorded is not None and recorded > at:
+            clock = at.isoformat(timespec="seconds")
+            what = f"lies in the future of this server, where it is {clock}; correct it, or import the file again later"
+            return Refusal(one.number, name, what)
     if line.version != number + 1:
         return Refusal(one.number, "version", f"must be {number + 1}, the one after the last; lines may be missing")
     if before is None:
