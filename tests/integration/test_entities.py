@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from .conftest import Replica
+from .conftest import MakeKey, Replica
 from .support.graph_queue import settled
 from .support.parts import MemorySink
 
@@ -192,6 +192,37 @@ async def test_a_key_for_one_user_sees_that_users_graph_alone(told: Replica) -> 
         assert refused.status_code == 403
     both = await _ask(told, "/graph/entities/anna keller/neighbours")
     assert {one["key"] for one in both["results"]} == {"bergen", "acme corp"}
+
+
+async def test_a_narrow_key_is_shown_no_name_that_only_others_memories_mention(told: Replica, keyed: MakeKey) -> None:
+    await told.add("Kurt Falk lives in Bergen.", user_id="v")
+    await _merge(told, "kurt falk", "bob stone")
+    await _merge(told, "bob stone", "robert stone")
+    hers, his = ["bob stone", "robert stone"], ["kurt falk"]
+    async with keyed(user_id="u", rights=["read"]) as ours, keyed(user_id="v", rights=["read"]) as theirs:
+        for client, names, foreign, other in ((ours, hers, his, "lisbon"), (theirs, his, hers, "bergen")):
+            listed = (await client.get("/entities")).json()["results"]
+            [one] = [e for e in listed if e["key"] in names]
+            assert (one["key"], sorted([one["key"], *one["aliases"]])) == (names[-1], names)
+            for name in names:
+                path = f"/graph/entities/{name}"
+                around = (await client.get(f"{path}/neighbours")).json()
+                line = (await client.get(f"{path}/timeline")).json()
+                way = (await client.get("/graph/paths", params={"from": name, "to": other})).json()
+                assert around["entity"] == line["entity"] == way["results"][0][0]
+                assert around["entity"]["key"] == names[-1]
+                for found in (around, line, way):
+                    assert found["statements"]
+                    ends = {end for each in found["statements"] for end in (each["subject"], each["object"])}
+                    assert names[-1] in ends
+                    assert not ends & set(foreign)
+            for name in foreign:
+                for path in (f"/graph/entities/{name}/timeline", f"/graph/paths?from={name}&to={other}"):
+                    assert (await client.get(path)).status_code == 404
+                assert (await client.get("/entities", params={"query": name})).json()["results"] == []
+    both = await _ask(told, "/graph/entities/kurt falk/timeline")
+    assert both["entity"]["key"] == "robert stone"
+    assert {one["subject"] for one in both["statements"]} == {"robert stone"}
 
 
 async def test_the_graph_need_not_answer_nor_be_there(told: Replica, api: Replica) -> None:

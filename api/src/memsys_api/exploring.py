@@ -7,7 +7,7 @@ and while one is away. See docs/decisions/0040.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
@@ -85,12 +85,12 @@ class Explorer:
             ordered = sorted((steps, other) for other, steps in away.items() if other != key)
             kept = ordered[:limit]
             shown = {key, *(other for _, other in kept)}
-            names = await _names(conn, scope.project, shown)
+            names = await _names(conn, scope, shown, when)
         between = [one for one in statements if one.subject in shown and one.object in shown]
         return Neighbourhood(
             names[key],
             [(names[other], steps) for steps, other in kept],
-            between,
+            _between(between, names),
             complete and len(kept) == len(ordered),
         )
 
@@ -101,10 +101,10 @@ class Explorer:
             end = await self._known(conn, scope, "to", target, when)
             statements, complete = await self._around(conn, scope, start, when, depth, end)
             ways = paths.between(_edges(statements), start, end, depth=depth, limit=limit)
-            names = await _names(conn, scope.project, {key for way in ways for key in way})
+            names = await _names(conn, scope, {key for way in ways for key in way}, when)
         steps = {frozenset(step) for way in ways for step in pairwise(way)}
         along = [one for one in statements if frozenset((one.subject, one.object)) in steps]
-        return Ways([[names[key] for key in way] for way in ways], along, complete)
+        return Ways([[names[key] for key in way] for way in ways], _between(along, names), complete)
 
     async def timeline(self, scope: Scope, name: str, when: When, *, limit: int) -> Timeline:
         """The newest ``limit`` memories that mention an entity, and as much of what was stated of it."""
@@ -114,14 +114,20 @@ class Explorer:
             memories = await entities.mentioning(conn, scope, names, as_of=when.as_of, limit=limit)
             found = await entities.ever_stated(conn, scope, names, as_of=when.as_of, limit=limit)
             statements = await _resolved(conn, scope.project, found, when)
-            named = await _names(conn, scope.project, {key})
-        return Timeline(named[key], memories, statements)
+            ends = {end for one in statements for end in (one.subject, one.object)}
+            named = await _names(conn, scope, {key, *ends}, when)
+        return Timeline(named[key], memories, _between(statements, named))
 
     async def _known(self, conn: Connection, scope: Scope, field: str, name: str, when: When) -> str:
-        """The key that a name resolves to. An entity that no memory of the scope mentions is as good as none."""
+        """The key that a name resolves to. What no memory of the scope mentions is as good as none.
+
+        By the name itself, where the scope is narrower than the project: that others' memories call an entity so is
+        theirs.
+        """
         asked = extraction.normalise(name)
         key = (await merges.resolved(conn, scope.project, [asked], when.as_of)).get(asked, asked)
-        names = await merges.names_of(conn, scope.project, [key], when.as_of)
+        narrow = scope != Scope(scope.project)
+        names = [asked] if narrow else await merges.names_of(conn, scope.project, [key], when.as_of)
         if not await entities.is_spoken_of(conn, scope, names, when.as_of):
             raise ProblemError(
                 NOT_FOUND,
@@ -171,9 +177,16 @@ async def _resolved(conn: Connection, project: str, statements: Sequence[Stateme
     return [one for one in resolved if one.subject != one.object]
 
 
-async def _names(conn: Connection, project: str, keys: set[str]) -> dict[str, Named]:
-    found = await entities.named(conn, project, sorted(keys))
-    return {key: Named(key, *found.get(key, (key, "entity"))) for key in keys}
+async def _names(conn: Connection, scope: Scope, keys: set[str], when: When) -> dict[str, Named]:
+    """What entities are called to the scope, by the keys that they resolve to."""
+    shown = await entities.shown(conn, scope, keys, when.as_of)
+    found = await entities.named(conn, scope.project, sorted(shown.values()))
+    return {key: Named(name, *found.get(name, (name, "entity"))) for key, name in shown.items()}
+
+
+def _between(statements: Sequence[Statement], names: Mapping[str, Named]) -> list[Statement]:
+    """Statements between entities as the scope knows them."""
+    return [replace(one, subject=names[one.subject].key, object=names[one.object].key) for one in statements]
 
 
 def _edges(statements: Sequence[Statement]) -> list[paths.Edge]:

@@ -25,7 +25,9 @@ class NamedEntity(BaseModel):
 class EntityOut(NamedEntity):
     """An entity with the names that were merged into it."""
 
-    aliases: list[str] = Field(description="Keys of the entities that were merged into this one.")
+    aliases: list[str] = Field(
+        description="Keys of the entities merged into this one; of a narrow scope those that its memories mention."
+    )
     memories: int = Field(description="How many memories of the scope mention it under any of its names.")
 
 
