@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 
+from memsys_api import feeding
 from memsys_api.model import SinkRecord
 from memsys_api.sinks.attempts import ATTEMPTS
 from memsys_api.sinks.breaker import Breaker
@@ -249,7 +251,7 @@ async def test_what_a_dead_replica_held_is_taken_up_when_its_lease_ends(fleet: F
         )
         assert len(held) == 1
         dispatcher = Dispatcher(writer.service.database, sink, Breaker("graph"))
-        assert await dispatcher.drain() == 0  # the lease still stands
+        assert [applied async for applied in dispatcher.drain()] == []  # the lease still stands
         dispatcher.start()
         try:
             await until("the lease ends and the delivery is applied", sink.live)
@@ -311,3 +313,44 @@ async def test_metrics_show_what_waits(graphed: Replica) -> None:
     await until("the parked delivery shows in the metrics", shown)
     text = (await graphed.client.get("/metrics")).text
     assert 'memsys_sink_deliveries_total{outcome="record",sink="graph"}' in text
+
+
+class _Hanging(MemorySink):
+    """Applies one batch, and never comes to an end with the next."""
+
+    async def apply(self, records: Sequence[SinkRecord]) -> dict[UUID, str]:
+        if self.batches:
+            await asyncio.Event().wait()
+        return await super().apply(records)
+
+
+@pytest.mark.parametrize("path", ["/graph/sync", "/sinks/graph/sync"])
+async def test_a_sync_drives_the_projects_of_its_key_and_no_more(fleet: Fleet, path: str) -> None:
+    async with fleet.replica(sink=MemorySink()) as api:
+        made = await api.client.post("/keys", json={"name": "a", "projects": ["a"], "rights": ["read", "write"]})
+        assert api.service.graph
+        await api.service.graph.dispatcher.stop()
+        for project, count in (("b", 3), ("a", 2)):
+            for number in range(count):
+                body = {"text": f"note {number}"}
+                await api.client.post("/memories", json=body, headers={"X-Memsys-Project": project})
+        async with api.as_key(made.json()["key"]) as a:
+            api.service.graph.breaker.reset()
+            first, again = [(await a.post(path)).json() for _ in range(2)]
+        assert [(one["applied"], one["pending"]) for one in (first, again)] == [(2, 0), (0, 0)]
+        everywhere = (await api.client.post(path)).json()  # the admin key alone
+        assert (everywhere["applied"], everywhere["pending"]) == (3, 0)
+
+
+async def test_a_sync_that_runs_out_of_time_says_what_it_has_applied(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeding, "DRIVE_SECONDS", 1.0)
+    monkeypatch.setattr(feeding, "OTHERS_SECONDS", 0.1)
+    async with fleet.replica(sink=_Hanging()) as api:
+        assert api.service.graph
+        await api.service.graph.dispatcher.stop()
+        await api.add([{"role": "user", "content": f"note {number}"} for number in range(60)])
+        api.service.graph.breaker.reset()
+        said = (await api.client.post("/graph/sync")).json()
+        assert said["applied"] == 60 - said["pending"] > 0

@@ -111,7 +111,8 @@ async def drive(database: Database, fed: Fed[Sink], project: str | None, memory_
     applied = 0
     try:
         async with asyncio.timeout(DRIVE_SECONDS):
-            applied = await fed.dispatcher.drain((project, memory_id) if project and memory_id else None)
+            async for done in fed.dispatcher.drain(project, memory_id):
+                applied += done
     except TimeoutError:
         fed.dispatcher.wake()  # the background goes on where this ends
     with suppress(TimeoutError):

@@ -146,11 +146,16 @@ async def _take(api: Replica, sink: Neo4jSink, ids: list[str], step: tuple[Any, 
         case ("merge", False):
             await client.post("/entities/unmerge", json={"from": "bob stone"})
         case ("deliver",):
-            await Dispatcher(api.service.database, sink, api.service.graph.breaker, named=True).drain()
+            await _drained(Dispatcher(api.service.database, sink, api.service.graph.breaker, named=True))
         case ("crash", records):
             dying = _Crashing(sink, records)
             with suppress(asyncio.CancelledError):
-                await Dispatcher(api.service.database, dying, api.service.graph.breaker, named=True).drain()
+                await _drained(Dispatcher(api.service.database, dying, api.service.graph.breaker, named=True))
+
+
+async def _drained(dispatcher: Dispatcher) -> None:
+    async for _ in dispatcher.drain():
+        pass
 
 
 async def test_a_rebuild_mends_whatever_was_done_by_hand_while_searches_go_on(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -86,14 +86,15 @@ class Dispatcher:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    async def drain(self, only: tuple[str, UUID] | None = None) -> int:
-        """Apply what is due right now, in the caller's time; says how many. Ends early when the sink is away."""
-        applied = 0
-        while (done := await self._batch(only)) is not None:
-            applied += done
+    async def drain(self, project: str | None = None, memory_id: UUID | None = None) -> AsyncIterator[int]:
+        """Apply what is due right now, in the caller's time: of all projects, of one, or one memory of it.
+
+        Yields how many each batch applied, so that a caller who gives up knows. Ends early when the sink is away.
+        """
+        while (done := await self._batch(project, memory_id)) is not None:
+            yield done
             if not self._breaker.closed:
                 break
-        return applied
 
     async def _work(self, suspects: int) -> None:
         while not self._stopping.is_set():
@@ -120,7 +121,12 @@ class Dispatcher:
                 await self._stopping.wait()
 
     async def _batch(
-        self, only: tuple[str, UUID] | None = None, away: SinkUnavailable | None = None, *, suspects: int = 0
+        self,
+        project: str | None = None,
+        memory_id: UUID | None = None,
+        *,
+        away: SinkUnavailable | None = None,
+        suspects: int = 0,
     ) -> int | None:
         """Claim and apply one batch; how many were applied, ``None``: nothing was due.
 
@@ -130,7 +136,15 @@ class Dispatcher:
         lease = uuid4()
         size = _BATCH if away is not None else self._size
         claims = await deliveries.claim(
-            self._database, self._sink.name, lease, size, _LEASE, only, most=ATTEMPTS, suspects=suspects
+            self._database,
+            self._sink.name,
+            lease,
+            size,
+            _LEASE,
+            project,
+            memory_id,
+            most=ATTEMPTS,
+            suspects=suspects,
         )
         if not claims:
             return None

@@ -77,19 +77,19 @@ async def claim(
     lease: UUID,
     limit: int,
     duration: timedelta,
-    only: tuple[str, UUID] | None = None,
+    project: str | None = None,
+    memory_id: UUID | None = None,
     *,
     most: int,
     suspects: int = 0,
 ) -> list[Claim]:
     """Take up to ``limit`` due deliveries; each counts as one of its ``most`` attempts from now on.
 
-    ``only`` names one memory. What somebody began more than once and left behind is a suspect: of those no more than
-    ``suspects`` are taken, so that one that kills its worker is found out and does not take the same others with it
-    each time. Having failed because the sink was away says nothing about a record: left behind after that, it is
-    counted from the beginning.
+    Of all projects, of one, or one memory of it. What somebody began more than once and left behind is a suspect: of
+    those no more than ``suspects`` are taken, so that one that kills its worker is found out and does not take the same
+    others with it each time. Having failed because the sink was away says nothing about a record: left behind after
+    that, it is counted from the beginning.
     """
-    project, memory_id = only or (None, None)
     async with database.system() as conn:
         cursor = await conn.execute(
             """
@@ -99,7 +99,8 @@ async def claim(
                 FROM deliveries
                 WHERE sink = %(sink)s AND state = 'pending' AND due_at <= now()
                   AND (leased_until IS NULL OR leased_until < now())
-                  AND (%(id)s::uuid IS NULL OR (project = %(project)s AND memory_id = %(id)s))
+                  AND (%(project)s::text IS NULL OR project = %(project)s)
+                  AND (%(id)s::uuid IS NULL OR memory_id = %(id)s)
                 ORDER BY due_at LIMIT %(limit)s
                 FOR UPDATE SKIP LOCKED
             ), told_apart AS (
