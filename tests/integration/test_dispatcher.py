@@ -354,3 +354,30 @@ async def test_a_sync_that_runs_out_of_time_says_what_it_has_applied(
         api.service.graph.breaker.reset()
         said = (await api.client.post("/graph/sync")).json()
         assert said["applied"] == 60 - said["pending"] > 0
+
+
+@pytest.mark.parametrize("cause", ["away", "record"])
+async def test_more_than_a_statement_has_time_for_is_made_due_again(
+    fleet: Fleet, dsn: Dsn, monkeypatch: pytest.MonkeyPatch, cause: str
+) -> None:
+    """After a long outage, by the return of the sink and by a sync."""
+    monkeypatch.setattr(deliveries, "REQUEUED", 100)
+    with psycopg.connect(dsn.superuser) as conn:
+        conn.execute(
+            "INSERT INTO deliveries (project, sink, memory_id, version, state, cause, attempts)"
+            " SELECT 'p', 'graph', gen_random_uuid(), 1, 'parked', %s, 7 FROM generate_series(1, 1000)",
+            (cause,),
+        )
+        conn.execute(
+            "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN PERFORM pg_sleep(0.003); RETURN NEW; END'"
+        )
+        conn.execute(
+            "CREATE TRIGGER slowly BEFORE UPDATE ON deliveries FOR EACH ROW WHEN (OLD.state = 'parked')"
+            " EXECUTE FUNCTION slowly()"
+        )
+    async with fleet.replica(sink=MemorySink(), DATABASE_TIMEOUT_SECONDS=2) as api:
+        if cause == "record":
+            assert (await api.client.post("/graph/sync")).json()["requeued"] == 1000
+        await until("the graph is used", lambda: api.service.graph and api.service.graph.breaker.closed, 30)
+        await settled(api)

@@ -107,10 +107,14 @@ async def drive(database: Database, fed: Fed[Sink], project: str | None, memory_
     Some of it may be in the hands of the background or of another replica: that is waited for as well, not as long.
     """
     name = fed.sink.name
-    requeued, since = await deliveries.requeue(database, name, project, memory_id, attempts=ATTEMPTS)
-    applied = 0
+    again = partial(deliveries.requeue, database, name, project, memory_id, attempts=ATTEMPTS)
+    more, begun = await again()
+    requeued, since, applied = more, begun, 0
     try:
         async with asyncio.timeout(DRIVE_SECONDS):
+            while more == deliveries.REQUEUED:
+                more, since = await again(before=begun)
+                requeued += more
             async for done in fed.dispatcher.drain(project, memory_id):
                 applied += done
     except TimeoutError:

@@ -54,6 +54,8 @@ async def sync(
 ) -> Response:
     """Drive the graph at once: queue parked memories again and apply what is due, for up to 20 seconds.
 
+    Of the project, or of all when the admin key names none.
+
     With `memory_id`, that memory of the project is applied afresh, which mends what `/graph/drift` found.
     """
     graph = serving.graph

@@ -35,7 +35,10 @@ async def sync(
     name: str,
     memory_id: Annotated[UUID | None, Query(description="Only this memory, whether or not it is queued.")] = None,
 ) -> Response:
-    """Drive a sink at once: queue what is parked again and apply what is due, for up to 20 seconds."""
+    """Drive a sink at once: queue what is parked again and apply what is due, for up to 20 seconds.
+
+    Of the project, or of all when the admin key names none.
+    """
     fed, project = _sink(serving, name), _project(access)
     async with serving.database.transaction(access.project) as conn:
         await audit.record(conn, access.project, "sink.synced", memory_id, sink=name, everywhere=access.everywhere)

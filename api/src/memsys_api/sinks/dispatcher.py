@@ -252,14 +252,28 @@ class Dispatcher:
             self._breaker.trip()
         else:
             self._away = None
-            # Every time: a worker may still have parked what it found away when others knew better. And before the
-            # breaker is told: without PostgreSQL, the return would be news to the next look again.
-            if await deliveries.requeue_away(self._database, name, waiting=not self._breaker.closed):
-                self.wake()
-            self._breaker.reset()
+            await self._requeue()
         status = await deliveries.status(self._database, name)
         self.backlog = status.pending + status.parked
         SINK_AVAILABLE.labels(name).set(available)
         SINK_PENDING.labels(name).set(status.pending)
         SINK_PARKED.labels(name).set(status.parked)
         SINK_LAG.labels(name).set(status.lag_seconds)
+
+    async def _requeue(self) -> None:
+        """Make due what waited for the sink, a batch at a time, and let the sink be used from the first one on.
+
+        Every time: a worker may still have parked what it found away when others knew better. And before the breaker
+        is told: without PostgreSQL, the return would be news to the next look again. What an interruption leaves
+        parked, the next look finds; what it leaves put off, its own time.
+        """
+        waiting = not self._breaker.closed
+        while True:
+            requeued = await deliveries.requeue_away(self._database, self._sink.name, waiting=waiting)
+            if requeued:
+                self.wake()
+            if self._away is not None:
+                break  # a worker has found it away again meanwhile
+            self._breaker.reset()
+            if requeued < deliveries.REQUEUED or self._stopping.is_set():
+                break

@@ -13,6 +13,9 @@ from memsys_api.store.database import Connection, Database
 
 Cause = Literal["away", "record"]
 
+REQUEUED = 10_000
+"""How many deliveries one statement makes due again: after a long outage there are more than it has time for."""
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -181,38 +184,65 @@ _FAILED = """UPDATE deliveries d
 
 
 async def requeue_away(database: Database, sink: str, *, waiting: bool) -> int:
-    """Make due what was parked because the sink was away; with ``waiting`` also what is put off for that. How many."""
+    """Make due what was parked because the sink was away; with ``waiting`` also what is put off for that. How many.
+
+    :data:`REQUEUED` of them at once; call again while there are as many.
+    """
     async with database.system() as conn:
         cursor = await conn.execute(
-            """UPDATE deliveries
-               SET state = 'pending', due_at = now(), attempts = CASE state WHEN 'parked' THEN 0 ELSE attempts END
-               WHERE sink = %s AND cause = 'away' AND (state = 'parked' OR (%s AND due_at > now()))
-                 AND (leased_until IS NULL OR leased_until < now())""",
-            (sink, waiting),
+            """UPDATE deliveries d
+               SET state = 'pending', due_at = now(), attempts = CASE d.state WHEN 'parked' THEN 0 ELSE attempts END
+               FROM (SELECT project, memory_id FROM deliveries
+                     WHERE sink = %(sink)s AND cause = 'away' AND (state = 'parked' OR (%(waiting)s AND due_at > now()))
+                       AND (leased_until IS NULL OR leased_until < now())
+                     LIMIT %(limit)s FOR UPDATE SKIP LOCKED) away
+               WHERE d.sink = %(sink)s AND d.project = away.project AND d.memory_id = away.memory_id""",
+            {"sink": sink, "waiting": waiting, "limit": REQUEUED},
         )
     return cursor.rowcount
 
 
 async def requeue(
-    database: Database, sink: str, project: str | None, memory_id: UUID | None, *, attempts: int
+    database: Database,
+    sink: str,
+    project: str | None,
+    memory_id: UUID | None,
+    *,
+    attempts: int,
+    before: datetime | None = None,
 ) -> tuple[int, datetime]:
     """Make parked and waiting deliveries due now: of one memory, a project or all. How many, and when that was.
 
     What was parked is left one attempt of so many: it is parked again at once, not after a minute, where its cause is
     still there. Waiting deliveries keep theirs.
+
+    :data:`REQUEUED` of them at once; call again while there are as many, with the first call's time as ``before``: what
+    has been parked again since is left alone.
     """
     async with database.system() as conn:
         cursor = await conn.execute(
             """WITH again AS (
-                   UPDATE deliveries SET state = 'pending', due_at = now(),
-                          attempts = CASE state WHEN 'parked' THEN %(attempts)s - 1 ELSE attempts END
-                   WHERE sink = %(sink)s AND (state = 'parked' OR due_at > now())
-                     AND (%(project)s::text IS NULL OR project = %(project)s)
-                     AND (%(id)s::uuid IS NULL OR memory_id = %(id)s)
-                     AND (leased_until IS NULL OR leased_until < now())
+                   UPDATE deliveries d SET state = 'pending', due_at = now(),
+                          attempts = CASE d.state WHEN 'parked' THEN %(attempts)s - 1 ELSE attempts END
+                   FROM (SELECT project, memory_id FROM deliveries
+                         WHERE sink = %(sink)s
+                           AND CASE state WHEN 'parked' THEN due_at <= coalesce(%(before)s, now())
+                               ELSE due_at > now() END
+                           AND (%(project)s::text IS NULL OR project = %(project)s)
+                           AND (%(id)s::uuid IS NULL OR memory_id = %(id)s)
+                           AND (leased_until IS NULL OR leased_until < now())
+                         LIMIT %(limit)s FOR UPDATE SKIP LOCKED) found
+                   WHERE d.sink = %(sink)s AND d.project = found.project AND d.memory_id = found.memory_id
                    RETURNING 1
                ) SELECT count(*), now() FROM again""",
-            {"sink": sink, "project": project, "id": memory_id, "attempts": attempts},
+            {
+                "sink": sink,
+                "project": project,
+                "id": memory_id,
+                "attempts": attempts,
+                "before": before,
+                "limit": REQUEUED,
+            },
         )
         row = await cursor.fetchone()
     assert row is not None
