@@ -9,9 +9,10 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from memsys_api import changing
 from memsys_api.ports import EmbedderRejected, EmbedderUnavailable
 
-from .conftest import Dsn, Replica
+from .conftest import Dsn, Fleet, Replica
 from .support.waiting import until
 
 TURNS = [
@@ -157,6 +158,39 @@ async def test_deleting_a_scope_takes_exactly_that_scope(api: Replica) -> None:
         await api.add("note", user_id=user)
     assert (await api.client.delete("/memories", params={"user_id": "u"})).json()["deleted"] == 2
     assert [m["user_id"] for m in (await api.client.get("/memories")).json()["results"]] == ["v"]
+
+
+async def test_a_scope_of_any_size_is_deleted_in_parts_that_a_repetition_goes_on_from(
+    fleet: Fleet, dsn: Dsn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changing, "DELETED", 20)
+    async with fleet.replica(DATABASE_TIMEOUT_SECONDS=1) as api:
+        for number in range(5):
+            await api.add([{"role": "user", "content": f"note {number} {n}"} for n in range(20)], user_id="u")
+        await api.add("note", user_id="v")
+        with psycopg.connect(dsn.superuser) as conn:  # all at once would take two seconds
+            conn.execute(
+                "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS"
+                " 'BEGIN PERFORM pg_sleep(CASE NEW.seq WHEN 50 THEN 2 ELSE 0.02 END); RETURN NEW; END'"
+            )
+            conn.execute(
+                "CREATE TRIGGER slowly BEFORE UPDATE ON memory_versions FOR EACH ROW EXECUTE FUNCTION slowly()"
+            )
+
+        async def left() -> int:
+            page = await api.client.get("/memories", params={"user_id": "u", "limit": 200})
+            return len(page.json()["results"])
+
+        assert (await api.client.delete("/memories", params={"user_id": "u"})).status_code == 503
+        assert await left() == 60  # the third part failed
+        with psycopg.connect(dsn.superuser) as conn:
+            conn.execute(
+                "CREATE OR REPLACE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS"
+                " 'BEGIN PERFORM pg_sleep(0.02); RETURN NEW; END'"
+            )
+        assert (await api.client.delete("/memories", params={"user_id": "u"})).json()["deleted"] == 60
+        assert await left() == 0
+        assert len((await api.client.get("/memories")).json()["results"]) == 1
 
 
 @pytest.mark.parametrize("query", ["", "user_id=", "filters=%7B%7D", "user_id=%20"])

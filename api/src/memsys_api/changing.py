@@ -25,6 +25,9 @@ from memsys_api.store.database import Connection, Database
 from memsys_api.store.generations import Generation
 from memsys_api.store.held import Held, Kept, Release
 
+DELETED = 1_000
+"""How many memories one transaction deletes of a scope."""
+
 
 class Change(NamedTuple):
     """What is to become of one memory."""
@@ -123,7 +126,7 @@ class Changing:
     async def delete(self, scope: Scope, memory_id: UUID, *, actor: str) -> None:
         """Bury one memory; its versions stay for as-of reads. Raises a ``not-found`` problem."""
         try:
-            await self._bury(scope, [memory_id], actor)
+            await self._bury_each(scope, [memory_id], actor)
         except _Missing as error:
             raise _not_found() from error
 
@@ -131,13 +134,27 @@ class Changing:
         """Bury all these memories or none; says how many. Raises as :meth:`update_all`."""
         _once(ids)
         try:
-            return await self._bury(scope, ids, actor)
+            return await self._bury_each(scope, ids, actor)
         except _Missing as error:
             raise _none_of(ids, error.ids) from error
 
     async def delete_all(self, scope: Scope, *, actor: str) -> int:
-        """Bury every memory of a scope; says how many."""
-        return await self._bury(scope, None, actor)
+        """Bury every memory of a scope, as of now; says how many.
+
+        A batch at a time, each in a transaction of its own: a large scope takes longer than a statement may. Broken off
+        in between, it has deleted the oldest, and the same again goes on from there.
+        """
+        async with self._database.transaction(scope.project) as conn:
+            upto = await versions.newest(conn, scope)
+        deleted = place = 0
+        while True:
+            async with self._database.transaction(scope.project) as conn:
+                batch = await versions.unburied(conn, scope, place, upto, DELETED)
+                if not batch:
+                    return deleted
+                ids, place = [memory_id for memory_id, _ in batch], batch[-1][1]
+                deleted += len(await self._bury(conn, scope, ids, actor, also_expired=True))
+            self._wake()
 
     async def _standing(self, scope: Scope, memory_id: UUID) -> Scope | None:
         """Whose memory is to be changed; ``None``: nothing is held for a memory beyond the scope."""
@@ -223,11 +240,17 @@ class Changing:
             drafts.append(draft)
         return await finished(self._embedder, drafts, mark=mark)
 
-    async def _bury(self, scope: Scope, ids: Sequence[UUID] | None, actor: str) -> int:
+    async def _bury(
+        self, conn: Connection, scope: Scope, ids: Sequence[UUID], actor: str, *, also_expired: bool = False
+    ) -> list[tuple[UUID, int]]:
+        buried = await versions.bury(conn, self._generation, scope, ids, {"key": actor}, also_expired=also_expired)
+        await deliveries.enqueue(conn, scope.project, self._sinks, buried)
+        return buried
+
+    async def _bury_each(self, scope: Scope, ids: Sequence[UUID], actor: str) -> int:
         async with self._database.transaction(scope.project) as conn:
-            buried = await versions.bury(conn, self._generation, scope, ids, {"key": actor}, also_expired=ids is None)
-            _all_there(ids or (), {memory_id for memory_id, _ in buried})
-            await deliveries.enqueue(conn, scope.project, self._sinks, buried)
+            buried = await self._bury(conn, scope, ids, actor)
+            _all_there(ids, {memory_id for memory_id, _ in buried})
         self._wake()
         return len(buried)
 

@@ -128,7 +128,10 @@ async def page(serving: Serving, access: Reader, query: Annotated[ListQuery, Que
 
 @router.delete("/memories", response_model=schemas.Deleted)
 async def delete_all(serving: Serving, access: Writer, query: Annotated[schemas.Scoped, Query()]) -> Response:
-    """Delete every memory of a scope, which must name at least one id."""
+    """Delete every memory of a scope, which must name at least one id.
+
+    A thousand at a time, oldest first: one that is not answered 200 may have deleted a part; repeat it for the rest.
+    """
     ids = query.model_dump()
     bounded(ids)
     scope = access.scope(**ids)

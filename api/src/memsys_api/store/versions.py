@@ -164,25 +164,50 @@ async def insert_next(conn: Connection, generation: Generation, head: Head, new:
     return read(row)
 
 
+async def newest(conn: Connection, scope: Scope) -> int:
+    """The place in the order of creation of the newest memory of the scope; 0: there is none."""
+    where = scope_condition(scope, "m")
+    cursor = await conn.execute(
+        sql.SQL("SELECT coalesce(max(m.seq), 0) FROM memory_versions m WHERE {}").format(where.clause),
+        where.parameters,
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def unburied(conn: Connection, scope: Scope, after: int, upto: int, limit: int) -> list[tuple[UUID, int]]:
+    """The next memories of the scope between two places in the order of creation, expired too, and their places."""
+    where = scope_condition(scope, "m")
+    cursor = await conn.execute(
+        sql.SQL(
+            """SELECT m.id, m.seq FROM memory_versions m
+               WHERE {} AND m.recorded_to IS NULL AND m.state = 'active' AND m.seq > %(after)s AND m.seq <= %(upto)s
+               ORDER BY m.seq LIMIT %(limit)s"""
+        ).format(where.clause),
+        {**where.parameters, "after": after, "upto": upto, "limit": limit},
+    )
+    return [(row[0], row[1]) for row in await cursor.fetchall()]
+
+
 async def bury(
     conn: Connection,
     generation: Generation,
     scope: Scope,
-    ids: Sequence[UUID] | None,
+    ids: Sequence[UUID],
     provenance: dict[str, Any],
     *,
     also_expired: bool = False,
 ) -> list[tuple[UUID, int]]:
-    """Delete memories of the scope, those of the ids or (``None``) all of them.
+    """Delete those of the memories that are of the scope.
 
     Each head ends and a tombstone without text follows. Returns the ids with their tombstones' versions.
     An expired memory is out of sight already, and only buried when that is asked for.
     """
     where = scope_condition(scope, "m")
-    only = sql.SQL("AND m.id = ANY(%(ids)s)") if ids is not None else sql.SQL("")
-    which = sql.SQL("{} {}").format(where.clause, only)
+    which = sql.SQL("{} AND m.id = ANY(%(ids)s)").format(where.clause)
     unburied = sql.SQL("m.recorded_to IS NULL AND m.state = 'active'")
-    parameters = {**where.parameters, "ids": ids and list(ids)}
+    parameters = {**where.parameters, "ids": list(ids)}
     await conn.execute(_lock(which), parameters)
     cursor = await conn.execute(
         sql.SQL("SELECT m.id FROM memory_versions m WHERE {which} AND {live}").format(

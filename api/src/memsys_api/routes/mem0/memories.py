@@ -105,7 +105,10 @@ async def search(serving: Serving, access: Reader, request: options.Mem0Search) 
 
 @router.delete("/v1/memories/", response_model=schemas.Deleted)
 async def delete_all(serving: Serving, access: Writer, query: Annotated[options.DeleteAllQuery, Query()]) -> Response:
-    """Delete every memory of a scope, which must name at least one id and nothing that is not understood."""
+    """Delete every memory of a scope, which must name at least one id and nothing that is not understood.
+
+    A thousand at a time, oldest first: one that is not answered 200 may have deleted a part; repeat it for the rest.
+    """
     scope = access.scope(**options.deleted_scope(query))
     deleted = await serving.changing.delete_all(scope, actor=access.caller.key_id)
     return Json({"message": "Memories deleted successfully!", "deleted": deleted})
