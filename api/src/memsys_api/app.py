@@ -87,7 +87,11 @@ def create(settings: Settings, makers: Makers | None = None) -> FastAPI:
     ):
         app.include_router(module.router)
     app.add_middleware(
-        Envelope, runtime=runtime, max_body_bytes=settings.max_body_bytes, seconds=settings.request_timeout_seconds
+        Envelope,
+        runtime=runtime,
+        max_body_bytes=settings.max_body_bytes,
+        seconds=settings.request_timeout_seconds,
+        send_seconds=settings.send_timeout_seconds,
     )
     for exception, handler in _HANDLERS.items():
         app.add_exception_handler(exception, handler)

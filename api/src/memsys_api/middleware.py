@@ -27,14 +27,21 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
+class _Stalled(Exception):
+    """Whoever asked does not take the answer."""
+
+
 class Envelope:
     """The outermost layer; the only one that sees everything, so that nothing leaves without an id and a count."""
 
-    def __init__(self, app: ASGIApp, runtime: Runtime, max_body_bytes: int, seconds: float) -> None:
+    def __init__(
+        self, app: ASGIApp, runtime: Runtime, max_body_bytes: int, seconds: float, send_seconds: float
+    ) -> None:
         self._app = app
         self._runtime = runtime
         self._max_body_bytes = max_body_bytes
         self._seconds = seconds
+        self._send_seconds = send_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -66,7 +73,11 @@ class Envelope:
         async def in_time(message: Message) -> None:
             if message["type"] == "http.response.start":
                 deadline.reschedule(None)  # an answer that has begun may stream for as long as it likes
-            await observed(message)
+            try:
+                async with asyncio.timeout(self._send_seconds):  # but not to a reader who does not read
+                    await observed(message)
+            except TimeoutError as error:
+                raise _Stalled from error
 
         try:
             async with deadline:
@@ -77,6 +88,8 @@ class Envelope:
             log.warning("request took too long", extra={"route": _route(scope), "seconds": self._seconds})
             detail = f"no answer within {self._seconds:g} s; try again, with an Idempotency-Key to add"
             await self._refuse(TOO_SLOW, detail, scope, receive, observed, retry_after=1)
+        except _Stalled:  # the server closes the connection of an answer that is not complete
+            log.warning("reader takes nothing", extra={"route": _route(scope), "seconds": self._send_seconds})
         except Exception:
             log.exception("request failed", extra={"route": _route(scope)})
             if status:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Send
+from starlette.types import Scope as ASGIScope
 
 from memsys_api.model import Scope
 from memsys_api.routes.common import Admin, Json, Reader, Serving, standing
@@ -34,17 +37,30 @@ async def export(
 ) -> Response:
     """The project as it is at one moment: every version of every memory with its times, metadata and provenance.
 
-    When the key is revoked meanwhile, no piece (64 KiB) is begun two seconds after that, and the connection breaks off.
+    When the key is revoked meanwhile, no piece (64 KiB) is begun two seconds after that, and the connection breaks off;
+    so it does when a piece is not taken within `MEMSYS_SEND_TIMEOUT_SECONDS`. What is erased meanwhile is left out of
+    the pieces that follow.
     """
     chunks = serving.exporting.export(access.scope(), heads=heads, check=standing(http, serving, access, "read"))
     first = await anext(chunks)  # so that what keeps it from beginning is an answer of its own
-    return StreamingResponse(_after(first, chunks), media_type=MEDIA_TYPE)
+    return _Export(_after(first, chunks), media_type=MEDIA_TYPE)
 
 
-async def _after(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for chunk in rest:
-        yield chunk
+class _Export(StreamingResponse):
+    """Lets go of the snapshot as soon as the reader is gone or given up."""
+
+    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self.body_iterator.aclose()  # type: ignore[attr-defined]  # a generator, see below
+
+
+async def _after(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(rest):
+        yield first
+        async for chunk in rest:
+            yield chunk
 
 
 @router.post(

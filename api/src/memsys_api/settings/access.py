@@ -45,6 +45,14 @@ class AccessSettings(BaseSettings):
         validation_alias="MEMSYS_REQUEST_TIMEOUT_SECONDS",
         description="Longest time until an answer begins; then 503. Longer than LLM_TIMEOUT_SECONDS.",
     )
+    send_timeout_seconds: float = Field(
+        60,
+        gt=0,
+        le=3600,
+        validation_alias="MEMSYS_SEND_TIMEOUT_SECONDS",
+        description="Longest time that a reader may take for a piece of a streamed answer (an export, changes); then "
+        "the connection is broken off.",
+    )
     service_accounts: Literal["off", "on"] = Field(
         "off",
         validation_alias="MEMSYS_TOKEN_REVIEW",

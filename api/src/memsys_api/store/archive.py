@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, cast
@@ -26,7 +26,7 @@ _FIELDS = (
 )  # fmt: skip
 
 
-async def versions(database: Database, scope: Scope, *, heads: bool) -> AsyncIterator[dict[str, Any]]:
+async def versions(database: Database, scope: Scope, *, heads: bool) -> AsyncGenerator[dict[str, Any], None]:
     """Every version of the scope's memories, in the order of their creation, as of one moment.
 
     With ``heads`` only what can be read now, each as if it had always been so: as version 1. A memory's feedback stands
@@ -63,6 +63,15 @@ SELECT m.id, {version}, m.state, m.user_id, m.agent_id, m.app_id, m.run_id, m.te
         FROM feedback f WHERE f.project = m.project AND f.memory_id = m.id {judged})
 FROM memory_versions m WHERE {where} ORDER BY m.seq, m.version
 """
+
+
+async def there(database: Database, project: str, ids: Collection[UUID]) -> set[UUID]:
+    """Which of these memories have not been erased by now; deleted ones are there."""
+    async with database.transaction(project) as conn:
+        cursor = await conn.execute(
+            "SELECT id FROM memory_versions WHERE project = %s AND id = ANY(%s) AND version = 1", (project, list(ids))
+        )
+        return {row[0] for row in await cursor.fetchall()}
 
 
 class Stored(NamedTuple):

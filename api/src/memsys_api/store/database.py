@@ -27,9 +27,11 @@ _OF_THE_SERVER = frozenset({"08", "28", "3D", "53", "57"})
 _CONNECT_SECONDS = 3
 _CHECK_SECONDS = 15
 _RECHECK_SECONDS = 0.5
-_UNHURRIED = (
-    "SELECT set_config('idle_in_transaction_session_timeout', '5min', true), set_config('TimeZone', 'UTC', true)"
-)
+SNAPSHOT = "memsys-snapshot"
+"""What transactions that only read, for as long as their reader takes, are called in pg_stat_activity."""
+_UNHURRIED = f"""
+    SELECT set_config('idle_in_transaction_session_timeout', '5min', true), set_config('TimeZone', 'UTC', true),
+           set_config('application_name', '{SNAPSHOT}', true)"""  # own constant
 # A peer that vanished without a word is noticed within seconds, not after the kernel's two hours.
 _SOCKET = {
     "connect_timeout": _CONNECT_SECONDS,

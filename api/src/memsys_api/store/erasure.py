@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 from memsys_api.model import Scope
 from memsys_api.store import deliveries, orphans, versions
 from memsys_api.store.counting import Counts, changed, counted
-from memsys_api.store.database import Connection, Database
+from memsys_api.store.database import SNAPSHOT, Connection, Database
 from memsys_api.store.generations import Generation
 from memsys_api.store.rows import Condition, scope_condition
 
@@ -117,15 +117,19 @@ async def tables(conn: Connection) -> dict[str, Table]:
 
 
 async def unfinished(database: Database, before: datetime) -> int:
-    """How many transactions of this role began before then and may still record something as of before then."""
+    """How many transactions of this role began before then and may still record something as of before then.
+
+    Not those of exports, which write nothing and take as long as their readers.
+    """
     async with database.system() as conn:
         return await counted(
             conn,
             sql.SQL(
                 """SELECT count(*) FROM pg_stat_activity
-                   WHERE datname = current_database() AND usename = current_user AND xact_start <= %s"""
+                   WHERE datname = current_database() AND usename = current_user AND xact_start <= %s
+                     AND application_name <> %s"""
             ),
-            (before,),
+            (before, SNAPSHOT),
         )
 
 

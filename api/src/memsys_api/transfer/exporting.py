@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from uuid import UUID
 
 from memsys_api import problems
 from memsys_api.model import Scope
@@ -22,11 +24,13 @@ class Exporting:
         self._database = database
         self._running = 0
 
-    async def export(self, scope: Scope, *, heads: bool, check: Callable[[], Awaitable[None]]) -> AsyncIterator[bytes]:
+    async def export(
+        self, scope: Scope, *, heads: bool, check: Callable[[], Awaitable[None]]
+    ) -> AsyncGenerator[bytes, None]:
         """What the scope holds, as chunks of JSON Lines; audited before the first.
 
         Raises ``unavailable`` while too many others are at it. Before each chunk ``check`` is asked, and what it raises
-        ends the export: the key may have been revoked.
+        ends the export: the key may have been revoked. What has been erased by then is left out of it.
         """
         if self._running >= _AT_ONCE:
             detail = f"{_AT_ONCE} exports are being written already; try again"
@@ -35,15 +39,25 @@ class Exporting:
         try:
             async with self._database.transaction(scope.project) as conn:
                 await audit.record(conn, scope.project, "project.exported", heads=heads)
-            pending, count = bytearray(lines.write_header(heads)), 0
-            async for version in archive.versions(self._database, scope, heads=heads):
-                pending += lines.write_version(version)
-                count += 1
-                if len(pending) >= _CHUNK_BYTES:
-                    await check()
-                    yield bytes(pending)
-                    pending.clear()
+            chunk, count = lines.write_header(heads), 0
+            pending: list[tuple[UUID, bytes]] = []
+            size = 0
+            async with aclosing(archive.versions(self._database, scope, heads=heads)) as versions:
+                async for version in versions:
+                    pending.append((version["id"], lines.write_version(version)))
+                    size += len(pending[-1][1])
+                    if size >= _CHUNK_BYTES:
+                        await check()
+                        left = await self._left(scope.project, pending)
+                        yield chunk + b"".join(left)
+                        chunk, count, pending, size = b"", count + len(left), [], 0
             await check()
-            yield bytes(pending + lines.write_end(count))
+            left = await self._left(scope.project, pending)
+            yield chunk + b"".join(left) + lines.write_end(count + len(left))
         finally:
             self._running -= 1
+
+    async def _left(self, project: str, pending: Sequence[tuple[UUID, bytes]]) -> list[bytes]:
+        """The lines of what has not been erased since the snapshot, which no erasure waits for."""
+        there = await archive.there(self._database, project, {memory_id for memory_id, _ in pending})
+        return [line for memory_id, line in pending if memory_id in there]
