@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import AsyncMock
@@ -16,11 +18,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from memsys_api.model import Scope
-from memsys_api.ports import EmbedderUnavailable
+from memsys_api.ports import EmbedderUnavailable, Vectors
 
-from .conftest import Dsn, MakeKey, Replica
+from .conftest import Dsn, Fleet, MakeKey, Replica
 from .support.dump import holding
 from .support.erasing import erase
+from .support.parts import WordEmbedder
 from .support.waiting import until
 
 HEADER = {"format": "memsys-export", "version": 1, "heads": False}
@@ -259,6 +262,29 @@ async def test_an_import_that_broke_off_is_run_again(api: Replica) -> None:
     report = await _import(api, content)
     assert (report["imported"], report["unchanged"], report["complete"]) == (250, 200, True)
     assert (await _import(api, _file(*lines, end=False)))["complete"] is False
+
+
+class _SlowEmbedder(WordEmbedder):
+    """Takes its time, and for ever with one text."""
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        await asyncio.sleep(1)
+        if "take your time" in texts:
+            await asyncio.Event().wait()
+        return await super().embed(texts)
+
+
+async def test_an_import_may_take_as_long_as_it_commits_something(fleet: Fleet) -> None:
+    lines = [_line(f"fact {n}") for n in range(700)]
+    async with fleet.replica(embedder=_SlowEmbedder(), MEMSYS_REQUEST_TIMEOUT_SECONDS=3) as api:
+        begun = time.monotonic()
+        assert (await _import(api, _file(*lines)))["imported"] == 700
+        assert time.monotonic() - begun > 3
+        more = [_line(f"more {n}") for n in range(200)]
+        refused = await api.client.post("/import", content=_file(*more, _line("take your time")))
+        assert refused.status_code == 503
+        assert "send the same again" in refused.json()["detail"]
+        assert (await _import(api, _file(*more)))["unchanged"] == 200
 
 
 async def test_a_narrow_key_exports_its_own_and_imports_nothing(api: Replica, keyed: MakeKey) -> None:

@@ -22,7 +22,9 @@ ANSWER_HEADERS = "memsys.answer_headers"
 """Where, in a request's ASGI scope, stand headers to add to its answer, whatever it will be."""
 ALWAYS_SERVED = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"})
 UNBOUNDED = frozenset({"/import"})
-"""Paths whose body is read as it arrives, and bounded by its reader."""
+"""Paths whose body is read as it arrives, and bounded by its reader; their time is bounded step by step."""
+PROGRESS = "memsys.progress"
+"""Where, in the ASGI scope of such a request, stands what to call after each step."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -58,6 +60,14 @@ class Envelope:
         begun = time.perf_counter()
         status = 0
         deadline = asyncio.timeout(self._seconds)
+        unbounded = scope["path"] in UNBOUNDED
+
+        def progress() -> None:
+            if not deadline.expired():
+                deadline.reschedule(asyncio.get_running_loop().time() + self._seconds)
+
+        if unbounded:
+            scope[PROGRESS] = progress
 
         async def observed(message: Message) -> None:
             nonlocal status
@@ -87,6 +97,8 @@ class Envelope:
                 raise
             log.warning("request took too long", extra={"route": _route(scope), "seconds": self._seconds})
             detail = f"no answer within {self._seconds:g} s; try again, with an Idempotency-Key to add"
+            if unbounded:
+                detail = f"nothing was committed for {self._seconds:g} s; send the same again, it goes on from there"
             await self._refuse(TOO_SLOW, detail, scope, receive, observed, retry_after=1)
         except _Stalled:  # the server closes the connection of an answer that is not complete
             log.warning("reader takes nothing", extra={"route": _route(scope), "seconds": self._send_seconds})

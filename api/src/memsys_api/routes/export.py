@@ -12,6 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Send
 from starlette.types import Scope as ASGIScope
 
+from memsys_api.middleware import PROGRESS
 from memsys_api.model import Scope
 from memsys_api.routes.common import Admin, Json, Reader, Serving, standing
 from memsys_api.schemas.export import ImportReport, VersionLine, example
@@ -77,7 +78,8 @@ async def import_(
     """Write the lines of an export, embedded anew. Lines that are there already change nothing.
 
     The body is read as it arrives and may be as long as it likes; only a line is bounded. Every couple of hundred lines
-    are committed together: an import that broke off is simply run again. So is one whose key was revoked meanwhile: it
+    are committed together: an import that broke off is simply run again, as is one that commits nothing for
+    `MEMSYS_REQUEST_TIMEOUT_SECONDS` and is answered 503. So is one whose key was revoked meanwhile: it
     commits nothing more two seconds after that, and is answered 401. Needs the admin right, because it writes times
     and provenance that the server otherwise makes itself.
 
@@ -96,6 +98,7 @@ async def import_(
         actor=access.caller.key_id,
         bring_back=erased,
         check=standing(http, serving, access, "admin"),
+        progress=http.scope[PROGRESS],
     )
     return Json(
         {

@@ -43,7 +43,8 @@ class AccessSettings(BaseSettings):
         gt=0,
         le=3600,
         validation_alias="MEMSYS_REQUEST_TIMEOUT_SECONDS",
-        description="Longest time until an answer begins; then 503. Longer than LLM_TIMEOUT_SECONDS.",
+        description="Longest time until an answer begins, of an import between two batches; then 503. Longer than "
+        "LLM_TIMEOUT_SECONDS.",
     )
     send_timeout_seconds: float = Field(
         60,

@@ -111,6 +111,7 @@ class Importing:
         longest: int,
         actor: str,
         check: Callable[[], Awaitable[None]],
+        progress: Callable[[], None],
         bring_back: bool = False,
     ) -> Report:
         """Import a file as its bytes arrive; lines of more than ``longest`` bytes fail, as others do, on their own.
@@ -120,7 +121,7 @@ class Importing:
 
         Raises an ``invalid-request`` problem when the first line is not that of an export, and what the database, the
         embedder and ``check``, which is asked before each batch, raise: then what was committed stays, and the same
-        file again goes on from there.
+        file again goes on from there. ``progress`` is told after each batch.
         """
         report, begun, seen = Report(), False, 0
         batch: list[Incoming] = []
@@ -151,6 +152,7 @@ class Importing:
             if len(batch) >= _BATCH_LINES or size >= _BATCH_BYTES:
                 await check()
                 await self._write(project, batch, report, actor, bring_back)
+                progress()
                 batch, size = [], 0
         if not begun:
             raise invalid("body", "is empty; send the lines of an export")
