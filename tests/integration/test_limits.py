@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import random
 from collections.abc import Sequence
 from typing import Any
+from uuid import uuid4
 
+import psycopg
 import pytest
 
 from memsys_api.ports import Vectors
 
-from .conftest import Fleet, Replica
+from .conftest import Dsn, Fleet, Replica
 from .support.parts import WordEmbedder
 
 _DEEP: dict[str, Any] = {"n": 1}
@@ -51,6 +55,54 @@ async def test_what_is_just_within_the_limits_is_taken(api: Replica) -> None:
     assert answer.status_code == 200, answer.text
     assert len((await api.client.get("/memories", params={"limit": 1000})).json()["results"]) == 1
     assert (await api.client.get(f"/memories/{added['id']}")).json()["metadata"]["k"] == "x" * 65_000
+
+
+def _ideographs(count: int) -> str:
+    """Text of three bytes a character that no compression makes shorter."""
+    chosen = random.Random(count)
+    return "".join(chr(chosen.randrange(0x4E00, 0x9FFF)) for _ in range(count))
+
+
+async def test_ids_of_any_script_are_taken_at_their_full_length(api: Replica) -> None:
+    ids = {f"{of}_id": _ideographs(256 - n) + "x" * n for n, of in enumerate(("user", "agent", "app", "run"))}
+    for text in ("one", "two"):
+        await api.add(text, **ids)
+    found = (await api.client.get("/memories", params=ids)).json()["results"]
+    assert [memory["memory"] for memory in found] == ["two", "one"]
+
+
+@pytest.mark.parametrize(
+    ("said", "field"),
+    [
+        ({"thread": _ideographs(700), "turn": 1}, "thread"),
+        ({"entities": [{"key": _ideographs(700), "name": "n", "kind": "entity"}]}, "entities.0.key"),
+        ({"relations": [{"subject": "a", "predicate": "knows", "object": _ideographs(700)}]}, "relations.0.object"),
+    ],
+)
+async def test_a_line_with_a_name_that_no_index_takes_is_refused_alone(
+    api: Replica, said: dict[str, Any], field: str
+) -> None:
+    lines = [
+        {"format": "memsys-export", "version": 1},
+        {"id": str(uuid4()), "memory": "good"},
+        {"id": str(uuid4()), "memory": "bad", **said},
+        {"end": True, "versions": 2},
+    ]
+    answer = await api.client.post("/import", content="\n".join(map(json.dumps, lines)))
+    assert (answer.status_code, answer.json()["imported"]) == (200, 1), answer.text
+    (error,) = answer.json()["errors"]
+    assert (error["line"], error["field"]) == (3, field)
+    assert "2000 bytes" in error["message"]
+
+
+async def test_what_the_database_cannot_take_is_no_reason_to_try_again(api: Replica, dsn: Dsn) -> None:
+    with psycopg.connect(dsn.superuser) as conn:  # stands for any limit that nobody has thought of
+        conn.execute("CREATE INDEX too_narrow ON memory_versions (text)")
+    answer = await api.client.post("/memories", json={"text": _ideographs(2_000)})
+    assert (answer.status_code, answer.json()["type"].rsplit("/", 1)[1]) == (400, "invalid-request"), answer.text
+    assert "too_narrow" in answer.json()["detail"]
+    assert "Retry-After" not in answer.headers
+    assert _ideographs(2_000)[:20] not in answer.text
 
 
 class _StuckEmbedder(WordEmbedder):

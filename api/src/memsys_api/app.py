@@ -40,7 +40,7 @@ from memsys_api.routes import (
 from memsys_api.routes.common import Json, declared_query, held_out
 from memsys_api.runtime import Runtime
 from memsys_api.settings import Settings
-from memsys_api.store.database import DatabaseUnavailable, StatementTimeout
+from memsys_api.store.database import DatabaseUnavailable, LimitExceeded, StatementTimeout
 
 log = logging.getLogger(__name__)
 
@@ -153,6 +153,11 @@ async def _database(request: Request, error: Exception) -> Response:
     return render(ProblemError(problems.UNAVAILABLE, detail, retry_after=_RETRY_AFTER), request.url.path)
 
 
+async def _too_large(request: Request, error: Exception) -> Response:
+    detail = f"the request holds something that the database cannot take: {error}; send shorter ids, names and texts"
+    return render(ProblemError(problems.INVALID_REQUEST, detail), request.url.path)
+
+
 async def _embedder_away(request: Request, error: Exception) -> Response:
     log.warning("embedder unavailable", extra={"reason": " ".join(str(error).split())})
     detail = "the embedding provider does not answer; try again"
@@ -179,6 +184,7 @@ _HANDLERS: dict[type[Exception], Any] = {
     HTTPException: _http,
     DatabaseUnavailable: _database,
     StatementTimeout: _database,
+    LimitExceeded: _too_large,
     EmbedderUnavailable: _embedder_away,
     EmbedderRejected: _embedder_refused,
 }

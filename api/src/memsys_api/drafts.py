@@ -20,6 +20,7 @@ from memsys_api.inference import fingerprint
 from memsys_api.model import UNSPECIFIC, Entity, Extraction, Scope
 from memsys_api.ports import Embedder
 from memsys_api.quarantine import detect
+from memsys_api.schemas.fields import MAX_INDEXED_BYTES
 from memsys_api.store.contents import NewVersion
 
 
@@ -92,9 +93,13 @@ def passage(text: str, speaker: str | None) -> str:
 
 
 def thread_of(scope: Scope, memories: int) -> str | None:
-    """What ties memories together as turns: their run within its whole scope, else the one request."""
+    """What ties memories together as turns: their run within its whole scope, else the one request.
+
+    Four long ids together do not fit into the index of threads, and are known by their digest there.
+    """
     if scope.run_id is not None:
-        return orjson.dumps([scope.user_id, scope.agent_id, scope.app_id, scope.run_id]).decode()
+        run = orjson.dumps([scope.user_id, scope.agent_id, scope.app_id, scope.run_id])
+        return run.decode() if len(run) <= MAX_INDEXED_BYTES else f"run:{hashlib.sha256(run).hexdigest()}"
     return f"request:{uuid4()}" if memories > 1 else None
 
 

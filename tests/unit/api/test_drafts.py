@@ -29,3 +29,12 @@ def test_a_run_is_one_thread_over_requests_and_a_request_alone_is_one_of_its_own
     assert thread_of(run, 1) == thread_of(run, 2) != thread_of(Scope("p", user_id="v", run_id="r"), 1)
     assert thread_of(Scope("p"), 1) is None
     assert thread_of(Scope("p"), 2) != thread_of(Scope("p"), 2)
+
+
+def test_a_run_under_four_long_ids_is_a_thread_that_an_index_takes() -> None:
+    long = Scope("p", *("\U00020000" * 255 + letter for letter in "abcd"))
+    other = Scope("p", long.user_id, long.agent_id, long.app_id, "r")
+    thread = thread_of(long, 1)
+    assert thread is not None
+    assert len(thread.encode()) < 100
+    assert thread == thread_of(long, 2) != thread_of(other, 1)

@@ -8,12 +8,24 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from memsys_api.model import Verdict
-from memsys_api.schemas.fields import MAX_TEXT, Body, Metadata, Moment, Scoped, Text, storable
+from memsys_api.schemas.fields import (
+    MAX_INDEXED_BYTES,
+    MAX_TEXT,
+    Body,
+    Metadata,
+    Moment,
+    Scoped,
+    Text,
+    indexable,
+    storable,
+)
 
 FORMAT: Literal["memsys-export"] = "memsys-export"
 FORMAT_VERSION: Literal[1] = 1
 
 Name = Annotated[str, Field(min_length=1, max_length=1_000), AfterValidator(storable)]
+
+Key = Annotated[Name, AfterValidator(indexable)]
 
 
 class Header(Body):
@@ -34,7 +46,7 @@ class End(Body):
 class EntityLine(Body):
     """Something that a version mentions."""
 
-    key: Name
+    key: Key
     name: Name
     kind: Name
 
@@ -42,9 +54,9 @@ class EntityLine(Body):
 class RelationLine(Body):
     """A statement that a version makes about two entities, by their keys."""
 
-    subject: Name
+    subject: Key
     predicate: Name
-    object: Name
+    object: Key
     valid_from: Moment | None = None
     valid_to: Moment | None = None
 
@@ -72,9 +84,9 @@ class VersionLine(Scoped):
     memory: Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(storable)] = Field("", description="The text.")
     role: Name | None = None
     speaker: Name | None = None
-    thread: Annotated[str, Field(max_length=2_000), AfterValidator(storable)] | None = Field(
-        None, description="What was said together."
-    )
+    thread: (
+        Annotated[str, Field(max_length=MAX_INDEXED_BYTES), AfterValidator(storable), AfterValidator(indexable)] | None
+    ) = Field(None, description="What was said together.")
     turn: int | None = Field(None, ge=0, lt=2**62, description="The place in its thread.")
     metadata: Metadata = Field(default_factory=dict)
     provenance: Metadata = Field(default_factory=dict, description="Where it came from and who wrote it.")

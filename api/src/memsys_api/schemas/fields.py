@@ -13,6 +13,8 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 MAX_TEXT = 32_000
 MAX_MESSAGES = 500
 MAX_RESULTS = 1_000
+MAX_INDEXED_BYTES = 2_000
+"""Of one text in a B-tree, whose rows take 2,704 bytes: with a project's name and numbers beside it."""
 MAX_METADATA_BYTES = 64 * 1024
 """Of the metadata as JSON: it is indexed, and answered with every memory."""
 
@@ -25,6 +27,13 @@ def storable(value: str) -> str:
             value.encode()
         except UnicodeEncodeError:
             raise ValueError("must be valid Unicode, without lone surrogates") from None
+    return value
+
+
+def indexable(value: str) -> str:
+    """Bounded in bytes, as PostgreSQL bounds the rows of an index; a bound in characters lets other scripts through."""
+    if len(value.encode()) > MAX_INDEXED_BYTES:
+        raise ValueError(f"must not be longer than {MAX_INDEXED_BYTES} bytes in UTF-8")
     return value
 
 

@@ -24,6 +24,7 @@ Connection = AsyncConnection[TupleRow]
 _SPAN = {"db.system.name": "postgresql"}
 # Connection, authorisation, no such database, resources, operator intervention: none of them is about a value.
 _OF_THE_SERVER = frozenset({"08", "28", "3D", "53", "57"})
+_LIMIT = "54"  # program limit exceeded: psycopg counts it among the operational errors, and it is about a value
 _CONNECT_SECONDS = 3
 _CHECK_SECONDS = 15
 _RECHECK_SECONDS = 0.5
@@ -55,9 +56,13 @@ class StatementTimeout(Exception):
     """A statement ran longer than it may."""
 
 
+class LimitExceeded(Exception):
+    """A value or statement is larger than PostgreSQL takes; the same one will be so again."""
+
+
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
-    """Turn psycopg's errors of connection and time into this room's own."""
+    """Turn psycopg's errors of connection, time and size into this room's own."""
     try:
         yield
     except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, TooManyRequests) as error:
@@ -68,6 +73,9 @@ async def translated() -> AsyncIterator[None]:
             raise asyncio.CancelledError from error
         if isinstance(error, psycopg.errors.QueryCanceled):
             raise StatementTimeout(cause(error)) from error
+        if isinstance(error, psycopg.Error) and (error.sqlstate or "").startswith(_LIMIT):
+            where = f" for {error.diag.constraint_name} of {error.diag.table_name}" if error.diag.table_name else ""
+            raise LimitExceeded(f"too large{where} (SQLSTATE {error.sqlstate})") from error
         raise DatabaseUnavailable(_said(error)) from error
 
 
@@ -181,7 +189,7 @@ class Database:
 
         The project is set with the transaction's own first message, so it costs no round trip, cannot outlive
         the transaction and is safe behind a transaction pooler.
-        Raises :class:`DatabaseUnavailable`, :class:`StatementTimeout`.
+        Raises :class:`DatabaseUnavailable`, :class:`StatementTimeout`, :class:`LimitExceeded`.
         """
         # Statements on a connection in pipeline mode are sent together; results are waited for on fetch.
         with telemetry.span("postgresql", **_SPAN):
