@@ -41,7 +41,10 @@ async def entities(
 
 @router.delete("/v2/entities/{kind}/{name:path}/", response_model=schemas.Deleted, responses=may_answer(NOT_FOUND))
 async def delete(serving: Serving, access: Writer, kind: Kind, name: Annotated[schemas.ScopeId, Path()]) -> Response:
-    """Delete every memory of a user, agent, app or run."""
+    """Delete every memory of a user, agent, app or run.
+
+    A thousand at a time, oldest first: one that is not answered 200 may have deleted a part; repeat it for the rest.
+    """
     deleted = await serving.changing.delete_all(access.scope(**{f"{kind}_id": name}), actor=access.caller.key_id)
     if not deleted:
         raise ProblemError(NOT_FOUND, f"there is no {kind} of this name with memories")
