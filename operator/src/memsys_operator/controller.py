@@ -1,7 +1,7 @@
 """Who is reconciled when: one worker per system, woken by events, by the resync of all systems, and by itself.
 
 One system is never in two passes at once; all systems together are in at most ``workers`` passes. A pass that
-fails is tried again after a growing, jittered wait.
+fails is tried again after a growing, jittered wait, or when somebody edits what it is about.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import asyncio
 import logging
 import random
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from memsys_operator import metrics
 from memsys_operator.api_client import MemoryAPI
@@ -33,9 +35,18 @@ _PATIENCE = 10
 _LONGEST_BACKOFF_SECONDS = 60.0
 
 
+class Edit(NamedTuple):
+    """Which spec of which object: the generation grows with every change of the spec, and not with the status."""
+
+    uid: str
+    generation: int
+
+
 @dataclass(slots=True)
 class _State:
     due: asyncio.Event = field(default_factory=asyncio.Event)
+    edited: asyncio.Event = field(default_factory=asyncio.Event)
+    generations: dict[str, int] = field(default_factory=dict)
     worker: asyncio.Task[None] | None = None
     target: GraphTarget | None = None
     watcher: asyncio.Task[None] | None = None
@@ -53,14 +64,20 @@ class Controller:
         self._resynced = 0.0
         self._stopped = False
 
-    def wake(self, ref: Ref) -> None:
-        """Have a system looked at soon; cheap, may be called for any event."""
+    def wake(self, ref: Ref, edit: Edit | None = None) -> None:
+        """Have a system looked at soon; cheap, may be called for any event.
+
+        ``edit`` is of the system or of a key of it: where its spec is a new one, what failed before puts nothing off.
+        """
         if self._stopped:
             return
         state = self._states.get(ref)
         if state is None:
             state = self._states[ref] = _State()
             state.worker = asyncio.create_task(self._work(ref, state), name=f"reconcile {ref}")
+        if edit is not None and state.generations.get(edit.uid) != edit.generation:
+            state.generations[edit.uid] = edit.generation
+            state.edited.set()
         state.due.set()
 
     async def run(self) -> None:
@@ -108,6 +125,7 @@ class Controller:
             await state.due.wait()
             await asyncio.sleep(_COALESCE_SECONDS)
             state.due.clear()
+            state.edited.clear()
             try:
                 outcome = await self._pass(ref, state)
             except Exception as error:
@@ -140,7 +158,8 @@ class Controller:
             logger.warning("%s: %s; next try in %.1f s", ref, error, wait)
         else:
             logger.error("%s: the pass failed; next try in %.1f s", ref, wait, exc_info=error)
-        await asyncio.sleep(wait)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(state.edited.wait(), wait)
         state.due.set()
 
     async def _pass(self, ref: Ref, state: _State) -> Outcome:

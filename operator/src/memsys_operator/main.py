@@ -12,6 +12,7 @@ import kopf
 
 from memsys_operator import names
 from memsys_operator.cluster import CHILD_KINDS, KINDS
+from memsys_operator.controller import Edit
 from memsys_operator.spec import Ref
 
 
@@ -37,13 +38,17 @@ async def stop(memo: kopf.Memo, **_: Any) -> None:
 
 
 @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL)
-async def wake_for_system(namespace: str | None, name: str | None, memo: kopf.Memo, **_: Any) -> None:
-    memo.controller.wake(Ref(str(namespace), str(name)))
+async def wake_for_system(namespace: str | None, name: str | None, meta: kopf.Meta, memo: kopf.Memo, **_: Any) -> None:
+    memo.controller.wake(Ref(str(namespace), str(name)), _edit(meta))
 
 
 @kopf.on.event(names.GROUP, names.VERSION, names.KEY_PLURAL)
-async def wake_for_key(namespace: str | None, spec: kopf.Spec, memo: kopf.Memo, **_: Any) -> None:
-    memo.controller.wake(Ref(str(namespace), spec["systemRef"]["name"]))
+async def wake_for_key(namespace: str | None, spec: kopf.Spec, meta: kopf.Meta, memo: kopf.Memo, **_: Any) -> None:
+    memo.controller.wake(Ref(str(namespace), spec["systemRef"]["name"]), _edit(meta))
+
+
+def _edit(meta: kopf.Meta) -> Edit:
+    return Edit(meta["uid"], meta["generation"])
 
 
 async def wake_for_child(namespace: str | None, labels: kopf.Labels, memo: kopf.Memo, **_: Any) -> None:

@@ -144,6 +144,22 @@ async def test_a_failed_pass_is_tried_again_and_holds_up_no_other(
         assert made.stuck() is None
 
 
+async def test_an_edited_spec_does_not_wait_for_the_next_try_of_the_one_before(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controller, "_backoff", lambda failures: 3600.0)
+    world.outcome = lambda _: Outcome(failure=Waiting("Refused", "a limit below the request"))
+    async with controlling(world) as made:
+        made.wake(A, controller.Edit("uid-of-a", 1))
+        await until("the first try", lambda: world.passes == [A])
+        made.wake(A, controller.Edit("uid-of-a", 1))  # the status was written
+        made.wake(B)
+        await until("the other system", lambda: B in world.passes)
+        assert world.passes.count(A) == 1
+        made.wake(A, controller.Edit("uid-of-a", 2))
+        await until("the second try", lambda: world.passes.count(A) == 2)
+
+
 async def test_what_failed_in_a_pass_is_tried_again_and_its_graph_is_asked_nevertheless(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
