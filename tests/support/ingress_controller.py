@@ -109,6 +109,7 @@ def render(
         "    option forwardfor",
         "    option redispatch",
         "    timeout connect 5s",
+        "    timeout http-request 20s",  # a client's own slowness is not what the tests are about
         f"    timeout client {default_timeout}",
         f"    timeout server {default_timeout}",
         "frontend plain",
