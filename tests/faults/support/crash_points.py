@@ -67,7 +67,9 @@ async def swept(
             undisturbed = 0
             crashed.add(crash.step)
             assert len(crashed) < _MOST_STEPS, f"{operation} goes on to take new steps, now {crash.step}"
-            wrong += [f"{target} lost in {operation} before {crash.step}: {one}" for one in crash.wrong]
+            for one in crash.wrong:
+                wrong.append(f"{target} lost in {operation} before {crash.step}: {one}")
+                print(f"  {wrong[-1]}", flush=True)
         taken, end = time.monotonic() - begun, "" if undisturbed == whole else ", when time was up"
         print(f"  {target} lost at {len(crashed)} steps of {operation}, {taken:.0f} s{end}", flush=True)
         total += len(crashed)
