@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from memsys_operator import models
@@ -20,6 +21,21 @@ _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 Name = Annotated[str, Field(max_length=253, pattern=rf"^{_LABEL}(\.{_LABEL})*$")]
 Namespace = Annotated[str, Field(max_length=63, pattern=rf"^{_LABEL}$")]
 SecretKey = Annotated[str, Field(max_length=253, pattern=r"^[.]?[-_a-zA-Z0-9][-._a-zA-Z0-9]*$")]
+_ANNOTATION = re.compile(
+    r"([A-Za-z0-9]([-A-Za-z0-9.]{0,251}[A-Za-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+)
+
+
+def _annotation_key(key: str) -> str:
+    if not _ANNOTATION.fullmatch(key):
+        raise ValueError(
+            "expected a name of at most 63 letters, digits, '-', '_' and '.', with a domain before it if it has one, "
+            "such as example.com/name"
+        )
+    return key
+
+
+Annotations = dict[Annotated[str, AfterValidator(_annotation_key)], str]
 
 
 class _Model(BaseModel):
@@ -161,7 +177,7 @@ class API(_Model):
     webhooks: Webhooks = Webhooks()
     retention: Retention = Retention()
     token_review: bool = False
-    service_account_annotations: dict[str, str] = {}
+    service_account_annotations: Annotations = {}
 
 
 class MCPKeyRef(_Model):
@@ -222,7 +238,7 @@ class Expose(_Model):
     class_name: Name | None = None
     gateway: GatewayRef | None = None
     tls: TLS | None = None
-    annotations: dict[str, str] = {}
+    annotations: Annotations = {}
 
     @property
     def hosts(self) -> dict[str, str]:
@@ -307,7 +323,7 @@ def typed(model: type[M], obj: Mapping[str, Any]) -> M:
         return model.model_validate(obj.get("spec") or {})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        field = ".".join(["spec", *(str(part) for part in first["loc"])])
+        field = ".".join(["spec", *(str(part) for part in first["loc"] if part != "[key]")])
         message = first["msg"].removeprefix("Value error, ")
         raise Rejected(f"{field}: {message}; remove or correct the field") from error
 

@@ -34,6 +34,19 @@ def test_a_provider_that_this_operator_does_not_know_is_rejected_by_name() -> No
         parse(memory_system({"embedder": {"provider": "telepathy"}}))
 
 
+@pytest.mark.parametrize("key", ["my key", "a/b/c", "example.com/", "x" * 64, "größe"])
+def test_an_annotation_that_kubernetes_would_not_take_is_rejected_by_name(key: str) -> None:
+    with pytest.raises(Rejected, match=rf"spec\.expose\.annotations\.{key}: expected a name .*example\.com/name"):
+        parse(memory_system({"expose": {"mcp": {"host": "m.test"}, "annotations": {key: "v"}}}))
+    with pytest.raises(Rejected, match=rf"spec\.api\.serviceAccountAnnotations\.{key}: "):
+        parse(memory_system({"api": {"serviceAccountAnnotations": {key: "v"}}}))
+
+
+@pytest.mark.parametrize("key", ["a", "A_b.c", "nginx.ingress.kubernetes.io/proxy-read-timeout", "my.org/" + "x" * 63])
+def test_an_annotation_that_kubernetes_takes_is_admitted(key: str) -> None:
+    parse(memory_system({"expose": {"mcp": {"host": "m.test"}, "annotations": {key: "v"}}}))
+
+
 def test_the_typed_spec_has_the_defaults_of_the_resource_definition() -> None:
     typed = Spec().model_dump(by_alias=True, exclude_none=True, mode="json")
     assert _without_empty(typed) == _without_empty(_defaults(SCHEMA))
