@@ -170,9 +170,9 @@ def test_a_key_whose_secret_is_refused_says_so_and_costs_no_other(serving: Syste
     ("edit", "reason", "message"),
     [
         (
-            {"api": {"serviceAccountAnnotations": {"no key!": "x"}}, "mcp": {"replicas": 3}},
+            {"expose": {"mcp": {"host": "m.test"}}, "mcp": {"replicas": 3}},
             "Refused",
-            "ServiceAccount m-api",
+            "Ingress m-mcp",
         ),
         ({"embedder": {"provider": "ollama", "model": "home-made", "baseURL": "http://o"}}, "Rejected", "dimensions"),
     ],
@@ -183,6 +183,7 @@ def test_a_key_ends_also_while_its_system_s_spec_stalls(
     kubectl = serving.kubectl
     kubectl.apply(memory_key())
     ready(kubectl)
+    kubectl.forbid("ingresses.networking.k8s.io")
     serving.apply({"graph": {"provider": "none"}, **edit})
     stalled = serving.wait("Stalled", "True", reason)
     assert message in stalled["message"]

@@ -274,6 +274,14 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"postgres": {"parameters": {"x; drop": "1"}}},
         ["spec.postgres.parameters", "lower-case"],
     ),
+    "an annotation of an ingress that is none": (
+        {"expose": {"mcp": {"host": "m.test"}, "annotations": {"no key!": "x"}}},
+        ["spec.expose.annotations", "example.com/name"],
+    ),
+    "an annotation of a ServiceAccount that is none": (
+        {"api": {"serviceAccountAnnotations": {"a/b/c": "x"}}},
+        ["spec.api.serviceAccountAnnotations", "example.com/name"],
+    ),
     "a resource that is no quantity": (
         {"api": {"resources": {"requests": {"memory": "lots"}}}},
         ["spec.api.resources.requests.memory"],
