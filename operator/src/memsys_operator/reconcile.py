@@ -17,7 +17,7 @@ from memsys_operator.credentials import Generators
 from memsys_operator.errors import Broken, OperatorError, Rejected
 from memsys_operator.keys.api import Endpoint, KeysAPI
 from memsys_operator.keys.steward import Steward
-from memsys_operator.observed import Manifest, Observed, secret_values
+from memsys_operator.observed import Manifest, Observed, key_of, secret_values
 from memsys_operator.plan import Action, Apply, Create, Delete, Release, plan, releases
 from memsys_operator.resources import expose, references, storage
 from memsys_operator.resources.addresses import addresses
@@ -271,7 +271,7 @@ def _graph_target(endpoint: Endpoint | None, sync: Sync) -> GraphTarget | None:
     return GraphTarget(endpoint.url, endpoint.admin_key, sync.interval_seconds, sync.drift_interval_seconds)
 
 
-def _log(ref: Ref, action: object) -> None:
+def _log(ref: Ref, action: Action) -> None:
     if isinstance(action, Delete):
         logger.info("%s: delete %s %s", ref, *action.key)
     elif isinstance(action, Release):
@@ -279,6 +279,5 @@ def _log(ref: Ref, action: object) -> None:
     elif isinstance(action, Create):
         logger.info("%s: create Secret %s", ref, action.manifest["metadata"]["name"])
     else:
-        manifest = action.manifest  # type: ignore[attr-defined]
-        because = ", ".join(action.because[:5])  # type: ignore[attr-defined]
-        logger.info("%s: apply %s %s: %s", ref, manifest["kind"], manifest["metadata"]["name"], because)
+        kind, name = key_of(action.manifest)
+        logger.info("%s: apply %s %s: %s", ref, kind, name, ", ".join(action.because[:5]))
