@@ -54,8 +54,6 @@ class MemorySink:
         self.held: dict[tuple[str, UUID], SinkRecord] = {}
         self.applied: list[tuple[UUID, int]] = []
         self.batches: list[int] = []
-        self.applying = 0
-        self.most_applying = 0
         self.away = False
         self.hold: asyncio.Event | None = None
         self.poison: Callable[[SinkRecord], str | None] = lambda record: None

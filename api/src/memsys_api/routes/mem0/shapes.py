@@ -52,12 +52,6 @@ class Mem0Page(BaseModel):
     results: list[Mem0Memory]
 
 
-class Mem0Hit(Mem0Memory):
-    """A memory that answers a query."""
-
-    score: float
-
-
 class Mem0Hits(BaseModel):
     """What answers a query, best first; each result has the fields that were asked for."""
 
