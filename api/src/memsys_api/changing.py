@@ -15,7 +15,7 @@ import orjson
 from memsys_api.drafts import Draft, finished
 from memsys_api.model import Extraction, Memory, Outcome, Scope
 from memsys_api.ports import Embedder
-from memsys_api.problems import CONFLICT, NOT_FOUND, FieldError, ProblemError, invalid, key_reused
+from memsys_api.problems import CONFLICT, NOT_FOUND, FieldError, ProblemError, invalid, key_reused, no_such_memory
 from memsys_api.quarantine.detect import Finding, texts_of
 from memsys_api.quarantine.gate import Gate, refused
 from memsys_api.schemas import UpdateRequest
@@ -101,7 +101,7 @@ class Changing:
                 await self._gate.admit(_kept(standing, change, actor), texts, repeated=repeated)
             return (await self._update(scope, [change], actor, once=once, release=release)).memories[0]
         except _Missing as error:
-            raise _not_found() from error
+            raise no_such_memory() from error
 
     async def update_all(self, scope: Scope, changes: Sequence[Change], *, actor: str) -> Changed:
         """Write the next versions of all these memories, in their order, or of none.
@@ -128,7 +128,7 @@ class Changing:
         try:
             await self._bury_each(scope, [memory_id], actor)
         except _Missing as error:
-            raise _not_found() from error
+            raise no_such_memory() from error
 
     async def delete_each(self, scope: Scope, ids: Sequence[UUID], *, actor: str) -> int:
         """Bury all these memories or none; says how many. Raises as :meth:`update_all`."""
@@ -307,7 +307,7 @@ async def _answered(conn: Connection, scope: Scope, once: Once) -> Memory | None
     for outcome in earlier.outcomes:
         if (memory := await versions.at(conn, scope, outcome.id, outcome.version)) is not None:
             return memory
-    raise _not_found()  # erased, or forgotten with age
+    raise no_such_memory()  # erased, or forgotten with age
 
 
 def _kept(standing: Scope, change: Change, actor: str) -> Kept:
@@ -326,10 +326,6 @@ def _once(ids: Sequence[UUID]) -> None:
     for place, memory_id in enumerate(ids):
         if (earlier := first.setdefault(memory_id, place)) != place:
             raise invalid(f"memories.{place}.memory_id", f"is also memories.{earlier}; name each memory once")
-
-
-def _not_found() -> ProblemError:
-    return ProblemError(NOT_FOUND, "there is no such memory")
 
 
 def _none_of(ids: Sequence[UUID], missing: set[UUID]) -> ProblemError:

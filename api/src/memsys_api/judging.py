@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from memsys_api.model import Scope, Verdict
-from memsys_api.problems import NOT_FOUND, ProblemError
+from memsys_api.problems import no_such_memory
 from memsys_api.quarantine.gate import Gate
 from memsys_api.store import feedback, versions
 from memsys_api.store.database import Connection, Database
@@ -49,5 +49,5 @@ class Judging:
 async def _version(conn: Connection, scope: Scope, memory_id: UUID) -> int:
     head = await versions.head(conn, scope, memory_id)
     if head is None:
-        raise ProblemError(NOT_FOUND, "there is no such memory")
+        raise no_such_memory()
     return head.memory.version

@@ -22,7 +22,7 @@ from memsys_api.inference.trivia import holds_no_fact
 from memsys_api.inferring import Conversation, Inferring, Overtaken, Suspect, Written, to_json
 from memsys_api.model import Memory, Outcome, Scope
 from memsys_api.ports import Embedder
-from memsys_api.problems import NOT_FOUND, ProblemError, key_reused
+from memsys_api.problems import key_reused, no_such_memory
 from memsys_api.quarantine.detect import texts_of
 from memsys_api.quarantine.gate import Gate
 from memsys_api.schemas import AddRequest, Message
@@ -188,7 +188,7 @@ class Memories:
         """One memory, now or as it was known at a moment. Raises a ``not-found`` problem."""
         memory = await reads.get(self._database, scope, memory_id, as_of)
         if memory is None:
-            raise _not_found()
+            raise no_such_memory()
         return memory
 
     async def page(
@@ -209,7 +209,7 @@ class Memories:
         """Every change of a memory after a version, oldest first, at most so many. Raises a ``not-found`` problem."""
         entries = await reads.history(self._database, scope, memory_id, after=after, limit=limit)
         if not entries and not (after and await reads.history(self._database, scope, memory_id, limit=1)):
-            raise _not_found()
+            raise no_such_memory()
         return entries
 
     async def _verbatim(
@@ -315,7 +315,3 @@ def _replay(earlier: idempotency.Remembered, request_hash: str) -> list[Outcome]
     if earlier.request_hash != request_hash:
         raise key_reused()
     return list(earlier.outcomes)
-
-
-def _not_found() -> ProblemError:
-    return ProblemError(NOT_FOUND, "there is no such memory")

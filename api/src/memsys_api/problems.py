@@ -87,6 +87,11 @@ def key_reused() -> ProblemError:
     )
 
 
+def no_such_memory() -> ProblemError:
+    """The refusal of an id that the scope has no memory of; it does not tell what is another's from what never was."""
+    return ProblemError(NOT_FOUND, "there is no such memory")
+
+
 def invalid(field: str, message: str) -> ProblemError:
     """The refusal of one field."""
     return ProblemError(INVALID_REQUEST, f"{field}: {message}", errors=[FieldError(field, message)])

@@ -14,7 +14,7 @@ from memsys_api.access.grants import PROJECT_NAME, Access
 from memsys_api.assembling import Service
 from memsys_api.feeding import Graph, drive
 from memsys_api.ports import SinkUnavailable
-from memsys_api.problems import NOT_FOUND, UNAVAILABLE, ProblemError, invalid
+from memsys_api.problems import UNAVAILABLE, ProblemError, invalid, no_such_memory
 from memsys_api.routes.common import Admin, Json, Serving, WholeReader, WholeWriter, may_answer
 from memsys_api.schemas import graph as wire
 from memsys_api.sinks import drift
@@ -184,7 +184,7 @@ async def _enqueue(serving: Service, graph: Graph, project: str, memory_id: UUID
     held = (await graph.sink.versions(project, [memory_id])).get(memory_id)  # before PostgreSQL is read
     version = (await records.versions_of(serving.database, project, [memory_id])).get(memory_id)
     if version is None and held is None:
-        raise ProblemError(NOT_FOUND, "there is no such memory")
+        raise no_such_memory()
     if held is not None and (version is None or held > version):
         await graph.sink.forget(project, [memory_id])
     if version is not None:

@@ -13,7 +13,7 @@ from memsys_api.access.grants import Access
 from memsys_api.assembling import Service
 from memsys_api.feeding import Fed, drive
 from memsys_api.ports import Sink, SinkUnavailable
-from memsys_api.problems import NOT_FOUND, UNAVAILABLE, ProblemError, invalid
+from memsys_api.problems import NOT_FOUND, UNAVAILABLE, ProblemError, invalid, no_such_memory
 from memsys_api.routes.common import Admin, Json, Serving, WholeReader, WholeWriter, may_answer
 from memsys_api.schemas.sinks import SinkCount, SinkStatus, SinkSync
 from memsys_api.store import audit, deliveries, fills, records
@@ -46,7 +46,7 @@ async def sync(
         project = access.project
         newest = (await records.newest(serving.database, project, [memory_id])).get(memory_id)
         if newest is None:
-            raise ProblemError(NOT_FOUND, "there is no such memory")
+            raise no_such_memory()
         async with serving.database.transaction(project) as conn:
             await deliveries.enqueue(conn, project, [name], [(memory_id, newest.version)])
     return Json(await drive(serving.database, fed, project, memory_id))
