@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
-
-import orjson
 
 from memsys_api.drafts import Draft, finished
 from memsys_api.model import Extraction, Memory, Outcome, Scope
@@ -294,7 +291,7 @@ def _request_hash(scope: Scope, change: Change) -> str:
     """Of all by which an update is told from another request under the same Idempotency-Key."""
     ids = [scope.project, scope.user_id, scope.agent_id, scope.app_id, scope.run_id, str(change.memory_id)]
     content = ["update", *ids, change.request.model_dump(mode="json", exclude_unset=True)]
-    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return idempotency.hash_of(content)
 
 
 async def _answered(conn: Connection, scope: Scope, once: Once) -> Memory | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -10,8 +9,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
 from uuid import UUID, uuid4
-
-import orjson
 
 from memsys_api import extraction, inference
 from memsys_api.access.budgets import OverBudget
@@ -308,7 +305,7 @@ def request_content(scope: Scope, request: AddRequest) -> list[Any]:
 
 
 def _request_hash(scope: Scope, request: AddRequest) -> str:
-    return hashlib.sha256(orjson.dumps(request_content(scope, request), option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return idempotency.hash_of(request_content(scope, request))
 
 
 def _replay(earlier: idempotency.Remembered, request_hash: str) -> list[Outcome]:

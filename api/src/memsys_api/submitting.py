@@ -7,15 +7,12 @@ place. So nothing is ever held anywhere but among the memories, and when the mod
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 from uuid import UUID, uuid4
-
-import orjson
 
 from memsys_api.drafts import Draft, finished, thread_of
 from memsys_api.erasing import late
@@ -194,4 +191,4 @@ class Submitting:
 
 def _hash(items: Sequence[Item]) -> str:
     content = ["submitted", *(request_content(scope, request) for scope, request in items)]
-    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return idempotency.hash_of(content)

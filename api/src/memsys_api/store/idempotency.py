@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
+import orjson
 from psycopg.types.json import Jsonb
 
 from memsys_api.model import Outcome
@@ -22,6 +25,11 @@ class Remembered:
     """With the texts as they were then; an erased memory is left out."""
     event_ids: tuple[UUID, ...] = ()
     """Of an add that was answered before it was carried out."""
+
+
+def hash_of(content: Sequence[Any]) -> str:
+    """What of a request is kept, to tell it from another under the same key."""
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 async def recall(conn: Connection, project: str, key: str) -> Remembered | None:
