@@ -60,6 +60,11 @@ class Access:
         """Whether system-wide questions are about all projects: asked by the admin key without naming one."""
         return self.caller.projects is None and not self.named
 
+    @property
+    def asked_about(self) -> str | None:
+        """The project that a system-wide question is about; ``None``: all of them."""
+        return None if self.everywhere else self.project
+
     def whole(self) -> Access:
         """This, for what concerns the project as a whole. Raises ``forbidden`` for a key granted for a part of it."""
         if self.in_part:

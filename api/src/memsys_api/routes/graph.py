@@ -32,7 +32,7 @@ async def status(serving: Serving, access: WholeReader) -> Response:
         return Json(
             {"provider": "none", "available": False, "pending": 0, "parked": 0, "lag_seconds": 0.0, "last_error": None}
         )
-    queue = await deliveries.status(serving.database, graph.sink.name, _project(access))
+    queue = await deliveries.status(serving.database, graph.sink.name, access.asked_about)
     return Json(
         {
             "provider": serving.settings.graph_store,
@@ -61,7 +61,7 @@ async def sync(
     graph = serving.graph
     if graph is None:
         return Json({"applied": 0, "pending": 0, "parked": 0, "requeued": 0, "swept": 0, "last_error": None})
-    project = _project(access)
+    project = access.asked_about
     async with serving.database.transaction(access.project) as conn:
         await audit.record(conn, access.project, "graph.synced", memory_id, everywhere=access.everywhere)
     swept = 0
@@ -144,7 +144,7 @@ async def rebuilding(serving: Serving, access: WholeReader) -> Response:
 
 
 async def _rebuilds(serving: Service, graph: Graph, access: Access) -> dict[str, Any]:
-    found = await rebuilds.listed(serving.database, graph.sink.name, _project(access))
+    found = await rebuilds.listed(serving.database, graph.sink.name, access.asked_about)
     return {"results": [asdict(one) for one in found]}
 
 
@@ -169,10 +169,6 @@ def _place(cursor: str | None) -> drift.Place | None:
 
 def _away() -> ProblemError:
     return ProblemError(UNAVAILABLE, "the graph does not answer; try again", retry_after=5)
-
-
-def _project(access: Access) -> str | None:
-    return None if access.everywhere else access.project
 
 
 async def _enqueue(serving: Service, graph: Graph, project: str, memory_id: UUID) -> None:

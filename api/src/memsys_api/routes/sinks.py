@@ -9,7 +9,6 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from memsys_api import problems
-from memsys_api.access.grants import Access
 from memsys_api.assembling import Service
 from memsys_api.feeding import Fed, drive
 from memsys_api.ports import Sink, SinkUnavailable
@@ -25,7 +24,7 @@ router = APIRouter(prefix="/sinks", tags=["sinks"])
 @router.get("", response_model=list[SinkStatus])
 async def status(serving: Serving, access: WholeReader) -> Response:
     """How far each sink is behind: of the project, or of all when the admin key names none."""
-    return Json([await _status(serving, fed, _project(access)) for fed in serving.fed])
+    return Json([await _status(serving, fed, access.asked_about) for fed in serving.fed])
 
 
 @router.post("/{name}/sync", response_model=SinkSync, responses=may_answer(problems.NOT_FOUND))
@@ -39,7 +38,7 @@ async def sync(
 
     Of the project, or of all when the admin key names none.
     """
-    fed, project = _sink(serving, name), _project(access)
+    fed, project = _sink(serving, name), access.asked_about
     async with serving.database.transaction(access.project) as conn:
         await audit.record(conn, access.project, "sink.synced", memory_id, sink=name, everywhere=access.everywhere)
     if memory_id is not None:
@@ -120,7 +119,3 @@ def _sink(serving: Service, name: str) -> Fed[Sink]:
             return fed
     known = ", ".join(fed.sink.name for fed in serving.fed) or "none"
     raise ProblemError(NOT_FOUND, f"there is no sink of this name; there are: {known}")
-
-
-def _project(access: Access) -> str | None:
-    return None if access.everywhere else access.project

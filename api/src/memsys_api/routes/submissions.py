@@ -8,7 +8,6 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from memsys_api import problems
-from memsys_api.access.grants import Access
 from memsys_api.routes.common import Json, Reader, Serving, WholeReader, WholeWriter, Writer, event_out, may_answer
 from memsys_api.routes.memories import IdempotencyKey
 from memsys_api.schemas import submissions as wire
@@ -51,7 +50,7 @@ async def event(serving: Serving, access: Reader, event_id: UUID) -> Response:
 @router.get("/inferences/status", response_model=wire.InferenceStatus, tags=["inferences"])
 async def status(serving: Serving, access: WholeReader) -> Response:
     """How many adds of the project wait for the language model, or of all when the admin key names none."""
-    queue = await inferences.status(serving.database, _project(access))
+    queue = await inferences.status(serving.database, access.asked_about)
     state = serving.backfill.state() if serving.backfill else None
     return Json(
         {
@@ -80,11 +79,7 @@ async def sync(serving: Serving, access: WholeWriter) -> Response:
         await audit.record(conn, access.project, "inference.requeued", everywhere=access.everywhere, queued=requeued)
     if serving.backfill:
         serving.backfill.wake()
-    queue = await inferences.status(serving.database, _project(access))
+    queue = await inferences.status(serving.database, access.asked_about)
     return Json(
         {"requeued": requeued, "pending": queue.pending, "parked": queue.parked, "last_error": queue.last_error}
     )
-
-
-def _project(access: Access) -> str | None:
-    return None if access.everywhere else access.project

@@ -53,7 +53,7 @@ async def info(serving: Serving, access: Reader) -> Response:
     settings = serving.settings
     queue = None
     if not access.in_part:
-        queue = await inferences.status(serving.database, None if access.everywhere else access.project)
+        queue = await inferences.status(serving.database, access.asked_about)
     model = serving.backfill.state() if serving.backfill else None
     return Json(
         {
