@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
+from memsys_api import background
 from memsys_api.metrics import CHANGE_STREAMS
 from memsys_api.problems import TOO_MANY_STREAMS, ProblemError
 from memsys_api.store import changes
@@ -90,6 +91,4 @@ class Feed:
                 log.debug("changes not looked for: database away")
             except Exception:
                 log.exception("changes not looked for")
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_POLL_SECONDS if self._streams else None):
-                    await self._look_now.wait()
+            await background.wait(self._look_now, _POLL_SECONDS if self._streams else None)

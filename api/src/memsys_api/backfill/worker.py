@@ -15,7 +15,7 @@ from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from memsys_api import acting, metrics
+from memsys_api import acting, background, metrics
 from memsys_api.access.budgets import OverBudget
 from memsys_api.causes import cause
 from memsys_api.inference import InferenceError, InferenceRejected, InferenceUnavailable, Inferrer, Message, State
@@ -87,11 +87,7 @@ class Backfill:
         """Stop after the request at hand, or without it when it takes long: it is claimed again when its lease ends."""
         self._stopping.set()
         self._due.set()
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=_STOP_SECONDS)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        await background.end(self._tasks, _STOP_SECONDS)
 
     async def step(self) -> bool:
         """Infer what is due for longest; ``False``: nothing is."""
@@ -189,16 +185,14 @@ class Backfill:
             try:
                 self._due.clear()  # before looking, so that what comes meanwhile is not missed
                 if left_alone := self._inferrer.state().retry_after:
-                    await self._rest(min(left_alone, _POLL_SECONDS))
+                    await background.wait(self._stopping, min(left_alone, _POLL_SECONDS))
                 elif not await self.step() and not self._stopping.is_set():
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(_POLL_SECONDS):
-                            await self._due.wait()
+                    await background.wait(self._due, _POLL_SECONDS)
             except (DatabaseUnavailable, StatementTimeout):
-                await self._rest(_POLL_SECONDS)
+                await background.wait(self._stopping, _POLL_SECONDS)
             except Exception:
                 log.exception("back-fill failed")
-                await self._rest(_POLL_SECONDS)
+                await background.wait(self._stopping, _POLL_SECONDS)
 
     async def _watch(self) -> None:
         while not self._stopping.is_set():
@@ -211,12 +205,7 @@ class Backfill:
                 metrics.INFERENCES_PARKED.set(status.parked)
                 metrics.INFERENCES_LAG.set(status.lag_seconds)
             metrics.LLM_AVAILABLE.set(self.state().available)
-            await self._rest(_POLL_SECONDS)
-
-    async def _rest(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
+            await background.wait(self._stopping, _POLL_SECONDS)
 
 
 def _said(error: Exception) -> str:

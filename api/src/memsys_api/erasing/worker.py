@@ -21,7 +21,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from memsys_api import acting
+from memsys_api import acting, background
 from memsys_api.erasing import ledger
 from memsys_api.erasing.receipt import Kept, remainders
 from memsys_api.ports import Sink, SinkUnavailable
@@ -100,11 +100,7 @@ class Eraser:
         """Stop after the step at hand, or without it when it takes long: it is done again by whoever comes next."""
         self._stopping.set()
         self._due.set()
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=_STOP_SECONDS)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        await background.end(self._tasks, _STOP_SECONDS)
 
     async def replay(self, lines: Sequence[ledger.Line]) -> int:
         """Have these erasures carried out once more, on what was recorded before them; says how many."""
@@ -303,12 +299,12 @@ class Eraser:
             self._due.clear()  # before looking, so that what comes meanwhile is not missed
             try:
                 if not await self.step():
-                    await self._rest(self._due)
+                    await background.wait(self._due, _POLL_SECONDS)
             except (DatabaseUnavailable, StatementTimeout):
-                await self._rest(self._stopping)
+                await background.wait(self._stopping, _POLL_SECONDS)
             except Exception:
                 log.exception("erasure failed")
-                await self._rest(self._stopping)
+                await background.wait(self._stopping, _POLL_SECONDS)
 
     async def _watch(self) -> None:
         """See whether anything was forgotten since the last look, by whichever replica."""
@@ -321,9 +317,4 @@ class Eraser:
                 if verified != self._seen:
                     self._outside.forget_cached()
                 self._seen = verified
-            await self._rest(self._stopping)
-
-    async def _rest(self, until: asyncio.Event) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_POLL_SECONDS):
-                await until.wait()
+            await background.wait(self._stopping, _POLL_SECONDS)

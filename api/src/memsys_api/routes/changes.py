@@ -12,7 +12,7 @@ import orjson
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from memsys_api import problems
+from memsys_api import background, problems
 from memsys_api.change_feed import Feed
 from memsys_api.model import Scope
 from memsys_api.problems import GONE, ProblemError, invalid, render
@@ -139,9 +139,7 @@ class _Stream:
         """Until there is news or the time is over, or the key has ended: then raises a problem."""
         until = time.monotonic() + seconds
         while not news.is_set() and not self._feed.closing and (left := until - time.monotonic()) > 0:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(left, _CHECK_SECONDS)):
-                    await news.wait()
+            await background.wait(news, min(left, _CHECK_SECONDS))
             with suppress(DatabaseUnavailable, StatementTimeout):  # nothing is read for the key then either
                 await self._check()
 

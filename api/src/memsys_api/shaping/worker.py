@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import timedelta
 from uuid import uuid4
 
-from memsys_api import acting, filters
+from memsys_api import acting, background, filters
 from memsys_api.access.budgets import Budgets, OverBudget
 from memsys_api.causes import cause
 from memsys_api.inference import InferenceError, InferenceRejected, InferenceUnavailable, Inferrer
@@ -71,9 +71,7 @@ class Shaper:
                 if left_alone := self._inferrer.state().retry_after:
                     await asyncio.sleep(min(left_alone, _POLL_SECONDS))
                 elif not await self.step():
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(_POLL_SECONDS):
-                            await self._due.wait()
+                    await background.wait(self._due, _POLL_SECONDS)
                 continue
             except (DatabaseUnavailable, StatementTimeout):
                 log.debug("exports not looked at: database away")

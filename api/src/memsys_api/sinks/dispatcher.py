@@ -11,11 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from memsys_api import causes, telemetry
+from memsys_api import background, causes, telemetry
 from memsys_api.metrics import SINK_AVAILABLE, SINK_DELIVERIES, SINK_LAG, SINK_PARKED, SINK_PENDING
 from memsys_api.model import SinkRecord
 from memsys_api.ports import Sink, SinkRefused, SinkUnavailable
@@ -80,11 +79,7 @@ class Dispatcher:
         """Stop after the batch at hand, or without it when it takes long: it is claimed again by whoever comes next."""
         self._stopping.set()
         self._due.set()
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=_STOP_SECONDS)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        await background.end(self._tasks, _STOP_SECONDS)
 
     async def drain(self, project: str | None = None, memory_id: UUID | None = None) -> AsyncIterator[int]:
         """Apply what is due right now, in the caller's time: of all projects, of one, or one memory of it.
@@ -111,14 +106,10 @@ class Dispatcher:
     async def _idle(self) -> None:
         """Until something is due; looks again after a while for what other replicas have left behind."""
         if not self._stopping.is_set():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_POLL_SECONDS):
-                    await self._due.wait()
+            await background.wait(self._due, _POLL_SECONDS)
 
     async def _rest(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_POLL_SECONDS):
-                await self._stopping.wait()
+        await background.wait(self._stopping, _POLL_SECONDS)
 
     async def _batch(
         self,

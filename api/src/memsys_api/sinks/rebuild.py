@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+from memsys_api import background
 from memsys_api.causes import cause
 from memsys_api.ports import GraphSink, SinkUnavailable
 from memsys_api.sinks.drift import RANGE, shared_end
@@ -66,9 +66,7 @@ class Rebuilder:
                 log.exception("rebuild failed")
                 done = False
             if not done:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_POLL_SECONDS):
-                        await self._due.wait()
+                await background.wait(self._due, _POLL_SECONDS)
 
     async def step(self) -> bool:
         """Do one step; whether there was one to do."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
@@ -14,7 +14,7 @@ from psycopg import AsyncConnection, IsolationLevel
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
-from memsys_api import acting, logs, telemetry
+from memsys_api import acting, background, logs, telemetry
 from memsys_api.causes import cause
 
 log = logging.getLogger(__name__)
@@ -151,9 +151,7 @@ class Database:
     async def _watch(self) -> None:
         """Replace connections that a restarted server has closed: at once when one was found so, else now and then."""
         while not self._closing:  # the pool's check may swallow a cancellation
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_CHECK_SECONDS):
-                    await self._suspect.wait()
+            await background.wait(self._suspect, _CHECK_SECONDS)
             self._suspect.clear()
             try:
                 async with asyncio.timeout(_CONNECT_SECONDS):

@@ -17,6 +17,7 @@ from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+from memsys_api import background
 from memsys_api.causes import cause
 from memsys_api.metrics import (
     WEBHOOK_DELIVERIES,
@@ -88,12 +89,7 @@ class WebhookDispatcher:
         self._due.set()
         if self._loops:
             await asyncio.wait(self._loops, timeout=_STOP_SECONDS)
-        tasks = {*self._loops, *self._calls}
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=_STOP_SECONDS)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        await background.end({*self._loops, *self._calls}, _STOP_SECONDS)
         await self._sender.close()
 
     async def _work(self) -> None:
@@ -219,15 +215,9 @@ class WebhookDispatcher:
                 WEBHOOK_PENDING.set(status.pending)
                 WEBHOOK_PARKED.set(status.parked)
                 WEBHOOK_LAG.set(status.lag_seconds)
-            await self._until(self._stopping, _LOOK_SECONDS)
+            await background.wait(self._stopping, _LOOK_SECONDS)
 
     async def _idle(self) -> None:
         """Until something is due; looks again after a while for what other replicas have left behind."""
         if not self._stopping.is_set():
-            await self._until(self._due, _POLL_SECONDS)
-
-    @staticmethod
-    async def _until(event: asyncio.Event, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await event.wait()
+            await background.wait(self._due, _POLL_SECONDS)
