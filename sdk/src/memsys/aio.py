@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self, TypeVar
 
@@ -34,11 +34,11 @@ from memsys.models import (
 from memsys.operations import Call, Content, Scope
 from memsys.oversight_async import AsyncOversightMethods
 from memsys.retry import RetryPolicy
+from memsys.sending import AsyncChunks as Chunks
+from memsys.sending import AsyncLines as Lines
 from memsys.shaped_exports import AsyncShapedExportCalls
 
 T = TypeVar("T")
-Chunks = AsyncIterator[bytes]
-Lines = AsyncIterable[bytes] | bytes
 
 
 class AsyncClient(

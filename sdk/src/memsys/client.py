@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self, TypeVar, cast
 
@@ -33,11 +33,10 @@ from memsys.models import (
 from memsys.operations import Call, Content, Scope
 from memsys.oversight_methods import OversightMethods
 from memsys.retry import RetryPolicy
+from memsys.sending import Chunks, Lines
 from memsys.shaped_exports import ShapedExportCalls
 
 T = TypeVar("T")
-Chunks = Iterator[bytes]
-Lines = Iterable[bytes] | bytes
 
 
 class Client(EventCalls, FeedbackCalls, ShapedExportCalls, GraphMethods, OversightMethods):

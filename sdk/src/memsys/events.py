@@ -5,15 +5,15 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from pydantic import Field
 
 from memsys.models import Added, Wire
 from memsys.operations import Call, to_body
 from memsys.paths import id_segment
+from memsys.sending import AsyncSending, Sending
 
-T = TypeVar("T")
 EventName = Literal["added", "updated", "deleted"]
 
 
@@ -183,11 +183,8 @@ def changes(since: str | None, limit: int | None, scope: Mapping[str, str]) -> C
     return Call("GET", "/changes", ChangePage, query=query, repeatable=True)
 
 
-class EventCalls:
+class EventCalls(Sending):
     """The blocking client's methods for what happens after an add."""
-
-    def _send(self, call: Call[T]) -> T:
-        raise NotImplementedError
 
     def submit(self, request: Mapping[str, Any], *, idempotency_key: str | None = None) -> AddEvent:
         """Add without waiting for the language model. ``request`` has the fields of ``POST /memories``."""
@@ -238,11 +235,8 @@ class EventCalls:
         return self._send(changes(since, limit, scope))
 
 
-class AsyncEventCalls:
+class AsyncEventCalls(AsyncSending):
     """The asynchronous client's methods for what happens after an add."""
-
-    async def _send(self, call: Call[T]) -> T:
-        raise NotImplementedError
 
     async def submit(self, request: Mapping[str, Any], *, idempotency_key: str | None = None) -> AddEvent:
         """Add without waiting for the language model. ``request`` has the fields of ``POST /memories``."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Literal, TypeVar
+from typing import Literal
 
 from pydantic import Field
 
 from memsys.models import Wire
 from memsys.operations import Call, to_body
 from memsys.paths import id_segment
+from memsys.sending import AsyncSending, Sending
 
-T = TypeVar("T")
 Verdict = Literal["POSITIVE", "NEGATIVE", "VERY_NEGATIVE"]
 
 
@@ -43,11 +43,8 @@ def read(memory_id: uuid.UUID | str) -> Call[Feedback]:
     return Call("GET", f"/memories/{id_segment('memory_id', memory_id)}/feedback", Feedback, repeatable=True)
 
 
-class FeedbackCalls:
+class FeedbackCalls(Sending):
     """The blocking client's methods for feedback."""
-
-    def _send(self, call: Call[T]) -> T:
-        raise NotImplementedError
 
     def give_feedback(self, memory_id: uuid.UUID | str, verdict: Verdict, *, reason: str | None = None) -> None:
         """Say what a memory is worth, in the place of what was said before."""
@@ -62,11 +59,8 @@ class FeedbackCalls:
         return self._send(read(memory_id))
 
 
-class AsyncFeedbackCalls:
+class AsyncFeedbackCalls(AsyncSending):
     """The asynchronous client's methods for feedback."""
-
-    async def _send(self, call: Call[T]) -> T:
-        raise NotImplementedError
 
     async def give_feedback(self, memory_id: uuid.UUID | str, verdict: Verdict, *, reason: str | None = None) -> None:
         """Say what a memory is worth, in the place of what was said before."""

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from datetime import datetime
-from typing import TypeVar
 
 from memsys import graph_operations as calls
 from memsys.graph_models import EntityPage, Merge, Neighbours, Paths, Rebuilds, Timeline
-from memsys.operations import Call, Scope
+from memsys.operations import Scope
+from memsys.sending import AsyncSending, Sending
 
-T = TypeVar("T")
 
-
-class GraphMethods:
+class GraphMethods(Sending):
     """What the blocking client can ask of the graph."""
-
-    @abstractmethod
-    def _send(self, call: Call[T]) -> T: ...
 
     def entities(
         self,
@@ -94,11 +88,8 @@ class GraphMethods:
         return self._send(calls.graph_rebuilds())
 
 
-class AsyncGraphMethods:
+class AsyncGraphMethods(AsyncSending):
     """The same, to be awaited."""
-
-    @abstractmethod
-    async def _send(self, call: Call[T]) -> T: ...
 
     async def entities(
         self,

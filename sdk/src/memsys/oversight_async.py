@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TypeVar
 from uuid import UUID
 
 from memsys import operations
 from memsys import oversight as calls
 from memsys.models import Policy
-from memsys.operations import Call, Scope
+from memsys.operations import Scope
 from memsys.oversight import AuditPage, Erasure, ErasurePage, Review, ReviewPage, ReviewState
+from memsys.sending import AsyncChunks as Chunks
+from memsys.sending import AsyncLines as Lines
+from memsys.sending import AsyncSending
 
-T = TypeVar("T")
-Chunks = AsyncIterator[bytes]
-Lines = AsyncIterable[bytes] | bytes
 
-
-class AsyncOversightMethods:
+class AsyncOversightMethods(AsyncSending):
     """What the awaitable client can ask of them."""
-
-    @abstractmethod
-    async def _send(self, call: Call[T]) -> T: ...
-
-    @abstractmethod
-    def _pieces(self, call: Call[None]) -> Chunks: ...
-
-    @abstractmethod
-    async def _send_lines(self, call: Call[T], lines: Lines) -> T: ...
 
     async def audit(
         self,

@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TypeVar
 from uuid import UUID
 
 from memsys import operations
 from memsys import oversight as calls
 from memsys.models import Policy
-from memsys.operations import Call, Scope
+from memsys.operations import Scope
 from memsys.oversight import AuditPage, Erasure, ErasurePage, Review, ReviewPage, ReviewState
-
-T = TypeVar("T")
-Chunks = Iterator[bytes]
-Lines = Iterable[bytes] | bytes
+from memsys.sending import Chunks, Lines, Sending
 
 
-class OversightMethods:
+class OversightMethods(Sending):
     """What the blocking client can ask of them."""
-
-    @abstractmethod
-    def _send(self, call: Call[T]) -> T: ...
-
-    @abstractmethod
-    def _pieces(self, call: Call[None]) -> Chunks: ...
-
-    @abstractmethod
-    def _send_lines(self, call: Call[T], lines: Lines) -> T: ...
 
     def audit(
         self,

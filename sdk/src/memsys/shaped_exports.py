@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import TypeAdapter
 
 from memsys.models import Wire
 from memsys.operations import Call, to_body
+from memsys.sending import AsyncSending, Sending
 
-T = TypeVar("T")
 _OBJECT = TypeAdapter(dict[str, Any])
 
 
@@ -30,11 +30,8 @@ def fetch(export_id: uuid.UUID | str) -> Call[dict[str, Any]]:
     return Call("POST", "/v1/exports/get/", _OBJECT, body=body, repeatable=True)
 
 
-class ShapedExportCalls:
+class ShapedExportCalls(Sending):
     """The blocking client's methods for exports in a shape."""
-
-    def _send(self, call: Call[T]) -> T:
-        raise NotImplementedError
 
     def ask_for_shaped_export(
         self,
@@ -54,11 +51,8 @@ class ShapedExportCalls:
         return self._send(fetch(export_id))
 
 
-class AsyncShapedExportCalls:
+class AsyncShapedExportCalls(AsyncSending):
     """The asynchronous client's methods for exports in a shape."""
-
-    async def _send(self, call: Call[T]) -> T:
-        raise NotImplementedError
 
     async def ask_for_shaped_export(
         self,
