@@ -73,6 +73,12 @@ BAD_PATHS = [
     ("DELETE", "/memories", "user_id"),
     ("GET", "/graph/drift?ranges=0", "ranges"),
     ("POST", "/graph/sync?memory_id=x", "memory_id"),
+    ("GET", "/entities?query=%00", "query"),
+    ("GET", "/entities?cursor=%00", "cursor"),
+    ("GET", "/graph/entities/a%00/neighbours", "entity_key"),
+    ("GET", "/graph/entities/a%00/timeline", "entity_key"),
+    ("GET", "/graph/paths?from=a%00&to=b", "from"),
+    ("GET", "/graph/paths?from=a&to=b%00", "to"),
 ]
 
 

@@ -6,20 +6,22 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
+from pydantic import AfterValidator, Field
 from starlette.responses import Response
 
 from memsys_api import extraction, problems
 from memsys_api.exploring import When
-from memsys_api.model import Scope
 from memsys_api.problems import NOT_FOUND, FieldError, ProblemError, invalid
 from memsys_api.routes.common import Json, Reader, Serving, WholeWriter, may_answer, memory_out
 from memsys_api.schemas import entities as wire
-from memsys_api.schemas.fields import Moment, ScopeId
+from memsys_api.schemas.fields import Moment, ScopeId, storable
 from memsys_api.store import entities, merges
 
 router = APIRouter(tags=["graph"])
 
-EntityKey = Annotated[str, Path(max_length=500, description="The entity's key or any spelling of its name.")]
+EntityKey = Annotated[
+    str, AfterValidator(storable), Path(max_length=500, description="The entity's key or any spelling of its name.")
+]
 UserId = Annotated[ScopeId | None, Query(description="Only memories about this user.")]
 AgentId = Annotated[ScopeId | None, Query(description="Only memories that this agent keeps.")]
 AsOf = Annotated[Moment | None, Query(description="Answer from what was recorded at this moment.")]
@@ -27,6 +29,8 @@ ValidAt = Annotated[Moment | None, Query(description="Only what holds in the wor
 Depth = Annotated[int, Query(ge=1, le=4, description="How many statements away at most.")]
 PathDepth = Annotated[int, Query(ge=1, le=6, description="How many statements a path may have.")]
 Limit = Annotated[int, Query(ge=1, le=200)]
+Words = Annotated[str, Field(max_length=200), AfterValidator(storable)]
+Cursor = Annotated[str, Field(max_length=500), AfterValidator(storable)]
 
 _REFUSALS = {
     "unknown-from": ("from", "is not the name of an entity of this project"),
@@ -43,9 +47,9 @@ async def listed(
     access: Reader,
     user_id: UserId = None,
     agent_id: AgentId = None,
-    query: Annotated[str | None, Query(max_length=200, description="Only those whose key contains this.")] = None,
+    query: Annotated[Words | None, Query(description="Only those whose key contains this.")] = None,
     limit: Limit = 50,
-    cursor: Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before.")] = None,
+    cursor: Annotated[Cursor | None, Query(description="`next_cursor` of the page before.")] = None,
 ) -> Response:
     """What the memories speak of: entities in the order of their keys, with the names that were merged into them."""
     found = await entities.page(
@@ -53,7 +57,7 @@ async def listed(
         access.scope(user_id, agent_id),
         query=_key("query", query) if query else None,
         limit=limit,
-        after=_storable("cursor", cursor),
+        after=cursor,
     )
     return Json(
         {
@@ -113,9 +117,8 @@ async def neighbours(
     limit: Limit = 50,
 ) -> Response:
     """Which entities are related to one, directly or over others, nearest first."""
-    found = await serving.explorer.neighbours(
-        _scope(access.scope(user_id, agent_id), entity_key), entity_key, When(as_of, valid_at), depth=depth, limit=limit
-    )
+    scope = access.scope(user_id, agent_id)
+    found = await serving.explorer.neighbours(scope, entity_key, When(as_of, valid_at), depth=depth, limit=limit)
     return Json(
         {
             "entity": asdict(found.entity),
@@ -130,8 +133,8 @@ async def neighbours(
 async def paths(
     serving: Serving,
     access: Reader,
-    from_: Annotated[str, Query(alias="from", min_length=1, max_length=500, description="One entity.")],
-    to: Annotated[str, Query(min_length=1, max_length=500, description="The other entity.")],
+    from_: Annotated[wire.Name, Query(alias="from", description="One entity.")],
+    to: Annotated[wire.Name, Query(description="The other entity.")],
     user_id: UserId = None,
     agent_id: AgentId = None,
     as_of: AsOf = None,
@@ -140,7 +143,7 @@ async def paths(
     limit: Limit = 10,
 ) -> Response:
     """How two entities hang together: the shortest paths over what is stated between entities."""
-    scope = _scope(access.scope(user_id, agent_id), from_, to)
+    scope = access.scope(user_id, agent_id)
     found = await serving.explorer.paths(scope, from_, to, When(as_of, valid_at), depth=depth, limit=limit)
     return Json(
         {
@@ -162,7 +165,7 @@ async def timeline(
     limit: Limit = 50,
 ) -> Response:
     """What became of an entity: memories that mention it, and what was stated of it, ended statements too."""
-    scope = _scope(access.scope(user_id, agent_id), entity_key)
+    scope = access.scope(user_id, agent_id)
     found = await serving.explorer.timeline(scope, entity_key, When(as_of), limit=limit)
     return Json(
         {
@@ -187,20 +190,7 @@ def _wake(serving: Serving) -> None:
 
 
 def _key(field: str, name: str) -> str:
-    key = extraction.normalise(str(_storable(field, name)))
+    key = extraction.normalise(name)
     if not key:
         raise invalid(field, "must name an entity")
     return key
-
-
-def _storable(field: str, text: str | None) -> str | None:
-    if text is not None and "\x00" in text:
-        raise invalid(field, "must not contain the NUL character")
-    return text
-
-
-def _scope(scope: Scope, *names: str) -> Scope:
-    """The scope of a question whose names can be asked for."""
-    for name in names:
-        _storable("entity_key", name)
-    return scope
