@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID, uuid4
 
 from memsys_api import extraction, inference
@@ -17,7 +17,7 @@ from memsys_api.erasing import late
 from memsys_api.inference import InferenceError, InferenceRejected
 from memsys_api.inference.trivia import holds_no_fact
 from memsys_api.inferring import Conversation, Inferring, Overtaken, Suspect, Written, to_json
-from memsys_api.model import Memory, Outcome, Scope
+from memsys_api.model import Memory, Outcome, Scope, Uninferred
 from memsys_api.ports import Embedder
 from memsys_api.problems import key_reused, no_such_memory
 from memsys_api.quarantine.detect import texts_of
@@ -151,7 +151,7 @@ class Memories:
         """Store as it was said what the model could not read now; the back-fill asks again, if that is of any use."""
         hopeless = isinstance(error, InferenceRejected) and error.subject == "input"
         state = "failed" if hopeless else "pending"
-        said: Literal["pending", "over-budget", "failed"] = "failed" if hopeless else "pending"
+        said: Uninferred = "failed" if hopeless else "pending"
         if isinstance(error, OverBudget):
             said = "over-budget"
         log.warning("stored without inference", extra={"reason": str(error), "inference": said})
@@ -169,7 +169,7 @@ class Memories:
         *,
         scope: Scope,
         new: Sequence[NewVersion],
-        inference: Literal["pending", "over-budget", "failed"] | None = None,
+        inference: Uninferred | None = None,
         waiting: dict[str, Any] | None = None,
     ) -> Written:
         """Write first versions, and with ``waiting`` that they are to be inferred later."""

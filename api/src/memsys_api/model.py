@@ -116,6 +116,14 @@ class Embedded:
 
 Verdict = Literal["POSITIVE", "NEGATIVE", "VERY_NEGATIVE"]
 """What somebody finds a memory worth."""
+GraphStore = Literal["neo4j", "neptune", "none"]
+"""Where the graph is kept."""
+Quarantine = Literal["off", "flag", "hold", "refuse"]
+"""What becomes of a suspect write."""
+ChangeEvent = Literal["added", "updated", "deleted"]
+"""What a change did to a memory, as those who follow changes are told."""
+Uninferred = Literal["pending", "over-budget", "failed"]
+"""Why a statement is stored as it was said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +136,6 @@ class Outcome:
     version: int = 1
     previous: str | None = None
     """The text that an ``UPDATE`` has superseded."""
-    inference: Literal["pending", "over-budget", "failed"] | None = None
+    inference: Uninferred | None = None
     """Stored as it was said, because the language model was away (``pending``), the project has used what it may of
     it today (``over-budget``), or it refused this (``failed``)."""

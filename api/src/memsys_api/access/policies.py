@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
+from memsys_api.model import Quarantine
 from memsys_api.recent import Recent
 from memsys_api.settings import Settings
 from memsys_api.store import policies
 from memsys_api.store.database import Database
-
-Quarantine = Literal["off", "flag", "hold", "refuse"]
 
 _FRESH_SECONDS = 1.0
 _REMEMBERED = 10_000

@@ -8,8 +8,9 @@ from typing import NoReturn
 from uuid import UUID, uuid4, uuid5
 
 from memsys_api import metrics
-from memsys_api.access.policies import Policies, Quarantine
+from memsys_api.access.policies import Policies
 from memsys_api.erasing import late
+from memsys_api.model import Quarantine
 from memsys_api.problems import QUARANTINED, FieldError, ProblemError
 from memsys_api.quarantine.detect import Finding, Texts, inspect, kinds
 from memsys_api.store import held

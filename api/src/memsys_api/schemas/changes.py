@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from memsys_api.model import ChangeEvent
 from memsys_api.schemas.fields import MAX_RESULTS, Scoped
 
 
@@ -28,7 +29,7 @@ class ChangeOut(BaseModel):
     """One change of one memory."""
 
     id: str = Field(description="The position after this change.")
-    event: Literal["added", "updated", "deleted"]
+    event: ChangeEvent
     project: str
     memory_id: UUID
     version: int

@@ -8,13 +8,13 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-Provider = Literal["neo4j", "neptune", "none"]
+from memsys_api.model import GraphStore
 
 
 class GraphStatus(BaseModel):
     """How far the graph is behind."""
 
-    provider: Provider
+    provider: GraphStore
     available: bool
     pending: int
     parked: int
@@ -44,7 +44,7 @@ class GraphDifference(BaseModel):
 class GraphDrift(BaseModel):
     """Where PostgreSQL and the graph differ, range by range of ids, deliveries under way aside."""
 
-    provider: Provider
+    provider: GraphStore
     checked: int = Field(description="Memories whose contents were read in both stores.")
     ranges: int = Field(description="Ranges of ids whose contents were hashed in both stores.")
     differing: int = Field(description="Ranges that were not equal, and were compared memory by memory.")

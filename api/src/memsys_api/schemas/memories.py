@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from memsys_api.model import Uninferred
 from memsys_api.schemas.fields import (
     MAX_MESSAGES,
     WHOLE,
@@ -198,7 +199,7 @@ class Added(BaseModel):
     project: str
     version: int
     previous_memory: str | None = Field(None, description="With UPDATE: the text that is superseded.")
-    inference: Literal["pending", "over-budget", "failed"] | None = Field(
+    inference: Uninferred | None = Field(
         None,
         description="Stored as it was said. pending: the language model is away, and what it finds later takes this "
         "memory's place; over-budget: the same, because the project has used its tokens for today; failed: the model "

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, Field
 
+from memsys_api.model import Quarantine
 from memsys_api.schemas.fields import WHOLE, Body
 
-Quarantine = Literal["off", "flag", "hold", "refuse"]
 _MOST = 2**53
 
 

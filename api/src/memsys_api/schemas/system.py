@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from memsys_api.model import GraphStore
+
 
 class EmbedderInfo(BaseModel):
     """The embedder in use."""
@@ -20,7 +22,7 @@ class EmbedderInfo(BaseModel):
 class GraphInfo(BaseModel):
     """The graph in use."""
 
-    provider: Literal["neo4j", "none"]
+    provider: GraphStore
     available: bool
 
 

@@ -9,13 +9,13 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
 
+from memsys_api.model import ChangeEvent
 from memsys_api.schemas.fields import WHOLE, Body, Moment, Scoped, storable
 from memsys_api.schemas.rules import both, given
 from memsys_api.sinks.webhooks import signing
 
-EventName = Literal["added", "updated", "deleted"]
-EVENT_NAMES: tuple[EventName, ...] = get_args(EventName)
-Events = Annotated[list[EventName], Field(min_length=1, max_length=3, description="Which changes to tell of.")]
+EVENT_NAMES: tuple[ChangeEvent, ...] = get_args(ChangeEvent)
+Events = Annotated[list[ChangeEvent], Field(min_length=1, max_length=3, description="Which changes to tell of.")]
 Include = Annotated[
     list[Literal["memory"]],
     Field(max_length=1, description="What to send beside ids: `memory` is the text. By default no text is sent."),
@@ -102,7 +102,7 @@ class WebhookOut(BaseModel):
     project: str
     url: str
     description: str
-    events: list[EventName]
+    events: list[ChangeEvent]
     include: list[Literal["memory"]]
     user_id: str | None
     agent_id: str | None
@@ -129,7 +129,7 @@ class DeliveryOut(BaseModel):
     """One event as far as the webhook is concerned. parked: all seven attempts failed, or the webhook is not active."""
 
     event_id: int
-    event: EventName
+    event: ChangeEvent
     memory_id: UUID
     version: int
     occurred_at: datetime

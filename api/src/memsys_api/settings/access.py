@@ -8,11 +8,13 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
+from memsys_api.model import Quarantine
+
 
 class AccessSettings(BaseSettings):
     """What a project's policy falls back to, limits, and tokens of Kubernetes."""
 
-    quarantine: Literal["off", "flag", "hold", "refuse"] = Field(
+    quarantine: Quarantine = Field(
         "flag",
         validation_alias="MEMSYS_QUARANTINE",
         description="What becomes of a write that looks like a secret or a planted instruction, where the project's "

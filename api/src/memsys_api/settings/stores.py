@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings
 
+from memsys_api.model import GraphStore
+
 
 def _postgres_url(value: SecretStr) -> SecretStr:
     if urlsplit(value.get_secret_value()).scheme not in ("postgresql", "postgres"):
@@ -78,9 +80,7 @@ class StoreSettings(BaseSettings):
         validation_alias="VECTOR_EXACT_ROWS",
         description="The largest scope, in memories, that is searched exactly when VECTOR_INDEX is auto.",
     )
-    graph_store: Literal["neo4j", "neptune", "none"] = Field(
-        "none", validation_alias="GRAPH_STORE", description="Where the graph is kept."
-    )
+    graph_store: GraphStore = Field("none", validation_alias="GRAPH_STORE", description="Where the graph is kept.")
     neo4j_uri: str | None = Field(None, validation_alias="NEO4J_URI", description="Neo4j, e.g. bolt://host:7687.")
     neo4j_user: str = Field("neo4j", validation_alias="NEO4J_USER", description="Neo4j's user.")
     neo4j_password: SecretStr | None = Field(None, validation_alias="NEO4J_PASSWORD", description="Neo4j's password.")
