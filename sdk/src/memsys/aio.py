@@ -14,9 +14,9 @@ import httpx
 from memsys import operations, streaming, wire
 from memsys.breaker import CircuitBreaker
 from memsys.delegation import Delegation
-from memsys.events import AsyncEventCalls
+from memsys.events import AsyncEventMethods
 from memsys.exchange import Attempt, Attempted, Options, Outcome, exchange
-from memsys.feedback import AsyncFeedbackCalls
+from memsys.feedback import AsyncFeedbackMethods
 from memsys.graph_methods import AsyncGraphMethods
 from memsys.models import (
     AddResults,
@@ -36,13 +36,13 @@ from memsys.oversight_async import AsyncOversightMethods
 from memsys.retry import RetryPolicy
 from memsys.sending import AsyncChunks as Chunks
 from memsys.sending import AsyncLines as Lines
-from memsys.shaped_exports import AsyncShapedExportCalls
+from memsys.shaped_exports import AsyncShapedExportMethods
 
 T = TypeVar("T")
 
 
 class AsyncClient(
-    AsyncEventCalls, AsyncFeedbackCalls, AsyncShapedExportCalls, AsyncGraphMethods, AsyncOversightMethods
+    AsyncEventMethods, AsyncFeedbackMethods, AsyncShapedExportMethods, AsyncGraphMethods, AsyncOversightMethods
 ):
     """Talks to a memsys service without blocking. One instance per service: it pools connections.
 

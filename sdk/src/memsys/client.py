@@ -13,9 +13,9 @@ import httpx
 from memsys import operations, streaming, wire
 from memsys.breaker import CircuitBreaker
 from memsys.delegation import Delegation
-from memsys.events import EventCalls
+from memsys.events import EventMethods
 from memsys.exchange import Attempt, Attempted, Options, Outcome, exchange
-from memsys.feedback import FeedbackCalls
+from memsys.feedback import FeedbackMethods
 from memsys.graph_methods import GraphMethods
 from memsys.models import (
     AddResults,
@@ -34,12 +34,12 @@ from memsys.operations import Call, Content, Scope
 from memsys.oversight_methods import OversightMethods
 from memsys.retry import RetryPolicy
 from memsys.sending import Chunks, Lines
-from memsys.shaped_exports import ShapedExportCalls
+from memsys.shaped_exports import ShapedExportMethods
 
 T = TypeVar("T")
 
 
-class Client(EventCalls, FeedbackCalls, ShapedExportCalls, GraphMethods, OversightMethods):
+class Client(EventMethods, FeedbackMethods, ShapedExportMethods, GraphMethods, OversightMethods):
     """Talks to a memsys service, blocking. One instance per service: it pools connections.
 
     Safe to share between threads.

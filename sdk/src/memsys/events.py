@@ -183,7 +183,7 @@ def changes(since: str | None, limit: int | None, scope: Mapping[str, str]) -> C
     return Call("GET", "/changes", ChangePage, query=query, repeatable=True)
 
 
-class EventCalls(Sending):
+class EventMethods(Sending):
     """The blocking client's methods for what happens after an add."""
 
     def submit(self, request: Mapping[str, Any], *, idempotency_key: str | None = None) -> AddEvent:
@@ -235,7 +235,7 @@ class EventCalls(Sending):
         return self._send(changes(since, limit, scope))
 
 
-class AsyncEventCalls(AsyncSending):
+class AsyncEventMethods(AsyncSending):
     """The asynchronous client's methods for what happens after an add."""
 
     async def submit(self, request: Mapping[str, Any], *, idempotency_key: str | None = None) -> AddEvent:

@@ -43,7 +43,7 @@ def read(memory_id: uuid.UUID | str) -> Call[Feedback]:
     return Call("GET", f"/memories/{id_segment('memory_id', memory_id)}/feedback", Feedback, repeatable=True)
 
 
-class FeedbackCalls(Sending):
+class FeedbackMethods(Sending):
     """The blocking client's methods for feedback."""
 
     def give_feedback(self, memory_id: uuid.UUID | str, verdict: Verdict, *, reason: str | None = None) -> None:
@@ -59,7 +59,7 @@ class FeedbackCalls(Sending):
         return self._send(read(memory_id))
 
 
-class AsyncFeedbackCalls(AsyncSending):
+class AsyncFeedbackMethods(AsyncSending):
     """The asynchronous client's methods for feedback."""
 
     async def give_feedback(self, memory_id: uuid.UUID | str, verdict: Verdict, *, reason: str | None = None) -> None:

@@ -30,7 +30,7 @@ def fetch(export_id: uuid.UUID | str) -> Call[dict[str, Any]]:
     return Call("POST", "/v1/exports/get/", _OBJECT, body=body, repeatable=True)
 
 
-class ShapedExportCalls(Sending):
+class ShapedExportMethods(Sending):
     """The blocking client's methods for exports in a shape."""
 
     def ask_for_shaped_export(
@@ -51,7 +51,7 @@ class ShapedExportCalls(Sending):
         return self._send(fetch(export_id))
 
 
-class AsyncShapedExportCalls(AsyncSending):
+class AsyncShapedExportMethods(AsyncSending):
     """The asynchronous client's methods for exports in a shape."""
 
     async def ask_for_shaped_export(
