@@ -6,7 +6,6 @@ flow can forget it. What is an act without being a change of such a table is rec
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from uuid import UUID
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from memsys_api.store.database import Connection, Database, DatabaseUnavailable, StatementTimeout, connect, translated
+from memsys_api.store import chores
+from memsys_api.store.database import Connection, Database, connect, translated
 
 log = logging.getLogger(__name__)
 
@@ -159,10 +159,9 @@ async def forget(owner_url: str, older_than: timedelta) -> int:
 
 async def keep(owner_url: str, days: int) -> None:
     """Forget by and by what is older than so many days; never returns."""
-    while True:
-        try:
-            if removed := await forget(owner_url, timedelta(days=days)):
-                log.info("audit trail shortened", extra={"rows": removed})
-        except (DatabaseUnavailable, StatementTimeout) as error:
-            log.warning("audit trail not shortened", extra={"reason": " ".join(str(error).split())})
-        await asyncio.sleep(_PERIOD_SECONDS)
+
+    async def shorten() -> None:
+        if removed := await forget(owner_url, timedelta(days=days)):
+            log.info("audit trail shortened", extra={"rows": removed})
+
+    await chores.repeat("audit", shorten, _PERIOD_SECONDS)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from memsys_api.metrics import EXPIRED
@@ -12,6 +10,7 @@ from memsys_api.model import Scope
 from memsys_api.store import (
     add_events,
     changes,
+    chores,
     deliveries,
     erasures,
     rates,
@@ -19,11 +18,9 @@ from memsys_api.store import (
     versions,
     webhook_deliveries,
 )
-from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
+from memsys_api.store.database import Database
 from memsys_api.store.generations import Generation
 from memsys_api.store.records import projects
-
-log = logging.getLogger(__name__)
 
 IDEMPOTENCY = timedelta(days=2)
 """How long a repeated request is known as one."""
@@ -42,7 +39,7 @@ async def keep(database: Database, ledger: timedelta | None = None) -> None:
 
     ``ledger`` is how long finished erasures are remembered; ``None``: for ever.
     """
-    await _repeat(lambda: sweep(database, ledger), PERIOD.total_seconds())
+    await chores.repeat("retention", lambda: sweep(database, ledger), PERIOD.total_seconds())
 
 
 async def expire_by_and_by(
@@ -54,18 +51,7 @@ async def expire_by_and_by(
         if await expire(database, generation, sinks):
             wake()
 
-    await _repeat(once, _EXPIRY_SECONDS)
-
-
-async def _repeat(chore: Callable[[], Awaitable[object]], seconds: float) -> None:
-    while True:
-        try:
-            await chore()
-        except (DatabaseUnavailable, StatementTimeout) as error:
-            log.warning("sweep put off", extra={"reason": " ".join(str(error).split())})
-        except Exception:
-            log.exception("sweep failed")
-        await asyncio.sleep(seconds)
+    await chores.repeat("expiry", once, _EXPIRY_SECONDS)
 
 
 async def sweep(database: Database, ledger: timedelta | None = None) -> int:

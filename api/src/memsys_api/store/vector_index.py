@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
 
 from psycopg import sql
 
-from memsys_api.store.database import Connection, DatabaseUnavailable, StatementTimeout, connect, translated
+from memsys_api.store import chores
+from memsys_api.store.database import Connection, connect, translated
 from memsys_api.store.generations import Generation
 
 log = logging.getLogger(__name__)
@@ -23,14 +23,7 @@ async def keep(owner_url: str, generation: Generation, rows: int) -> None:
     if not generation.indexable:
         log.warning("too many dimensions for an approximate index: search stays exact")
         return
-    while True:
-        try:
-            await build_missing(owner_url, generation, rows)
-        except (DatabaseUnavailable, StatementTimeout) as error:
-            log.warning("vector indexes not looked at", extra={"reason": " ".join(str(error).split())})
-        except Exception:
-            log.exception("building a vector index failed")
-        await asyncio.sleep(_PERIOD_SECONDS)
+    await chores.repeat("vector index", lambda: build_missing(owner_url, generation, rows), _PERIOD_SECONDS)
 
 
 async def build_missing(owner_url: str, generation: Generation, rows: int) -> list[str]:
