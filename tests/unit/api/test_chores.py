@@ -47,6 +47,15 @@ async def test_a_chore_of_every_few_seconds_does_not_repeat_that_the_database_is
     assert not caplog.records
 
 
+async def test_a_chore_ends_when_it_is_told_to_without_waiting_for_its_next_time() -> None:
+    over = asyncio.Event()
+
+    async def chore() -> None:
+        over.set()
+
+    await asyncio.wait_for(chores.repeat("a chore", chore, 3600, until=over), 5)
+
+
 @pytest.mark.parametrize("which", ["audit", "quarantine"])
 async def test_no_error_of_the_database_ends_what_looks_after_it(which: str, monkeypatch: pytest.MonkeyPatch) -> None:
     again = asyncio.Event()

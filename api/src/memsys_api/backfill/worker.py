@@ -24,7 +24,7 @@ from memsys_api.model import Scope
 from memsys_api.ports import EmbedderError
 from memsys_api.quarantine.gate import refused
 from memsys_api.sinks.attempts import ATTEMPTS, wait_after
-from memsys_api.store import add_events, deliveries, facts, inferences
+from memsys_api.store import add_events, chores, deliveries, facts, inferences
 from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
 from memsys_api.store.inferences import Claim
 
@@ -195,17 +195,16 @@ class Backfill:
                 await background.wait(self._stopping, _POLL_SECONDS)
 
     async def _watch(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                status = await inferences.status(self._database)
-            except (DatabaseUnavailable, StatementTimeout):
-                log.debug("queue of inferences not looked at: database away")
-            else:
-                metrics.INFERENCES_PENDING.set(status.pending)
-                metrics.INFERENCES_PARKED.set(status.parked)
-                metrics.INFERENCES_LAG.set(status.lag_seconds)
-            metrics.LLM_AVAILABLE.set(self.state().available)
-            await background.wait(self._stopping, _POLL_SECONDS)
+        await chores.repeat(
+            "queue of inferences", self._look, _POLL_SECONDS, until=self._stopping, put_off=logging.DEBUG
+        )
+
+    async def _look(self) -> None:
+        metrics.LLM_AVAILABLE.set(self.state().available)
+        status = await inferences.status(self._database)
+        metrics.INFERENCES_PENDING.set(status.pending)
+        metrics.INFERENCES_PARKED.set(status.parked)
+        metrics.INFERENCES_LAG.set(status.lag_seconds)
 
 
 def _said(error: Exception) -> str:

@@ -25,7 +25,7 @@ from memsys_api import acting, background
 from memsys_api.erasing import ledger
 from memsys_api.erasing.receipt import Kept, remainders
 from memsys_api.ports import Sink, SinkUnavailable
-from memsys_api.store import deliveries, erasure, erasures, orphans
+from memsys_api.store import chores, deliveries, erasure, erasures, orphans
 from memsys_api.store.database import Connection, Database, DatabaseUnavailable, StatementTimeout
 from memsys_api.store.erasures import Erasure, Step
 from memsys_api.store.generations import Generation
@@ -307,14 +307,11 @@ class Eraser:
                 await background.wait(self._stopping, _POLL_SECONDS)
 
     async def _watch(self) -> None:
+        await chores.repeat("erasures", self._look, _POLL_SECONDS, until=self._stopping, put_off=logging.DEBUG)
+
+    async def _look(self) -> None:
         """See whether anything was forgotten since the last look, by whichever replica."""
-        while not self._stopping.is_set():
-            try:
-                verified = await erasures.last_verified(self._database)
-            except (DatabaseUnavailable, StatementTimeout):
-                log.debug("erasures not looked at: database away")
-            else:
-                if verified != self._seen:
-                    self._outside.forget_cached()
-                self._seen = verified
-            await background.wait(self._stopping, _POLL_SECONDS)
+        verified = await erasures.last_verified(self._database)
+        if verified != self._seen:
+            self._outside.forget_cached()
+        self._seen = verified

@@ -32,7 +32,7 @@ from memsys_api.sinks.webhooks import signing
 from memsys_api.sinks.webhooks.message import Message, body, message_id
 from memsys_api.sinks.webhooks.sealing import Sealer, Unsealable
 from memsys_api.sinks.webhooks.sender import Answer, Sender
-from memsys_api.store import webhook_deliveries, webhooks
+from memsys_api.store import chores, webhook_deliveries, webhooks
 from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
 from memsys_api.store.webhook_deliveries import Claim
 from memsys_api.store.webhooks import Webhook
@@ -206,16 +206,13 @@ class WebhookDispatcher:
             asyncio.get_running_loop().call_later(wait.total_seconds(), self.wake)
 
     async def _watch(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                status = await webhook_deliveries.status(self._database)
-            except (DatabaseUnavailable, StatementTimeout):
-                log.debug("queue of webhooks not looked at: database away")
-            else:
-                WEBHOOK_PENDING.set(status.pending)
-                WEBHOOK_PARKED.set(status.parked)
-                WEBHOOK_LAG.set(status.lag_seconds)
-            await background.wait(self._stopping, _LOOK_SECONDS)
+        await chores.repeat("queue of webhooks", self._look, _LOOK_SECONDS, until=self._stopping, put_off=logging.DEBUG)
+
+    async def _look(self) -> None:
+        status = await webhook_deliveries.status(self._database)
+        WEBHOOK_PENDING.set(status.pending)
+        WEBHOOK_PARKED.set(status.parked)
+        WEBHOOK_LAG.set(status.lag_seconds)
 
     async def _idle(self) -> None:
         """Until something is due; looks again after a while for what other replicas have left behind."""
