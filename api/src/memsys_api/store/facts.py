@@ -11,6 +11,7 @@ from uuid import UUID
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from memsys_api.inference import fingerprint
 from memsys_api.model import Memory, Scope
 from memsys_api.ports import Vectors
 from memsys_api.store.contents import vector
@@ -77,17 +78,23 @@ async def nearest(
 
 
 async def known(conn: Connection, scope: Scope, fingerprints: Sequence[str]) -> dict[str, tuple[UUID, int]]:
-    """The oldest current memory of exactly the scope, and its version, for each fingerprint that one has."""
+    """The oldest current memory of exactly the scope, and its version, for each fingerprint that one has.
+
+    A stored mark only finds: what the text's own is now decides, because earlier releases gave one to what differs.
+    """
     where, live = exact_scope(scope, "m"), current(None)
     cursor = await conn.execute(
         sql.SQL(
-            """SELECT DISTINCT ON (m.fingerprint) m.fingerprint, m.id, m.version FROM memory_versions m
+            """SELECT DISTINCT ON (m.fingerprint, m.text) m.text, m.seq, m.id, m.version FROM memory_versions m
                WHERE {where} AND {live} AND {inferred} AND m.fingerprint = ANY(%(fingerprints)s)
-               ORDER BY m.fingerprint, m.seq"""
+               ORDER BY m.fingerprint, m.text, m.seq"""
         ).format(where=where.clause, live=live.clause, inferred=_INFERRED),
         {**where.parameters, "fingerprints": list(fingerprints)},
     )
-    return {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
+    found: dict[str, tuple[UUID, int]] = {}
+    for text, _, memory_id, version in sorted(await cursor.fetchall(), key=lambda row: row[1]):
+        found.setdefault(fingerprint(text), (memory_id, version))
+    return found
 
 
 async def confirm(
