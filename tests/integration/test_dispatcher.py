@@ -174,6 +174,7 @@ async def test_a_poisoned_record_is_parked_after_seven_attempts_and_holds_nothin
     with psycopg.connect(dsn.superuser) as conn:
         row = conn.execute("SELECT memory_id, cause, attempts, error FROM deliveries").fetchone()
     assert row == (poison, "record", ATTEMPTS, "does not fit")
+    assert (await status(graphed))["lag_seconds"] == 0  # it does not follow by itself, and nothing else waits
     sink.away = True
     await until("the API sees it away", lambda: graphed.service.graph and not graphed.service.graph.breaker.closed)
     sink.away = False

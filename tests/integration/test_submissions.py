@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 
@@ -170,6 +171,66 @@ async def test_what_was_edited_while_it_was_parked_is_not_asked_about_again(
     await becomes(thinking, submitted["id"], "SUCCEEDED")
     assert len(llm.calls) == asked
     assert await texts(thinking, user_id="u") == {"edited"}
+
+
+CHANGES: dict[str, Callable[[Replica, str], Awaitable[httpx.Response]]] = {
+    "deleted": lambda api, memory_id: api.client.delete(f"/memories/{memory_id}"),
+    "deleted with its scope": lambda api, _: api.client.delete("/memories", params={"user_id": "u"}),
+    "edited": lambda api, memory_id: api.client.put(f"/memories/{memory_id}", json={"text": "edited"}),
+    "erased": lambda api, _: api.client.post("/erasures", json={"user_id": "u"}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+async def test_what_is_parked_is_no_lag_and_ends_with_its_message(
+    thinking: Replica, llm: ScriptedLLM, dsn: Dsn, change: Callable[[Replica, str], Awaitable[httpx.Response]]
+) -> None:
+    llm.answer = lambda _: Reply("no")
+    submitted = await submit(thinking)
+
+    async def queue() -> tuple[int, int, float]:
+        status = (await thinking.client.get("/inferences/status")).json()
+        return status["pending"], status["parked"], status["lag_seconds"]
+
+    async def parked() -> bool:
+        due_now(dsn)
+        return (await queue())[:2] == (0, 1)
+
+    assert (await queue())[2] > 0
+    await until("seven attempts are over", parked, 60)
+    assert await queue() == (0, 1, 0)
+    assert (await change(thinking, submitted["results"][0]["id"])).is_success
+
+    async def ended() -> bool:
+        return await queue() == (0, 0, 0)
+
+    await until("nothing is left of it", ended)
+    with psycopg.connect(dsn.superuser) as conn:
+        assert conn.execute("SELECT count(*) FROM inference_requests").fetchone() == (0,)
+
+
+async def test_an_add_stays_parked_while_one_of_its_messages_can_be_asked_about(
+    thinking: Replica, llm: ScriptedLLM, dsn: Dsn
+) -> None:
+    llm.answer = lambda _: Reply("no")
+    said = [{"role": "user", "content": TEA}, {"role": "user", "content": "I live in Rome"}]
+    first, second = await thinking.add(said, user_id="u")
+
+    async def count() -> int:
+        due_now(dsn)
+        return int((await thinking.client.get("/inferences/status")).json()["parked"])
+
+    async def parked() -> bool:
+        return await count() == 1
+
+    await until("seven attempts are over", parked, 60)
+    await thinking.client.delete(f"/memories/{first['id']}")
+    assert await count() == 1
+    kept = await thinking.client.put(f"/memories/{second['id']}", json={"metadata": {"source": "chat"}})
+    assert kept.status_code == 200
+    assert await count() == 1  # its words are still those that were given up
+    await thinking.client.delete(f"/memories/{second['id']}")
+    assert await count() == 0
 
 
 async def test_a_batch_is_stored_whole_with_one_embedding_and_an_event_for_each(

@@ -16,7 +16,7 @@ from memsys_api.problems import CONFLICT, NOT_FOUND, FieldError, ProblemError, i
 from memsys_api.quarantine.detect import Finding, texts_of
 from memsys_api.quarantine.gate import Gate, refused
 from memsys_api.schemas import UpdateRequest
-from memsys_api.store import deliveries, idempotency, versions
+from memsys_api.store import deliveries, idempotency, inferences, versions
 from memsys_api.store.contents import NewVersion, extractions
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.generations import Generation
@@ -191,6 +191,7 @@ class Changing:
                 if once is not None and not await idempotency.claim(conn, scope.project, *once):
                     continue
                 written = [await versions.insert_next(conn, self._generation, heads[n.id], n) for n in new]
+                await inferences.settle(conn, scope.project, [m.id for m in written])
                 await deliveries.enqueue(conn, scope.project, self._sinks, [(m.id, m.version) for m in written])
                 outcomes = [Outcome(m.id, m.text, "UPDATE", m.version) for m in written]
                 if once is not None:
@@ -241,6 +242,7 @@ class Changing:
         self, conn: Connection, scope: Scope, ids: Sequence[UUID], actor: str, *, also_expired: bool = False
     ) -> list[tuple[UUID, int]]:
         buried = await versions.bury(conn, self._generation, scope, ids, {"key": actor}, also_expired=also_expired)
+        await inferences.settle(conn, scope.project, [memory_id for memory_id, _ in buried])
         await deliveries.enqueue(conn, scope.project, self._sinks, buried)
         return buried
 

@@ -19,7 +19,7 @@ from memsys_api.model import Outcome, Scope
 from memsys_api.ports import Embedder
 from memsys_api.quarantine.detect import Finding
 from memsys_api.quarantine.gate import Gate
-from memsys_api.store import facts, versions
+from memsys_api.store import facts, inferences, versions
 from memsys_api.store.contents import NewVersion
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.generations import Generation
@@ -223,6 +223,7 @@ class Inferring:
             provenance=new.provenance | {"supersedes": head.memory.version},
         )
         memory = await versions.insert_next(conn, self._generation, head, following)
+        await inferences.settle(conn, scope.project, [target])
         return Outcome(memory.id, memory.text, "UPDATE", memory.version, previous=head.memory.text)
 
 

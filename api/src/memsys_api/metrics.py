@@ -67,7 +67,9 @@ READY = Gauge("memsys_api_ready", "1 when requests are served.", registry=REGIST
 POOL = Gauge("memsys_api_database_pool", "Connections and callers of the pool.", ["state"], registry=REGISTRY)
 SINK_PENDING = Gauge("memsys_sink_pending", "Deliveries that wait.", ["sink"], registry=REGISTRY)
 SINK_PARKED = Gauge("memsys_sink_parked", "Deliveries that gave up.", ["sink"], registry=REGISTRY)
-SINK_LAG = Gauge("memsys_sink_lag_seconds", "Age of the oldest delivery not applied.", ["sink"], registry=REGISTRY)
+SINK_LAG = Gauge(
+    "memsys_sink_lag_seconds", "Age of the oldest delivery that is still to come.", ["sink"], registry=REGISTRY
+)
 SINK_AVAILABLE = Gauge("memsys_sink_available", "1 while the sink answers.", ["sink"], registry=REGISTRY)
 SINK_DELIVERIES = Counter(
     "memsys_sink_deliveries_total",
@@ -112,7 +114,7 @@ LLM_OVER_BUDGET = Counter(
 LLM_AVAILABLE = Gauge("memsys_llm_available", "1 while the language model answers.", registry=REGISTRY)
 INFERENCES_PENDING = Gauge("memsys_inference_pending", "Adds that wait for the language model.", registry=REGISTRY)
 INFERENCES_PARKED = Gauge("memsys_inference_parked", "Adds that the language model cannot read.", registry=REGISTRY)
-INFERENCES_LAG = Gauge("memsys_inference_lag_seconds", "Age of the oldest add that is not inferred.", registry=REGISTRY)
+INFERENCES_LAG = Gauge("memsys_inference_lag_seconds", "Age of the oldest add that waits.", registry=REGISTRY)
 BACKFILLED = Counter(
     "memsys_inference_backfilled_total", "Adds inferred after the language model was away.", registry=REGISTRY
 )

@@ -179,6 +179,7 @@ class Backfill:
             stored = await inferences.read(conn, claim) if held and wait is None else None
             if stored:
                 await facts.give_up(conn, claim.project, stored[0], reason or "")
+                await inferences.settle(conn, claim.project, stored[0])  # changed while it was tried the last time
 
     async def _work(self) -> None:
         while not self._stopping.is_set():

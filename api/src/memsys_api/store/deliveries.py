@@ -49,6 +49,7 @@ class QueueStatus:
     pending: int
     parked: int
     lag_seconds: float
+    """For how long the oldest has waited, for its turn or for the sink: not what is parked for its own fault."""
     last_error: str | None
 
 
@@ -266,11 +267,16 @@ async def under_way(
 
 
 async def status(database: Database, sink: str, project: str | None = None) -> QueueStatus:
-    """How much waits, how much is parked, and for how long the oldest of both has."""
+    """How much waits, how much is parked, and for how long the oldest that is still to come has waited.
+
+    What is parked because the sink was away is to come, for it follows by itself: an outage would otherwise show no
+    lag from its second minute on. What the sink does not take is not, or one such record would be a lag for ever.
+    """
     async with database.system() as conn:
         cursor = await conn.execute(
             """SELECT count(*) FILTER (WHERE state = 'pending'), count(*) FILTER (WHERE state = 'parked'),
-                      coalesce(extract(epoch FROM now() - min(created_at)), 0)::float,
+                      coalesce(extract(epoch FROM now() - min(created_at)
+                                       FILTER (WHERE state = 'pending' OR cause = 'away')), 0)::float,
                       (array_agg(error ORDER BY due_at DESC) FILTER (WHERE error IS NOT NULL))[1]
                FROM deliveries WHERE sink = %(sink)s AND (%(project)s::text IS NULL OR project = %(project)s)""",
             {"sink": sink, "project": project},

@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from memsys_api.model import Scope
-from memsys_api.store import deliveries, orphans, versions
+from memsys_api.store import deliveries, inferences, orphans, versions
 from memsys_api.store.counting import Counts, changed, counted
 from memsys_api.store.database import SNAPSHOT, Connection, Database
 from memsys_api.store.generations import Generation
@@ -213,7 +213,7 @@ async def strip(conn: Connection, erasure: UUID, target: Target) -> Counts:
             values,
         )
     }
-    await conn.execute(
+    cursor = await conn.execute(
         sql.SQL(
             """UPDATE inference_requests t SET memory_ids = ARRAY(
                    SELECT left_over.id FROM unnest(t.memory_ids) WITH ORDINALITY AS left_over(id, place)
@@ -224,9 +224,12 @@ async def strip(conn: Connection, erasure: UUID, target: Target) -> Counts:
                        SELECT FROM erased e WHERE e.project = t.project AND e.erasure_id = %(erasure)s
                                               AND e.memory_id = named.id)) AND"""
         )
-        + _POINTING,
+        + _POINTING
+        + sql.SQL(" RETURNING t.memory_ids"),
         values,
     )
+    for (left_over,) in await cursor.fetchall():
+        await inferences.settle(conn, target.scope.project, left_over)
     waiting = _requests(erasure, target)
     cursor = await conn.execute(
         sql.SQL("DELETE FROM inference_requests t WHERE {} RETURNING t.id").format(waiting.clause), waiting.parameters

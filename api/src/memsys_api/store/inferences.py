@@ -10,6 +10,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from memsys_api.store import add_events
 from memsys_api.store.database import Connection, Database
 
 
@@ -31,6 +32,7 @@ class QueueStatus:
     pending: int
     parked: int
     lag_seconds: float
+    """For how long the oldest that is pending has waited: what is parked is not worked off by itself."""
     last_error: str | None
 
 
@@ -152,12 +154,40 @@ async def requeue(conn: Connection, project: str) -> int:
     return int(row[0])
 
 
+async def settle(conn: Connection, project: str, changed: Sequence[UUID]) -> None:
+    """End the parked requests that would find nothing to ask about, in the transaction that changes their messages.
+
+    ``changed`` are memories that were edited or deleted. The queue is looked at only where one of them ever waited.
+    """
+    # One that is locked is being asked about again, and ends there: waiting for it could be waiting for each other.
+    cursor = await conn.execute(
+        """WITH settled AS (
+               SELECT i.id FROM inferences i JOIN inference_requests r USING (project, id)
+               WHERE i.project = %(project)s AND i.state = 'parked' AND r.memory_ids && %(changed)s::uuid[]
+                 AND EXISTS (SELECT FROM memory_versions m
+                             WHERE m.project = %(project)s AND m.id = ANY (%(changed)s)
+                               AND m.provenance ->> 'inference' IN ('pending', 'failed'))
+                 AND NOT EXISTS (SELECT FROM memory_versions m
+                                 WHERE m.project = %(project)s AND m.id = ANY (r.memory_ids) AND m.recorded_to IS NULL
+                                   AND m.state = 'active' AND m.provenance ->> 'inference' = 'failed')
+               FOR UPDATE OF i, r SKIP LOCKED
+           ), unqueued AS (
+               DELETE FROM inferences i USING settled WHERE i.project = %(project)s AND i.id = settled.id
+           )
+           DELETE FROM inference_requests r USING settled WHERE r.project = %(project)s AND r.id = settled.id
+           RETURNING r.id""",
+        {"project": project, "changed": list(changed)},
+    )
+    for (request_id,) in await cursor.fetchall():
+        await add_events.finish(conn, project, request_id, [])
+
+
 async def status(database: Database, project: str | None = None) -> QueueStatus:
-    """How much waits, how much is parked, and for how long the oldest of both has; ``None``: of all projects."""
+    """How much waits and for how long, and how much is parked; ``None``: of all projects."""
     async with database.system() as conn:
         cursor = await conn.execute(
             """SELECT count(*) FILTER (WHERE state = 'pending'), count(*) FILTER (WHERE state = 'parked'),
-                      coalesce(extract(epoch FROM now() - min(created_at)), 0)::float,
+                      coalesce(extract(epoch FROM now() - min(created_at) FILTER (WHERE state = 'pending')), 0)::float,
                       (array_agg(error ORDER BY due_at DESC) FILTER (WHERE error IS NOT NULL))[1]
                FROM inferences WHERE %(project)s::text IS NULL OR project = %(project)s""",
             {"project": project},

@@ -13,6 +13,7 @@ from memsys_api.store import (
     chores,
     deliveries,
     erasures,
+    inferences,
     rates,
     shaped_exports,
     versions,
@@ -89,6 +90,7 @@ async def expire(database: Database, generation: Generation, sinks: Sequence[str
                 changed = await versions.bury(
                     conn, generation, Scope(project), ids, {"expired": True}, also_expired=True
                 )
+                await inferences.settle(conn, project, ids)
                 await deliveries.enqueue(conn, project, sinks, changed)
             buried += len(changed)
     EXPIRED.inc(buried)
