@@ -62,6 +62,8 @@ class Controller:
         self._states: dict[Ref, _State] = {}
         self._slots = asyncio.Semaphore(settings.workers)
         self._resynced = 0.0
+        self._allowed = 3 * settings.resync_seconds + 30
+        metrics.RESYNC_ALLOWED.set(self._allowed)
         self._stopped = False
 
     def wake(self, ref: Ref, edit: Edit | None = None) -> None:
@@ -108,11 +110,12 @@ class Controller:
 
     def trouble(self) -> str | None:
         """Why the operator is not doing its work; None while it does."""
-        allowed = 3 * self._settings.resync_seconds + 30
         if not self._resynced:
             return "no resync has succeeded yet: the systems could not be listed"
         late = time.monotonic() - self._resynced
-        return f"the last resync was {late:.0f} s ago, expected every {allowed:.0f} s" if late > allowed else None
+        if late <= self._allowed:
+            return None
+        return f"the last resync was {late:.0f} s ago, expected every {self._allowed:.0f} s"
 
     def stuck(self) -> str | None:
         """Why the process should be replaced; None while there is hope. An apiserver that is away is none."""

@@ -8,6 +8,10 @@ RECONCILES = Counter("memsys_reconcile", "Finished passes over a system, by resu
 RECONCILE_SECONDS = Histogram("memsys_reconcile_seconds", "Duration of one pass over a system.")
 API_WRITES = Counter("memsys_operator_api_writes", "Writes to the Kubernetes API.", ["verb", "kind"])
 RESYNCED = Gauge("memsys_operator_last_resync_timestamp_seconds", "When the last resync of all systems ended.")
+RESYNC_ALLOWED = Gauge(
+    "memsys_operator_resync_allowed_seconds",
+    "How long ago the last resync may have been; /readyz answers 503 after that.",
+)
 SYSTEMS = Gauge("memsys_operator_systems", "MemorySystems known to the operator.")
 CONDITION = Gauge(
     "memsys_system_condition",
