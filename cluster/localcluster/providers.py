@@ -86,6 +86,16 @@ def for_new() -> str:
     return choose(os.environ.get("CLUSTER") or "auto")
 
 
+def kind_of(paths: ClusterPaths) -> str:
+    """The kind that a cluster is of, or that `up` would make it.
+
+    Raises:
+        ClusterError: there is none, and the environment's CLUSTER is no choice.
+    """
+    existing = description.load(paths)
+    return existing.kind if existing else for_new()
+
+
 def of(paths: ClusterPaths) -> Provider:
     """The provider of an existing cluster.
 

@@ -59,6 +59,24 @@ def make(*arguments: str, timeout: float = UP_SECONDS) -> str:
     return done.stdout
 
 
+def own_cluster() -> str:
+    """The CLUSTER by which the tier gets a cluster of its own: what the environment asks for, but never `current`.
+
+    Raises:
+        RuntimeError: the tier's name stands for the cluster of somebody's kubeconfig, from an earlier `up`.
+    """
+    wanted = os.environ.get("CLUSTER") or "auto"
+    chosen = "auto" if wanted == "current" else wanted
+    command, environment = ROOT / "cluster" / "cluster", {**os.environ, "CLUSTER": chosen}
+    printed = subprocess.run([command, "kind", CLUSTER], env=environment, capture_output=True, text=True, check=True)
+    if printed.stdout.strip() == "current":
+        raise RuntimeError(
+            f"{CLUSTER!r} is the cluster of a kubeconfig, and these tests delete what they find: they need a cluster "
+            f"of their own; `make down NAME={CLUSTER}` takes the name from it and leaves it as it is"
+        )
+    return chosen
+
+
 def audit_log(cluster: str) -> Path:
     """Return the apiserver's audit log, JSON lines."""
     printed = subprocess.run(
@@ -82,7 +100,8 @@ def shell_exports(text: str) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def installation() -> Iterator[Installation]:
-    variables = (f"NAME={CLUSTER}", f"API_PORT={free_port()}", f"MCP_PORT={free_port()}")
+    # As arguments, which count more than what an outer make was given.
+    variables = (f"CLUSTER={own_cluster()}", f"NAME={CLUSTER}", f"API_PORT={free_port()}", f"MCP_PORT={free_port()}")
     try:
         output = make("up", *variables)
         environment = shell_exports(make("env", *variables))
