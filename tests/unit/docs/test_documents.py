@@ -47,6 +47,18 @@ def test_relative_links_lead_somewhere(document: Path) -> None:
     assert not broken
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_block_of_commands_sets_what_it_uses(document: Path) -> None:
+    for block, _ in CODE.findall(document.read_text()):
+        known = {"HOME", "PATH", "PWD"}
+        for line in block.splitlines():
+            if "make -s env" in line:
+                known |= set(re.findall(r"export ([A-Z_]+)=", (ROOT / "demo/env.sh").read_text()))
+            used = set(re.findall(r"\$\{?([A-Z_]+)", line))
+            assert used <= known, f"{line!r} uses {sorted(used - known)}, which no line before it sets"
+            known |= set(re.findall(r"(?:^|[\s;])([A-Z_]+)=", line))
+
+
 def test_the_readme_has_the_two_commands() -> None:
     readme = (ROOT / "README.md").read_text()
     assert re.search(r"^make up\b", readme, re.MULTILINE)
