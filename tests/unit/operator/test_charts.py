@@ -45,3 +45,16 @@ def test_the_schema_knows_every_value_that_the_templates_use() -> None:
 def test_charts_have_the_version_of_the_operator(chart: str) -> None:
     meta = yaml.safe_load((ROOT / "charts" / chart / "Chart.yaml").read_text())
     assert meta["version"] == meta["appVersion"] == memsys_operator.__version__
+
+
+@pytest.mark.parametrize("document", ["README.md", "values.yaml"])
+def test_what_stays_cluster_wide_with_a_list_of_namespaces_is_named(document: str) -> None:
+    folder = ROOT / "charts/memsys-operator"
+    roles = (folder / "templates/rbac.yaml").read_text()
+    always, _, _ = roles.partition("{{- if not .Values.watchNamespaces }}")
+    resources = set(re.findall(r"resources: \[(\w+)\]", always))
+    suffixes = set(re.findall(r"^kind: ClusterRole\nmetadata:\n  name: \{\{.*\}\}(-[-a-z]+)$", roles, re.MULTILINE))
+    assert len(resources) == 3
+    assert len(suffixes) == 3
+    text = (folder / document).read_text()
+    assert {name for name in resources | {f"…{suffix}" for suffix in suffixes} if name not in text} == set()
