@@ -168,13 +168,22 @@ class Inferring:
             for n, d in enumerate(decided.found.decisions)
             if isinstance(d, Nothing)
         }
+        if known:
+            await versions.lock(conn, scope, [survivor for survivor, _ in known.values()])
+        prolonged: dict[UUID, int] = {}
         for place, (survivor, version) in survivors.items():
-            confirmation = _confirmation(decided, place) | also
-            text = await facts.confirm(conn, scope, survivor, version, confirmation)
-            if text is not None:
-                outcomes[place] = Outcome(survivor, text, "NONE", version)
-            elif place not in fresh:  # no memory says the fact any more, and nothing was made ready to be added
-                raise Overtaken
+            version = prolonged.get(survivor, version)
+            confirmed = await facts.confirm(conn, scope, survivor, version, _confirmation(decided, place) | also)
+            if confirmed is None:
+                if place not in fresh:  # no memory says the fact any more, and nothing was made ready to be added
+                    raise Overtaken
+                continue
+            expires_at = decided.conversation.expires_at
+            if _outlives(expires_at, confirmed.expires_at):
+                version = await versions.prolong(conn, self._generation, scope, survivor, version, expires_at)
+                prolonged[survivor] = version
+            outcomes[place] = Outcome(survivor, confirmed.text, "NONE", version)
+        changed += prolonged.items()
         added = {n: new for n, new in fresh.items() if n not in outcomes}
         if added:
             thread = thread_of(scope, len(added))
@@ -212,9 +221,14 @@ class Inferring:
     async def _supersede(
         self, conn: Connection, scope: Scope, decided: Decided, target: UUID, new: NewVersion
     ) -> Outcome | None:
-        """End the target's version for a new one; ``None`` when it is no longer what the model was shown."""
+        """End the target's version for a new one.
+
+        ``None`` when it is no longer what the model was shown, or would be gone with a fact that expires before it.
+        """
         head = await versions.head(conn, scope, target)
         if head is None or head.memory.version != decided.shown[target]:
+            return None
+        if _outlives(head.memory.expires_at, new.expires_at):
             return None
         following = replace(
             new,
@@ -284,6 +298,11 @@ def _kept(scope: Scope, conversation: Conversation, sources: Sequence[UUID], sus
 
 def _linked(new: NewVersion, other: UUID) -> NewVersion:
     return replace(new, provenance=new.provenance | {"linked": [*new.provenance["linked"], str(other)]})
+
+
+def _outlives(one: datetime | None, other: datetime | None) -> bool:
+    """Whether the first of two expiries is later; ``None``: never."""
+    return other is not None and (one is None or one > other)
 
 
 def _confirmation(decided: Decided, place: int) -> dict[str, Any]:

@@ -49,6 +49,43 @@ async def insert_contents(
     await insert_extractions(conn, scope.project, new)
 
 
+async def copy_contents(
+    conn: Connection,
+    generation: Generation,
+    project: str,
+    memory_id: UUID,
+    version: int,
+    expires_at: datetime | None,
+) -> None:
+    """The same for the version after this one, just inserted, which says the same and expires then."""
+    which = {"project": project, "id": memory_id, "version": version, "expires_at": expires_at}
+    await conn.execute(
+        sql.SQL(
+            """
+            INSERT INTO {table} (
+                project, memory_id, version, user_id, agent_id, app_id, run_id, expires_at, head, embedding)
+            SELECT project, memory_id, version + 1, user_id, agent_id, app_id, run_id, %(expires_at)s, true, embedding
+            FROM {table} WHERE project = %(project)s AND memory_id = %(id)s AND version = %(version)s
+            """
+        ).format(table=generation.table),
+        which,
+    )
+    await conn.execute(
+        """INSERT INTO mentions (project, memory_id, version, entity_key)
+           SELECT project, memory_id, version + 1, entity_key
+           FROM mentions WHERE project = %(project)s AND memory_id = %(id)s AND version = %(version)s""",
+        which,
+    )
+    await conn.execute(
+        """INSERT INTO relations (project, memory_id, version, ordinal, subject_key, predicate, object_key,
+                                  valid_from, valid_to, recorded_from)
+           SELECT project, memory_id, version + 1, ordinal, subject_key, predicate, object_key, valid_from, valid_to,
+                  now()
+           FROM relations WHERE project = %(project)s AND memory_id = %(id)s AND version = %(version)s""",
+        which,
+    )
+
+
 async def insert_embeddings(
     conn: Connection, generation: Generation, new: Sequence[tuple[NewVersion, int, Scope]]
 ) -> None:

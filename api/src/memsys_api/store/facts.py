@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import sql
@@ -97,10 +98,17 @@ async def known(conn: Connection, scope: Scope, fingerprints: Sequence[str]) -> 
     return found
 
 
+class Confirmed(NamedTuple):
+    """What a memory that was said again says, and until when."""
+
+    text: str
+    expires_at: datetime | None
+
+
 async def confirm(
     conn: Connection, scope: Scope, memory_id: UUID, version: int, confirmation: dict[str, Any]
-) -> str | None:
-    """Note in a version's provenance that it was said again; its text, ``None`` when it is not the current one.
+) -> Confirmed | None:
+    """Note in a version's provenance that it was said again; ``None`` when it is not the current one.
 
     How often is counted; of the confirmations themselves only the last ones are kept.
     """
@@ -111,14 +119,15 @@ async def confirm(
                    'confirmations', coalesce((m.provenance ->> 'confirmations')::int, 0) + 1,
                    'confirmed', jsonb_path_query_array(
                        coalesce(m.provenance -> 'confirmed', '[]') || %(confirmation)s, {last}))
-               WHERE {where} AND {live} AND m.id = %(id)s AND m.version = %(version)s RETURNING m.text"""
+               WHERE {where} AND {live} AND m.id = %(id)s AND m.version = %(version)s
+               RETURNING m.text, m.expires_at"""
         ).format(
             where=where.clause, live=live.clause, last=sql.Literal(f"$[last - {_CONFIRMATIONS_KEPT - 1} to last]")
         ),
         {**where.parameters, "id": memory_id, "version": version, "confirmation": Jsonb([confirmation])},
     )
     row = await cursor.fetchone()
-    return None if row is None else str(row[0])
+    return None if row is None else Confirmed(*row)
 
 
 @dataclass(frozen=True)

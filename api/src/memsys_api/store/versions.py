@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from memsys_api.model import Memory, Scope
-from memsys_api.store.contents import NewVersion, insert_contents
+from memsys_api.store.contents import NewVersion, copy_contents, insert_contents
 from memsys_api.store.database import Connection
 from memsys_api.store.generations import Generation
 from memsys_api.store.rows import MEMORY_COLUMNS, MEMORY_WIDTH, current, read, scope_condition, scope_values
@@ -162,6 +163,28 @@ async def insert_next(conn: Connection, generation: Generation, head: Head, new:
     row = await cursor.fetchone()
     assert row is not None
     return read(row)
+
+
+async def prolong(
+    conn: Connection, generation: Generation, scope: Scope, memory_id: UUID, version: int, expires_at: datetime | None
+) -> int:
+    """End a head that the caller has locked, and insert the same again with another expiry; its version."""
+    await _end(conn, generation, scope.project, [memory_id])
+    which = {"project": scope.project, "id": memory_id, "version": version, "expires_at": expires_at}
+    await conn.execute(
+        """
+        INSERT INTO memory_versions (
+            project, id, version, state, user_id, agent_id, app_id, run_id, seq, thread, turn, text, hash, role,
+            speaker, metadata, provenance, event_time, created_at, recorded_from, expires_at, lexemes, fingerprint)
+        SELECT project, id, version + 1, state, user_id, agent_id, app_id, run_id, seq, thread, turn, text, hash, role,
+               speaker, metadata, provenance, event_time, created_at, recorded_to, %(expires_at)s, lexemes, fingerprint
+        FROM memory_versions WHERE project = %(project)s AND id = %(id)s AND version = %(version)s
+        """,
+        which,
+    )
+    await copy_contents(conn, generation, scope.project, memory_id, version, expires_at)
+    await record_events(conn, scope.project, "updated", [(memory_id, version + 1)])
+    return version + 1
 
 
 async def newest(conn: Connection, scope: Scope) -> int:
