@@ -209,6 +209,36 @@ async def test_what_is_parked_is_no_lag_and_ends_with_its_message(
         assert conn.execute("SELECT count(*) FROM inference_requests").fetchone() == (0,)
 
 
+async def test_what_is_deleted_during_its_last_attempt_is_not_parked(
+    thinking: Replica, llm: ScriptedLLM, dsn: Dsn
+) -> None:
+    llm.answer = lambda _: Reply(status=503)
+    submitted = await submit(thinking)
+    await until("the model was found away", lambda: bool(llm.calls))
+
+    async def one_left() -> bool:
+        with psycopg.connect(dsn.superuser) as conn:  # what is locked is left alone, as by due_now
+            found = conn.execute(
+                """UPDATE inferences SET attempts = 6 WHERE (project, id) IN
+                   (SELECT project, id FROM inferences WHERE lease IS NULL FOR UPDATE SKIP LOCKED)"""
+            )
+        return found.rowcount == 1
+
+    await until("one attempt is left", one_left)
+    asked = len(llm.calls)
+    llm.answer = lambda _: Reply("no", delay=2)
+
+    async def asking() -> bool:
+        due_now(dsn)
+        return len(llm.calls) > asked
+
+    await until("it is tried for the last time", asking, 60)
+    assert (await thinking.client.delete(f"/memories/{submitted['results'][0]['id']}")).status_code == 200
+    await becomes(thinking, submitted["id"], "SUCCEEDED")
+    status = (await thinking.client.get("/inferences/status")).json()
+    assert (status["pending"], status["parked"]) == (0, 0)
+
+
 async def test_an_add_stays_parked_while_one_of_its_messages_can_be_asked_about(
     thinking: Replica, llm: ScriptedLLM, dsn: Dsn
 ) -> None:
@@ -229,7 +259,9 @@ async def test_an_add_stays_parked_while_one_of_its_messages_can_be_asked_about(
     kept = await thinking.client.put(f"/memories/{second['id']}", json={"metadata": {"source": "chat"}})
     assert kept.status_code == 200
     assert await count() == 1  # its words are still those that were given up
-    await thinking.client.delete(f"/memories/{second['id']}")
+    with psycopg.connect(dsn.superuser) as conn:
+        conn.execute("UPDATE memory_versions SET expires_at = now() WHERE id = %s", (second["id"],))
+    assert await retention.expire(thinking.service.database, thinking.service.generation, []) == 1
     assert await count() == 0
 
 
