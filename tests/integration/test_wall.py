@@ -12,8 +12,10 @@ from pgvector.psycopg import register_vector
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from memsys_api.filters import parse
 from memsys_api.model import Scope
 from memsys_api.store import candidates, contents
+from memsys_api.store.filters import conditions
 
 from .conftest import Dsn, Replica
 
@@ -202,3 +204,28 @@ async def test_a_search_through_the_indexes_reads_no_table_whole_behind_the_wall
         for index in ("using nearest", "memory_lexemes", "memory_heads", "memory_thread", "embeddings_1_pkey"):
             assert index in plan, plan
         assert "Seq Scan" not in plan, plan
+
+
+async def test_a_part_of_a_project_is_looked_for_through_its_index_and_only_else_compared(
+    dsn: Dsn, api: Replica
+) -> None:
+    await _grow(dsn, 20_000)
+    with psycopg.connect(dsn.owner, autocommit=True) as conn:
+        conn.execute(
+            "CREATE INDEX nearest ON embeddings_1 USING hnsw (embedding halfvec_cosine_ops) "
+            "WHERE project = 'one' AND head"
+        )
+    embedding = (await api.embedder.embed(["word5"]))[0]
+    for filters in ((), conditions(parse({"n": {"gte": 0}}).rest)):
+        statement = candidates.build(
+            api.service.generation, Scope("one", "u2"), reach=2, way="indexes", filters=filters
+        )
+        parameters = statement.parameters | {
+            "vector": contents.vector(api.service.generation, embedding), "query": "word5 text3", "named": [],
+            "rows": 4_000, "mean_length": 3.0, "common": ["text3"], "shares": [0.077],
+        }  # fmt: skip
+        for plan in _plans_after_ten(dsn, sql.SQL(statement.text.decode()), parameters, statement.planning):
+            passed = plan.partition("CTE soon")[2].partition("InitPlan")[0]
+            assert "using nearest" in passed, plan
+            assert "Sort" not in passed, plan
+            assert re.search(r"One-Time Filter: \(+InitPlan \d+\)\.col1 < 24\)", plan), plan

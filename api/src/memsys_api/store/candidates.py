@@ -29,6 +29,8 @@ BEHIND = 1000
 _EXPECTED_HITS = 1_000
 _MOST_HITS = 2_000
 _QUERY_WORDS = 64
+_MOST_PASSED = 10_000
+"""How many of the project's vectors the index goes through for a part of it, before that is compared whole."""
 _TEXTS = 1_000
 
 Way = Literal["scan", "filtered", "indexes"]
@@ -42,10 +44,12 @@ _SCAN_PLANNING = (
     "SELECT set_config('enable_nestloop', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true), "
     "set_config('jit', 'off', true)"
 )
-# Without the iterative scan a filter inside the project would thin out the index's first answers. Whole projects are
-# asked by one plan; how much a narrower scope or a filter leaves, only its values tell.
+# Without the iterative scan a filter inside the project would thin out the index's first answers. It ends where the
+# statement does (see _nearest): at its own bounds, of vectors and memory, it would return others than the nearest, and
+# not say so. Whole projects are asked by one plan; how much a narrower scope or a filter leaves, only its values tell.
 _INDEX_PLANNING = (
     "SELECT set_config('hnsw.iterative_scan', 'strict_order', true), set_config('hnsw.ef_search', '400', true), "
+    "set_config('hnsw.max_scan_tuples', '2147483647', true), set_config('hnsw.scan_mem_multiplier', '16', true), "
     "set_config('plan_cache_mode', '{}', true), set_config('jit', 'off', true)"
 )
 
@@ -180,19 +184,52 @@ def _compared(shape: _Shape, embedded: sql.Composable) -> sql.Composed:
 
 
 def _nearest(shape: _Shape, project: str, embedded: sql.Composable, filters: sql.Composable | None) -> sql.Composed:
-    """The nearest, in the order of the index. ``filters`` hold what the vector's table does not."""
-    source = sql.SQL("{} e").format(shape.generation.table)
-    where = [embedded, sql.SQL("e.head AND (e.expires_at IS NULL OR e.expires_at > now())")]
-    if filters is not None:
-        source = sql.SQL(
-            "{} JOIN memory_versions m ON m.project = e.project AND m.id = e.memory_id AND m.version = e.version"
-        ).format(source)
-        where.append(filters)
+    """The nearest, in the order of the index. ``filters`` hold what the vector's table does not.
+
+    A part of the project is looked for among the project's nearest, as many as are half its own size: twice what must
+    be expected where the part is as large as it has to be (search_way.worth_indexes) and its vectors lie like those of
+    others. Where they lie farther from the query than others', these hold too few, and the part is compared whole.
+    """
     # As a literal: a generic plan would drop the index that is partial by project.
-    where.append(sql.SQL("e.project = {}").format(sql.Literal(project)))
+    of_project = sql.SQL("{} AND e.project = {} AND e.head AND (e.expires_at IS NULL OR e.expires_at > now())").format(
+        scope_clause((), "e"), sql.Literal(project)
+    )
+    parts = {
+        "table": shape.generation.table,
+        "of_project": of_project,
+        "embedded": embedded,
+        "pool": sql.Literal(shape.pool),
+        "most": sql.Literal(_MOST_PASSED),
+    }
+    if not shape.given and filters is None:
+        return sql.SQL(
+            "SELECT memory_id AS id FROM {table} e WHERE {of_project} ORDER BY e.embedding <=> %(vector)s LIMIT {pool}"
+        ).format(**parts)
+    own = scope_clause(shape.given, "passed")
+    if filters is not None:
+        parts["filtered"] = sql.SQL(" JOIN memory_versions m ON {}").format(_VERSION_OF.format(sql.SQL("e")))
+        parts["inside"] = sql.SQL(" AND {}").format(filters)
+        # Looked up one by one: a join might read them all first, or lose the order.
+        version = _VERSION_OF.format(sql.SQL("passed"))
+        own = sql.SQL("{} AND (SELECT true FROM memory_versions m WHERE {} AND {})").format(own, version, filters)
+    else:
+        parts["filtered"] = parts["inside"] = sql.SQL("")
     return sql.SQL(
-        "SELECT e.memory_id AS id FROM {source} WHERE {where} ORDER BY e.embedding <=> %(vector)s LIMIT {pool}"
-    ).format(source=source, where=sql.SQL(" AND ").join(where), pool=sql.Literal(shape.pool))
+        """WITH passed AS (
+        SELECT e.project, e.user_id, e.agent_id, e.app_id, e.run_id, e.memory_id, e.version FROM {table} e
+        WHERE {of_project} ORDER BY e.embedding <=> %(vector)s LIMIT least(%(rows)s::bigint / 2, {most})
+    ), soon AS MATERIALIZED (
+        SELECT memory_id AS id FROM passed WHERE {own} LIMIT {pool}
+    )
+    SELECT id FROM soon WHERE (SELECT count(*) FROM soon) >= {pool}
+    UNION ALL (
+        SELECT e.memory_id FROM {table} e{filtered} WHERE {embedded} AND {of_project}{inside}
+            AND (SELECT count(*) FROM soon) < {pool}
+        ORDER BY 1 - (e.embedding <=> %(vector)s) DESC LIMIT {pool})"""
+    ).format(own=own, **parts)
+
+
+_VERSION_OF = sql.SQL("m.project = {0}.project AND m.id = {0}.memory_id AND m.version = {0}.version")
 
 
 def _named(shape: _Shape, embedded: sql.Composable) -> sql.Composed:
