@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 import httpx
+import pytest
 import uvicorn
 
 from memsys_api import app
@@ -17,8 +18,9 @@ from memsys_api.ports import Vectors
 from memsys_api.settings import Settings
 
 from .conftest import ADMIN_KEY, Dsn
-from .support.parts import WordEmbedder
+from .support.parts import MemorySink, WordEmbedder
 from .support.postgres import free_port
+from .support.serving import serving
 from .support.waiting import until
 
 
@@ -66,7 +68,7 @@ async def test_told_to_stop_it_finishes_what_it_has_accepted(dsn: Dsn) -> None:
     application = app.create(settings, Makers(embedder=make_embedder, graph=lambda _: None))
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(application, host="127.0.0.1", port=port, log_config=None))
-    serving = asyncio.create_task(server.serve())
+    running = asyncio.create_task(server.serve())
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers={"X-API-Key": ADMIN_KEY}) as client:
 
         async def ready() -> bool:
@@ -89,4 +91,35 @@ async def test_told_to_stop_it_finishes_what_it_has_accepted(dsn: Dsn) -> None:
         assert not accepted.done()
         embedder.go.set()
         assert (await accepted).status_code == 200
-    await asyncio.wait_for(serving, 15)
+    await asyncio.wait_for(running, 15)
+
+
+class _FatalSink(MemorySink):
+    """Ends whoever looks at it, as a library does that cancels what it should not."""
+
+    fatal = False
+
+    async def available(self) -> bool:
+        if self.fatal:
+            raise asyncio.CancelledError
+        return await super().available()
+
+
+async def test_it_ends_when_a_part_of_it_has_ended_that_nobody_told_to(
+    dsn: Dsn, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def make_embedder(_: Settings) -> WordEmbedder:
+        return WordEmbedder()
+
+    sink = _FatalSink()
+    settings = Settings.model_validate(
+        {"DATABASE_URL": dsn.app, "DATABASE_OWNER_URL": dsn.owner, "MEMSYS_ADMIN_KEY": ADMIN_KEY}
+    )
+    application = app.create(settings, Makers(embedder=make_embedder, graph=lambda _: sink))
+    async with serving(application) as (url, server), httpx.AsyncClient(base_url=url) as client:
+        assert (await client.get("/readyz")).status_code == 200
+        sink.fatal = True
+        await until("it ends", lambda: not server.servers[0].is_serving())
+    assert application.state.runtime.broken
+    [record] = [record for record in caplog.records if record.message == "background task ended"]
+    assert record.__dict__["task"] == "graph-watch"

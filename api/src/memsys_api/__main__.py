@@ -9,11 +9,15 @@ import uvicorn
 from memsys_api import app, logs, settings, telemetry
 from memsys_api.server import Server
 
+_BROKEN = 1
 _NEVER_STARTED = 3  # as uvicorn's own command says it
 
 
 def main() -> None:
-    """Serve until told to stop, then finish what was accepted. Wrong settings end the process with their list."""
+    """Serve until told to stop or broken, then finish what was accepted.
+
+    Wrong settings end the process with their list.
+    """
     try:
         loaded = settings.load()
     except settings.SettingsError as error:
@@ -35,6 +39,8 @@ def main() -> None:
     server = Server(config, application.state.runtime, loaded.leave_seconds)
     server.run()
     telemetry.shutdown()
+    if application.state.runtime.broken:
+        sys.exit(_BROKEN)
     if not server.started:
         sys.exit(_NEVER_STARTED)
 

@@ -17,6 +17,7 @@ from memsys_api.store.positions import Watch
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.5
+_STOP_SECONDS = 5.0
 _RETRY_AFTER = 5
 
 
@@ -29,8 +30,12 @@ class Feed:
         self._streams = 0
         self._look_now = asyncio.Event()
         self._news = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self.closing = False
+        self._tasks = background.Tasks()
+
+    @property
+    def closing(self) -> bool:
+        """Whether streams are to end."""
+        return self._tasks.stopping.is_set()
 
     def wake(self) -> None:
         """Something was written here."""
@@ -38,19 +43,18 @@ class Feed:
 
     def start(self) -> None:
         """Begin to look in the background."""
-        self._task = asyncio.create_task(self._watch(), name="changes")
+        self._tasks.start(self._watch(), "changes")
 
     def close(self) -> None:
         """Have all streams end, and no new ones begin: the server is about to stop."""
-        self.closing = True
+        self._tasks.stopping.set()
         self._news.set()
         self._look_now.set()
 
     async def stop(self) -> None:
         """Stop looking."""
         self.close()
-        if self._task:
-            await self._task
+        await self._tasks.end(_STOP_SECONDS)
 
     def admit(self) -> None:
         """Raises a ``too-many-streams`` problem when there is no room for one more stream."""

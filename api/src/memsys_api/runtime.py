@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from memsys_api import assembling, metrics, retrieval
 from memsys_api.assembling import Makers, Service
+from memsys_api.background import Tasks, on_lost
 from memsys_api.feeding import feed_graph, feed_vectors, names_and_wake
 from memsys_api.inference import InferenceRejected, Inferrer
 from memsys_api.measured import MeasuredEmbedder, MeasuredInferrer
@@ -24,7 +25,6 @@ log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
 _STUCK_SECONDS = 10.0
-_CANCEL_AGAIN_SECONDS = 0.5
 _REJECTED = (
     migrate.MigrationError,
     generations.EmbedderMismatch,
@@ -41,18 +41,25 @@ class Runtime:
     def __init__(self, settings: Settings, makers: Makers) -> None:
         self._settings = settings
         self._makers = makers
-        self._starting: asyncio.Task[None] | None = None
-        self._chores: list[asyncio.Task[None]] = []
+        self._tasks = Tasks()
         self._embedder: Embedder | None = None
         self._inferrer: Inferrer | None = None
         self._reranker: Reranking | None = None
         self.service: Service | None = None
         self.waiting_for = "the start"
         self.leaving = False
+        self.broken = False
+        """Whether something has ended that was to go on: then the process is to end, and be started anew.
+
+        Started again in here it would go on with whatever broke it, and without it the replica would look ready while
+        its part is not done. Ending costs nothing: requests are finished, and what was under way is claimed again by
+        the other replicas or the next process.
+        """
 
     def start(self) -> None:
         """Begin to connect, migrate and load, in the background."""
-        self._starting = asyncio.create_task(self._start(), name="start")
+        on_lost.set(self._break)  # for all that is started from here on, also by the parts
+        self._tasks.start(self._start(), "start", finite=True)
 
     def leave(self) -> None:
         """Ask clients to go elsewhere, and end the answers that would otherwise go on for ever."""
@@ -62,7 +69,7 @@ class Runtime:
 
     async def stop(self) -> None:
         """Let go of everything; requests have ended."""
-        await _end({task for task in (self._starting, *self._chores) if task})
+        await self._tasks.end()
         service, self.service = self.service, None
         if service:
             if service.backfill:
@@ -78,6 +85,9 @@ class Runtime:
         for part in (self._reranker, self._inferrer, self._embedder):
             if part:
                 await part.close()
+
+    def _break(self) -> None:
+        self.broken = True
 
     async def _start(self) -> None:
         while True:
@@ -161,39 +171,33 @@ class Runtime:
         for fed in service.fed:
             fed.dispatcher.start()
         if service.graph:
-            self._chores.append(asyncio.create_task(service.graph.rebuilder.keep(), name="rebuild"))
+            self._tasks.start(service.graph.rebuilder.keep(), "rebuild")
         if service.vectors:
-            self._chores.append(asyncio.create_task(service.vectors.filling.keep(), name="vector-filling"))
+            self._tasks.start(service.vectors.filling.keep(), "vector-filling")
         if service.backfill:
             service.backfill.start()
         if service.shaper:
-            self._chores.append(asyncio.create_task(service.shaper.keep(), name="shaping"))
+            self._tasks.start(service.shaper.keep(), "shaping")
         if service.webhooks:
             service.webhooks.dispatcher.start()
         service.feed.start()
         days = settings.erasure_ledger_retention_days
         sweeping = retention.keep(database, timedelta(days=days) if days else None)
-        self._chores.append(asyncio.create_task(sweeping, name="retention"))
+        self._tasks.start(sweeping, "retention")
         sinks, wake = names_and_wake(service.fed, service.webhooks, service.feed)
         expiry = retention.expire_by_and_by(database, generation, sinks, wake)
-        self._chores.append(asyncio.create_task(expiry, name="expiry"))
-        self._chores.append(asyncio.create_task(watch.keep(database), name="quarantine"))
+        self._tasks.start(expiry, "expiry")
+        self._tasks.start(watch.keep(database), "quarantine")
         if settings.audit_retention_days:
             shortening = audit.keep(settings.migration_url, settings.audit_retention_days)
-            self._chores.append(asyncio.create_task(shortening, name="audit"))
-        if settings.vector_index != "exact":
+            self._tasks.start(shortening, "audit")
+        if settings.vector_index != "exact" and not generation.indexable:
+            log.warning("too many dimensions for an approximate index: search stays exact")
+        elif settings.vector_index != "exact":
             rows = settings.vector_exact_rows if settings.vector_index == "auto" else 0
             indexing = vector_index.keep(settings.migration_url, generation, rows)
-            self._chores.append(asyncio.create_task(indexing, name="vector-index"))
+            self._tasks.start(indexing, "vector-index")
         return service
-
-
-async def _end(tasks: set[asyncio.Task[None]]) -> None:
-    """Cancel tasks until they have ended: psycopg may swallow a cancellation that comes while it cleans up."""
-    while tasks:
-        for task in tasks:
-            task.cancel()
-        _, tasks = await asyncio.wait(tasks, timeout=_CANCEL_AGAIN_SECONDS)
 
 
 def _role_besides_owner(settings: Settings) -> str | None:

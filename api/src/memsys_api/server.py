@@ -35,6 +35,10 @@ class Server(uvicorn.Server):
         self.force_exit |= self.should_exit and sig == signal.SIGINT
         self.should_exit = True
 
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to stop: told so, or because a part of the server has ended that was to go on."""
+        return await super().on_tick(counter) or self._runtime.broken
+
     async def main_loop(self) -> None:
         """Serve until told to stop, and a little longer."""
         await super().main_loop()

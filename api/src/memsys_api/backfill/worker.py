@@ -66,9 +66,9 @@ class Backfill:
         self._lease = timedelta(seconds=timeout_seconds) + _LEASE_MARGIN  # longer than an inference can take
         self._retry_base = retry_base
         self._workers = workers
-        self._stopping = asyncio.Event()
         self._due = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = background.Tasks()
+        self._stopping = self._tasks.stopping
 
     def state(self) -> State:
         """How the language model is, without asking it."""
@@ -80,14 +80,14 @@ class Backfill:
 
     def start(self) -> None:
         """Begin to work in the background."""
-        self._tasks = [asyncio.create_task(self._watch(), name="backfill-watch")]
-        self._tasks += [asyncio.create_task(self._work(), name=f"backfill-{n}") for n in range(self._workers)]
+        self._tasks.start(self._watch(), "backfill-watch")
+        for n in range(self._workers):
+            self._tasks.start(self._work(), f"backfill-{n}")
 
     async def stop(self) -> None:
         """Stop after the request at hand, or without it when it takes long: it is claimed again when its lease ends."""
-        self._stopping.set()
         self._due.set()
-        await background.end(self._tasks, _STOP_SECONDS)
+        await self._tasks.end(_STOP_SECONDS)
 
     async def step(self) -> bool:
         """Infer what is due for longest; ``False``: nothing is."""

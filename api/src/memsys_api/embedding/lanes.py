@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from memsys_api.background import Tasks
 from memsys_api.ports import EmbedderUnavailable, Vectors
 
 Encode = Callable[[Sequence[str]], Vectors]
@@ -62,7 +63,8 @@ class _Lane:
         self._patience = patience_seconds
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue(waiting_texts)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"embedding-{name}")
-        self._worker = asyncio.create_task(self._work(), name=f"embedding-{name}")
+        self._tasks = Tasks()
+        self._worker = self._tasks.start(self._work(), f"embedding-{name}")
 
     async def encode(self, texts: Sequence[str]) -> Vectors:
         loop = asyncio.get_running_loop()
@@ -109,8 +111,7 @@ class _Lane:
                         job.result.set_result(vector)
 
     async def close(self) -> None:
-        self._worker.cancel()
-        await asyncio.gather(self._worker, return_exceptions=True)
+        await self._tasks.end()
         left = [self._jobs.get_nowait() for _ in range(self._jobs.qsize())]
         _fail(left, EmbedderUnavailable("the embedder is closed"))
         self._thread.shutdown(wait=False, cancel_futures=True)

@@ -74,8 +74,8 @@ class Eraser:
         self._outside = outside
         self._sink_names = [sink.name for sink in outside.sinks]
         self._due = asyncio.Event()
-        self._stopping = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = background.Tasks()
+        self._stopping = self._tasks.stopping
         self._seen: datetime | None = None
         self._steps = {
             "note": self._note,
@@ -91,16 +91,13 @@ class Eraser:
 
     def start(self) -> None:
         """Begin to work in the background."""
-        self._tasks = [
-            asyncio.create_task(self._work(), name="eraser"),
-            asyncio.create_task(self._watch(), name="eraser-watch"),
-        ]
+        self._tasks.start(self._work(), "eraser")
+        self._tasks.start(self._watch(), "eraser-watch")
 
     async def stop(self) -> None:
         """Stop after the step at hand, or without it when it takes long: it is done again by whoever comes next."""
-        self._stopping.set()
         self._due.set()
-        await background.end(self._tasks, _STOP_SECONDS)
+        await self._tasks.end(_STOP_SECONDS)
 
     async def replay(self, lines: Sequence[ledger.Line]) -> int:
         """Have these erasures carried out once more, on what was recorded before them; says how many."""

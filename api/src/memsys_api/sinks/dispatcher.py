@@ -54,8 +54,8 @@ class Dispatcher:
         self._retry_base = retry_base
         self._named = named
         self._due = asyncio.Event()
-        self._stopping = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = background.Tasks()
+        self._stopping = self._tasks.stopping
         self._away: SinkUnavailable | None = None
         self._size = _FIRST_BATCH
         self._prepared = False
@@ -69,17 +69,14 @@ class Dispatcher:
 
     def start(self) -> None:
         """Begin to work in the background."""
-        self._tasks = [asyncio.create_task(self._watch(), name=f"{self._sink.name}-watch")]
-        self._tasks += [
-            asyncio.create_task(self._work(suspects=int(n == 0)), name=f"{self._sink.name}-worker-{n}")
-            for n in range(_WORKERS)
-        ]
+        self._tasks.start(self._watch(), f"{self._sink.name}-watch")
+        for n in range(_WORKERS):
+            self._tasks.start(self._work(suspects=int(n == 0)), f"{self._sink.name}-worker-{n}")
 
     async def stop(self) -> None:
         """Stop after the batch at hand, or without it when it takes long: it is claimed again by whoever comes next."""
-        self._stopping.set()
         self._due.set()
-        await background.end(self._tasks, _STOP_SECONDS)
+        await self._tasks.end(_STOP_SECONDS)
 
     async def drain(self, project: str | None = None, memory_id: UUID | None = None) -> AsyncIterator[int]:
         """Apply what is due right now, in the caller's time: of all projects, of one, or one memory of it.

@@ -115,8 +115,7 @@ class Database:
         self._url = url
         self._timeout = timeout
         self._statement_timeout = f"{int(timeout * 1000)}ms"
-        self._watcher: asyncio.Task[None] | None = None
-        self._closing = False
+        self._tasks = background.Tasks()
         self._suspect = asyncio.Event()
         kwargs: dict[str, Any] = {"autocommit": True, **_SOCKET}
         if not prepare:
@@ -139,18 +138,15 @@ class Database:
     async def open(self) -> None:
         """Open the pool; :meth:`ping` tells whether it reaches the database."""
         await self._pool.open()
-        self._watcher = asyncio.create_task(self._watch(), name="database-watch")
+        self._tasks.start(self._watch(), "database-watch")
 
     async def close(self) -> None:
-        self._closing = True
-        if self._watcher:
-            self._watcher.cancel()
-            await asyncio.gather(self._watcher, return_exceptions=True)
+        await self._tasks.end()
         await self._pool.close()
 
     async def _watch(self) -> None:
         """Replace connections that a restarted server has closed: at once when one was found so, else now and then."""
-        while not self._closing:  # the pool's check may swallow a cancellation
+        while not self._tasks.stopping.is_set():  # the pool's check may swallow a cancellation
             await background.wait(self._suspect, _CHECK_SECONDS)
             self._suspect.clear()
             try:

@@ -20,9 +20,6 @@ _EF_CONSTRUCTION = 128  # with pgvector's own 64 a search of many near duplicate
 
 async def keep(owner_url: str, generation: Generation, rows: int) -> None:
     """Look every five minutes for projects with more vectors than ``rows`` and build what they lack; never returns."""
-    if not generation.indexable:
-        log.warning("too many dimensions for an approximate index: search stays exact")
-        return
     await chores.repeat("vector index", lambda: build_missing(owner_url, generation, rows), _PERIOD_SECONDS)
 
 

@@ -65,8 +65,8 @@ class WebhookDispatcher:
         self._lease = timedelta(seconds=timeout + _LEASE_MARGIN)
         self._retry_base = retry_base
         self._due = asyncio.Event()
-        self._stopping = asyncio.Event()
-        self._loops: list[asyncio.Task[None]] = []
+        self._loops = background.Tasks()
+        self._stopping = self._loops.stopping
         self._calls: set[asyncio.Task[None]] = set()
         self._under_way: Counter[UUID] = Counter()
         self._away: set[UUID] = set()
@@ -78,18 +78,14 @@ class WebhookDispatcher:
 
     def start(self) -> None:
         """Begin to work in the background."""
-        self._loops = [
-            asyncio.create_task(self._work(), name="webhooks"),
-            asyncio.create_task(self._watch(), name="webhooks-watch"),
-        ]
+        self._loops.start(self._work(), "webhooks")
+        self._loops.start(self._watch(), "webhooks-watch")
 
     async def stop(self) -> None:
         """Stop after the calls under way, or without those that take long: they are due again at once."""
-        self._stopping.set()
         self._due.set()
-        if self._loops:
-            await asyncio.wait(self._loops, timeout=_STOP_SECONDS)
-        await background.end({*self._loops, *self._calls}, _STOP_SECONDS)
+        await self._loops.end(_STOP_SECONDS)
+        await background.end(self._calls, _STOP_SECONDS)
         await self._sender.close()
 
     async def _work(self) -> None:
