@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID, uuid4
 
+import pytest
+
 from memsys_api.model import SinkRecord
 
 from .conftest import Replica
@@ -93,7 +95,11 @@ async def test_strays_are_named_by_project_and_swept_by_sync(graphed: Replica) -
     assert (await graphed.client.get("/graph/drift")).json()["strays"] == 0
 
 
-async def test_a_version_that_postgres_never_reached_gives_way_to_a_sync(graphed: Replica) -> None:
+SYNCS = pytest.mark.parametrize("sync", ["/graph/sync", "/sinks/graph/sync"])
+
+
+@SYNCS
+async def test_a_version_that_postgres_never_reached_gives_way_to_a_sync(graphed: Replica, sync: str) -> None:
     """As after a restore of PostgreSQL from a backup: the graph is ahead and refuses what is older."""
     sink = graphed.sink
     assert sink
@@ -102,9 +108,45 @@ async def test_a_version_that_postgres_never_reached_gives_way_to_a_sync(graphed
     await settled(graphed)
     sink.held["default", memory_id] = SinkRecord("default", memory_id, 7, None)
     assert (await graphed.client.get("/graph/drift")).json()["missing"] == 1
-    await graphed.client.post("/graph/sync", params={"memory_id": added["id"]})
+    await graphed.client.post(sync, params={"memory_id": added["id"]})
     assert sink.held["default", memory_id].version == 1
     assert (await graphed.client.get("/graph/drift")).json()["missing"] == 0
+
+
+@SYNCS
+async def test_what_only_the_graph_holds_goes_with_a_sync_and_what_nobody_holds_is_not_found(
+    graphed: Replica, sync: str
+) -> None:
+    sink = graphed.sink
+    assert sink
+    await graphed.add("note")
+    await settled(graphed)
+    ghost = uuid4()
+    sink.held["default", ghost] = SinkRecord("default", ghost, 1, None)
+    statuses = [(await graphed.client.post(sync, params={"memory_id": str(ghost)})).status_code for _ in range(2)]
+    assert statuses == [200, 404]
+    assert ("default", ghost) not in sink.held
+
+
+@SYNCS
+async def test_names_are_renewed_by_a_sync_of_one_memory(graphed: Replica, sync: str) -> None:
+    sink = graphed.sink
+    assert sink
+    [added] = await graphed.add("Ada Lovelace met Charles Babbage")
+    await settled(graphed)
+    sink.doubted.clear()
+    await graphed.client.post(sync, params={"memory_id": added["id"]})
+    assert sink.doubted
+
+
+@SYNCS
+async def test_a_sync_of_one_memory_says_so_when_the_graph_does_not_answer(graphed: Replica, sync: str) -> None:
+    assert graphed.sink
+    [added] = await graphed.add("note")
+    graphed.sink.away = True
+    answer = await graphed.client.post(sync, params={"memory_id": added["id"]})
+    assert answer.status_code == 503
+    assert "retry-after" in answer.headers
 
 
 async def test_drift_says_so_when_the_graph_does_not_answer(graphed: Replica) -> None:

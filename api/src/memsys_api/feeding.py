@@ -16,9 +16,9 @@ from memsys_api.sinks.attempts import ATTEMPTS
 from memsys_api.sinks.breaker import Breaker
 from memsys_api.sinks.dispatcher import Dispatcher
 from memsys_api.sinks.filling import Filling
-from memsys_api.sinks.rebuild import Rebuilder
+from memsys_api.sinks.rebuild import Rebuilder, renew_names
 from memsys_api.sinks.webhooks import Webhooks
-from memsys_api.store import deliveries, fills
+from memsys_api.store import deliveries, fills, records
 from memsys_api.store.database import Database
 from memsys_api.store.embeddings import Embeddings
 from memsys_api.store.generations import Generation
@@ -99,6 +99,26 @@ def names_and_wake(
             one()
 
     return [one.sink.name for one in fed], wake
+
+
+async def queue_afresh(database: Database, fed: Fed[Sink], project: str, memory_id: UUID) -> bool:
+    """Make a memory's newest state due, also when nothing is known to be wrong with it; ``False``: there is none.
+
+    Of the graph, what only it holds goes, and so does a version that PostgreSQL has not reached: it was never written,
+    and would be in the way of what is. Raises :class:`~memsys_api.ports.SinkUnavailable` when the graph is away.
+    """
+    graph = fed.sink if isinstance(fed, Graph) else None
+    held = (await graph.versions(project, [memory_id])).get(memory_id) if graph else None  # before PostgreSQL is read
+    version = (await records.versions_of(database, project, [memory_id])).get(memory_id)
+    if graph and held is not None and (version is None or held > version):
+        await graph.forget(project, [memory_id])
+    if version is None:
+        return held is not None
+    if graph:
+        await renew_names(database, graph, project, [memory_id])
+    async with database.transaction(project) as conn:
+        await deliveries.enqueue(conn, project, [fed.sink.name], [(memory_id, version)])
+    return True
 
 
 async def drive(database: Database, fed: Fed[Sink], project: str | None, memory_id: UUID | None) -> dict[str, Any]:

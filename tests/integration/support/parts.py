@@ -61,6 +61,7 @@ class MemorySink:
         self.answers: list[tuple[UUID, float]] = []
         self.slow = 0.0
         self.stray = 0
+        self.doubted: set[str] = set()
 
     async def prepare(self) -> None:
         self._present()
@@ -118,6 +119,7 @@ class MemorySink:
 
     async def doubt_names(self, project: str, keys: Sequence[str]) -> None:
         self._present()
+        self.doubted.update(keys)
 
     async def projects(self) -> list[str]:
         self._present()

@@ -12,13 +12,12 @@ from starlette.responses import Response
 from memsys_api import problems
 from memsys_api.access.grants import PROJECT_NAME, Access
 from memsys_api.assembling import Service
-from memsys_api.feeding import Graph, drive
+from memsys_api.feeding import Graph, drive, queue_afresh
 from memsys_api.ports import SinkUnavailable
 from memsys_api.problems import UNAVAILABLE, ProblemError, invalid, no_such_memory
 from memsys_api.routes.common import Admin, Json, Serving, WholeReader, WholeWriter, may_answer
 from memsys_api.schemas import graph as wire
 from memsys_api.sinks import drift
-from memsys_api.sinks.rebuild import renew_names
 from memsys_api.store import audit, deliveries, rebuilds, records
 
 router = APIRouter(prefix="/graph", tags=["graph"])
@@ -68,7 +67,8 @@ async def sync(
     try:
         if memory_id is not None:
             project = access.project
-            await _enqueue(serving, graph, project, memory_id)
+            if not await queue_afresh(serving.database, graph, project, memory_id):
+                raise no_such_memory()
         if sweep:
             swept = await graph.sink.sweep(access.project)
     except SinkUnavailable as error:
@@ -169,21 +169,3 @@ def _place(cursor: str | None) -> drift.Place | None:
 
 def _away() -> ProblemError:
     return ProblemError(UNAVAILABLE, "the graph does not answer; try again", retry_after=5)
-
-
-async def _enqueue(serving: Service, graph: Graph, project: str, memory_id: UUID) -> None:
-    """Make a memory's newest state due, also when nothing is known to be wrong with it.
-
-    What only the graph holds goes, and so does a version that PostgreSQL has not reached: it was never written, and
-    would be in the way of what is.
-    """
-    held = (await graph.sink.versions(project, [memory_id])).get(memory_id)  # before PostgreSQL is read
-    version = (await records.versions_of(serving.database, project, [memory_id])).get(memory_id)
-    if version is None and held is None:
-        raise no_such_memory()
-    if held is not None and (version is None or held > version):
-        await graph.sink.forget(project, [memory_id])
-    if version is not None:
-        await renew_names(serving.database, graph.sink, project, [memory_id])
-        async with serving.database.transaction(project) as conn:
-            await deliveries.enqueue(conn, project, [graph.sink.name], [(memory_id, version)])

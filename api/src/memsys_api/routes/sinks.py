@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from memsys_api import problems
 from memsys_api.assembling import Service
-from memsys_api.feeding import Fed, drive
+from memsys_api.feeding import Fed, drive, queue_afresh
 from memsys_api.ports import Sink, SinkUnavailable
 from memsys_api.problems import NOT_FOUND, UNAVAILABLE, ProblemError, invalid, no_such_memory
 from memsys_api.routes.common import Admin, Json, Serving, WholeReader, WholeWriter, may_answer
@@ -43,11 +43,12 @@ async def sync(
         await audit.record(conn, access.project, "sink.synced", memory_id, sink=name, everywhere=access.everywhere)
     if memory_id is not None:
         project = access.project
-        newest = (await records.newest(serving.database, project, [memory_id])).get(memory_id)
-        if newest is None:
+        try:
+            known = await queue_afresh(serving.database, fed, project, memory_id)
+        except SinkUnavailable as error:
+            raise ProblemError(UNAVAILABLE, f"the sink {name} does not answer; try again", retry_after=5) from error
+        if not known:
             raise no_such_memory()
-        async with serving.database.transaction(project) as conn:
-            await deliveries.enqueue(conn, project, [name], [(memory_id, newest.version)])
     return Json(await drive(serving.database, fed, project, memory_id))
 
 
