@@ -124,6 +124,23 @@ ChangeEvent = Literal["added", "updated", "deleted"]
 """What a change did to a memory, as those who follow changes are told."""
 Uninferred = Literal["pending", "over-budget", "failed"]
 """Why a statement is stored as it was said."""
+AddState = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "HELD"]
+"""How far an add is that was not waited for."""
+HeldKind = Literal["add", "update", "import"]
+"""What was to be done by a write that is held for review."""
+HeldState = Literal["held", "released", "rejected"]
+"""What was decided on a held write."""
+WebhookDeliveryState = Literal["pending", "parked", "delivered"]
+"""How far it is to tell a webhook of one event."""
+ErasureState = Literal["running", "done"]
+ErasureStep = Literal["note", "postgres", "sinks", "verify", "vacuum"]
+"""What of an erasure is done next."""
+RebuildState = Literal["applying", "sweeping", "draining", "done"]
+"""How far a rebuild of the graph is."""
+DriftKind = Literal["missing", "stale", "unexpected", "stray"]
+"""How the graph differs from PostgreSQL."""
+IndexMode = Literal["auto", "exact", "hnsw"]
+"""When the approximate index of vectors is used."""
 
 
 @dataclass(frozen=True, slots=True)

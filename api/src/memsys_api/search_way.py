@@ -7,16 +7,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
 
-from memsys_api.model import Scope
+from memsys_api.model import IndexMode, Scope
 from memsys_api.recent import Recent
 from memsys_api.store.candidates import POOL, Way
 from memsys_api.store.database import Database
 from memsys_api.store.rows import Condition
 from memsys_api.store.sizes import ScopeSize, measure
-
-IndexMode = Literal["auto", "exact", "hnsw"]
 
 _FRESH_SECONDS = 30.0
 _REMEMBERED = 20_000

@@ -24,10 +24,11 @@ from uuid import UUID, uuid4
 from memsys_api import acting, background
 from memsys_api.erasing import ledger
 from memsys_api.erasing.receipt import Kept, remainders
+from memsys_api.model import ErasureStep
 from memsys_api.ports import Sink, SinkUnavailable
 from memsys_api.store import chores, deliveries, erasure, erasures, orphans
 from memsys_api.store.database import Connection, Database, DatabaseUnavailable, StatementTimeout
-from memsys_api.store.erasures import Erasure, Step
+from memsys_api.store.erasures import Erasure
 from memsys_api.store.generations import Generation
 from memsys_api.store.vacuum import vacuum, write_ahead_log
 
@@ -264,7 +265,7 @@ class Eraser:
             if not await erasures.finish(conn, entry, lease, receipt):
                 raise Lost
 
-    async def _advance(self, entry: Erasure, lease: UUID, step: Step) -> None:
+    async def _advance(self, entry: Erasure, lease: UUID, step: ErasureStep) -> None:
         async with self._database.transaction(entry.project) as conn:
             if not await erasures.advance(conn, entry, lease, step):
                 raise Lost

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from memsys_api import problems, schemas
 from memsys_api.assembling import Service
-from memsys_api.model import Scope
+from memsys_api.model import Scope, WebhookDeliveryState
 from memsys_api.problems import LIMIT_REACHED, NOT_FOUND, NOT_SUPPORTED, ProblemError, invalid
 from memsys_api.routes.common import Json, ScopedAdmin, Serving, may_answer, read_cursor, write_cursor
 from memsys_api.schemas import webhooks as wire
@@ -103,7 +103,7 @@ async def delete(serving: Serving, access: ScopedAdmin, webhook_id: UUID) -> Res
 class DeliveriesQuery(schemas.Body):
     """Which deliveries to list."""
 
-    state: webhook_deliveries.State | None = Field(None, description="Only those in this state.")
+    state: WebhookDeliveryState | None = Field(None, description="Only those in this state.")
     limit: int = Field(100, ge=1, le=schemas.MAX_RESULTS, description="How many at most.")
     cursor: str | None = Field(None, max_length=64, description="`next_cursor` of the page before.")
 

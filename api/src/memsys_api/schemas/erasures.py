@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from memsys_api.access.grants import PROJECT_PATTERN
 from memsys_api.filters import SCOPE_FIELDS
+from memsys_api.model import ErasureState, ErasureStep
 from memsys_api.schemas.fields import MAX_RESULTS, Moment, Scoped
 from memsys_api.schemas.rules import given
 
@@ -84,8 +85,8 @@ class ErasureOut(BaseModel):
     id: UUID
     project: str
     scope: dict[str, Any]
-    state: Literal["running", "done"]
-    step: Literal["note", "postgres", "sinks", "verify", "vacuum"]
+    state: ErasureState
+    step: ErasureStep
     waits_for: str | None = Field(description="What the step waits for, if it does.")
     requested_by: str
     requested_at: datetime

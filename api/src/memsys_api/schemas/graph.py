@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from memsys_api.model import GraphStore
+from memsys_api.model import DriftKind, GraphStore, RebuildState
 
 
 class GraphStatus(BaseModel):
@@ -38,7 +37,7 @@ class GraphDifference(BaseModel):
 
     project: str
     memory_id: UUID | None
-    kind: Literal["missing", "stale", "unexpected", "stray"]
+    kind: DriftKind
 
 
 class GraphDrift(BaseModel):
@@ -61,7 +60,7 @@ class GraphRebuild(BaseModel):
     """A project's graph being built anew, or the last time that it was."""
 
     project: str
-    state: Literal["applying", "sweeping", "draining", "done"]
+    state: RebuildState
     queued: int = Field(description="Memories that are applied anew.")
     removed: int = Field(description="What the graph held and PostgreSQL does not.")
     error: str | None = Field(description="Why the last step has to be tried again.")

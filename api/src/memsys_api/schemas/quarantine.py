@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from memsys_api.model import HeldKind, HeldState
 from memsys_api.schemas.fields import MAX_RESULTS
 
 
@@ -45,9 +46,9 @@ class HeldOut(BaseModel):
     agent_id: str | None
     app_id: str | None
     run_id: str | None
-    kind: Literal["add", "update", "import"]
+    kind: HeldKind
     memory_id: UUID | None = Field(description="Whose version it is to be; null: of memories that are new.")
-    state: Literal["held", "released", "rejected"]
+    state: HeldState
     findings: list[FindingOut]
     request: dict[str, Any] | None = Field(
         description="What was to be written: a request's body, or an import's line; null once it is decided on."
@@ -77,6 +78,6 @@ class HeldQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    state: Literal["held", "released", "rejected"] = "held"
+    state: HeldState = "held"
     limit: int = Field(100, ge=1, le=MAX_RESULTS, description="How many at most.")
     cursor: str | None = Field(None, max_length=64, description="`next_cursor` of the page before.")

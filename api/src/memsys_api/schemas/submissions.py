@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field, model_validator
 
+from memsys_api.model import AddState
 from memsys_api.schemas.fields import Body
 from memsys_api.schemas.memories import Added, AddRequest
 
@@ -19,7 +19,7 @@ class AddEventOut(BaseModel):
     """An add to follow."""
 
     id: UUID
-    status: Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "HELD"] = Field(
+    status: AddState = Field(
         description="FAILED: the language model cannot read it, and the messages stay as they were said; or the "
         "project's policy does not let it in. HELD: it waits for review, and is followed here until it is decided on."
     )

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
 
-from memsys_api.model import ChangeEvent
+from memsys_api.model import ChangeEvent, WebhookDeliveryState
 from memsys_api.schemas.fields import WHOLE, Body, Moment, Scoped, storable
 from memsys_api.schemas.rules import both, given
 from memsys_api.sinks.webhooks import signing
@@ -133,7 +133,7 @@ class DeliveryOut(BaseModel):
     memory_id: UUID
     version: int
     occurred_at: datetime
-    state: Literal["pending", "parked", "delivered"]
+    state: WebhookDeliveryState
     attempts: int = Field(description="How many attempts were begun since it was queued or replayed.")
     due_at: datetime = Field(description="Not before this time it is tried (again).")
     status: int | None = Field(description="What the webhook last answered.")

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings
 
-from memsys_api.model import GraphStore
+from memsys_api.model import GraphStore, IndexMode
 
 
 def _postgres_url(value: SecretStr) -> SecretStr:
@@ -68,7 +68,7 @@ class StoreSettings(BaseSettings):
     vector_precision: Literal["halfvec", "float32"] = Field(
         "halfvec", validation_alias="VECTOR_PRECISION", description="How vectors are stored: 2 or 4 bytes a number."
     )
-    vector_index: Literal["auto", "exact", "hnsw"] = Field(
+    vector_index: IndexMode = Field(
         "auto",
         validation_alias="VECTOR_INDEX",
         description="exact: always compare all vectors of the scope; hnsw: always the approximate index of the "

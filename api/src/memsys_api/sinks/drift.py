@@ -10,15 +10,14 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
+from memsys_api.model import DriftKind
 from memsys_api.ports import GraphSink
 from memsys_api.sinks.graph.content import content_hash
 from memsys_api.store import deliveries, records
 from memsys_api.store.database import Database
-
-Kind = Literal["missing", "stale", "unexpected", "stray"]
 
 RANGE = 500
 """Memories of a range, at most, in either store."""
@@ -38,7 +37,7 @@ class Difference(NamedTuple):
 
     project: str
     memory_id: UUID | None
-    kind: Kind
+    kind: DriftKind
 
 
 class Place(NamedTuple):
@@ -72,7 +71,7 @@ class Drift:
             wanted, present = truth.get(memory_id), projection.get(memory_id)
             if wanted == present:
                 continue
-            kind: Kind = "missing" if present is None else "unexpected" if wanted is None else "stale"
+            kind: DriftKind = "missing" if present is None else "unexpected" if wanted is None else "stale"
             self.missing += kind == "missing"
             self.unexpected += kind == "unexpected"
             self.stale += kind == "stale"

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
 from uuid import UUID
 
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from memsys_api.model import Outcome, Scope
+from memsys_api.model import AddState, Outcome, Scope
 from memsys_api.store.database import Connection
 from memsys_api.store.outcomes import resolved, written
 from memsys_api.store.rows import scope_condition, scope_values
-
-State = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "HELD"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +22,7 @@ class AddEvent:
     said; of what is held or refused nothing is."""
 
     id: UUID
-    state: State
+    state: AddState
     outcomes: tuple[Outcome, ...]
     error: str | None
     created_at: datetime
@@ -104,7 +101,7 @@ async def read(conn: Connection, scope: Scope, ids: Sequence[UUID]) -> list[AddE
         running,
         waits,
     ) in await cursor.fetchall():
-        state: State = "SUCCEEDED"
+        state: AddState = "SUCCEEDED"
         error = refusal
         if queued is not None:
             state, error = "FAILED" if queued == "parked" else "RUNNING" if running else "PENDING", waits

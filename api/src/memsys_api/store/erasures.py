@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from memsys_api.model import Scope
+from memsys_api.model import ErasureState, ErasureStep, Scope
 from memsys_api.store import archive, audit
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.erasure import Target, date_back
 
-Step = Literal["note", "postgres", "sinks", "verify", "vacuum"]
-FIRST: Step = "note"
+FIRST: ErasureStep = "note"
 
 
 @dataclass(frozen=True)
@@ -28,8 +27,8 @@ class Erasure:
     scope: dict[str, Any]
     recorded_before: datetime
     """What was recorded later is new and stays."""
-    state: Literal["running", "done"]
-    step: Step
+    state: ErasureState
+    step: ErasureStep
     waits_for: str | None
     removed: dict[str, dict[str, int]]
     receipt: dict[str, Any] | None
@@ -121,7 +120,7 @@ async def advance(
     conn: Connection,
     erasure: Erasure,
     lease: UUID,
-    step: Step,
+    step: ErasureStep,
     *,
     removed: tuple[str, Mapping[str, int]] | None = None,
     verified: Mapping[str, Any] | None = None,

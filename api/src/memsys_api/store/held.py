@@ -5,26 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from memsys_api.model import Outcome, Scope
+from memsys_api.model import HeldKind, HeldState, Outcome, Scope
 from memsys_api.store import audit
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.outcomes import written
 from memsys_api.store.rows import scope_values
-
-Kind = Literal["add", "update", "import"]
-State = Literal["held", "released", "rejected"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
     """A write as it is kept for review."""
 
-    kind: Kind
+    kind: HeldKind
     scope: Scope
     request: Mapping[str, Any]
     """What was to be written, as JSON: the body of the request, or an import's line."""
@@ -43,9 +40,9 @@ class Held:
 
     id: UUID
     scope: Scope
-    kind: Kind
+    kind: HeldKind
     memory_id: UUID | None
-    state: State
+    state: HeldState
     findings: list[dict[str, Any]]
     request: dict[str, Any] | None
     """What was to be written; ``None`` once it is decided on, as ``facts``."""
@@ -129,7 +126,7 @@ async def waiting(database: Database) -> int:
 
 
 async def page(
-    database: Database, project: str, state: State, *, limit: int, before: int | None
+    database: Database, project: str, state: HeldState, *, limit: int, before: int | None
 ) -> tuple[list[Held], int | None]:
     """A project's writes in this state, newest first, and the position to go on from."""
     async with database.transaction(project) as conn:
@@ -144,7 +141,7 @@ async def page(
 
 
 async def decide(
-    conn: Connection, project: str, review: UUID, state: State, by: str, outcomes: Sequence[Outcome] = ()
+    conn: Connection, project: str, review: UUID, state: HeldState, by: str, outcomes: Sequence[Outcome] = ()
 ) -> bool:
     """Decide on a held write in the caller's transaction, and drop its words; ``False``: that was done before.
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
 from uuid import UUID
 
+from memsys_api.model import RebuildState
 from memsys_api.store.database import Connection, Database
-
-State = Literal["applying", "sweeping", "draining", "done"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +16,7 @@ class Rebuild:
     """A rebuild that is under way or, as the last of its project, done."""
 
     project: str
-    state: State
+    state: RebuildState
     queued: int
     """Memories that are applied anew."""
     removed: int
@@ -33,7 +31,7 @@ class Step:
     """The next step of a rebuild, held by this process until its lease ends."""
 
     project: str
-    state: State
+    state: RebuildState
     after: UUID | None
 
 
@@ -85,7 +83,7 @@ async def advance(
     lease: UUID,
     step: Step,
     *,
-    state: State,
+    state: RebuildState,
     after: UUID | None = None,
     queued: int = 0,
     removed: int = 0,

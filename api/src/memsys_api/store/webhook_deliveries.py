@@ -8,12 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from memsys_api.model import Scope
+from memsys_api.model import Scope, WebhookDeliveryState
 from memsys_api.store import audit
 from memsys_api.store.database import Database
 
 Cause = Literal["away", "refused", "paused"]
-State = Literal["pending", "parked", "delivered"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Delivery:
     memory_id: UUID
     version: int
     occurred_at: datetime
-    state: State
+    state: WebhookDeliveryState
     attempts: int
     due_at: datetime
     status: int | None
@@ -274,7 +273,13 @@ INSERT_EVENTS = f"""WITH o AS (
 
 
 async def page(
-    database: Database, project: str, webhook_id: UUID, *, state: State | None, before: int | None, limit: int
+    database: Database,
+    project: str,
+    webhook_id: UUID,
+    *,
+    state: WebhookDeliveryState | None,
+    before: int | None,
+    limit: int,
 ) -> tuple[list[Delivery], int | None]:
     """Deliveries of one webhook, newest first, and the event to go on from (``None``: that was all)."""
     async with database.system() as conn:
