@@ -161,12 +161,12 @@ async def test_of_two_decisions_at_once_one_stands(
     with psycopg.connect(dsn.superuser) as conn:
         conn.execute("LOCK TABLE outbox IN SHARE MODE")  # no write ends while this is held
         first = asyncio.create_task(api.client.post(f"{review}/release"))
-        await until("the write is under way", lambda: blocked(dsn))
+        await until("the write is under way", lambda: blocked(dsn) == 1)
         if second == "reject":
             assert (await api.client.post(f"{review}/reject")).json()["state"] == "rejected"
         else:
             also = asyncio.create_task(api.client.post(f"{review}/release"))
-            await asyncio.sleep(0.2)
+            await until("the other one is as well", lambda: blocked(dsn) == 2)
     answer = await first
     stored = [m["memory"] for m in (await api.client.get("/memories")).json()["results"]]
     if second == "reject":
@@ -183,14 +183,12 @@ async def test_of_two_decisions_at_once_one_stands(
     assert wrote["actor"] != decided["actor"] == "admin"
 
 
-def blocked(dsn: Dsn) -> bool:
-    """Whether anybody waits for a lock."""
+def blocked(dsn: Dsn) -> int:
+    """How many wait for a lock."""
     with psycopg.connect(dsn.superuser) as conn:
-        return bool(
-            conn.execute(
-                "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            ).fetchall()
-        )
+        return conn.execute(
+            "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        ).rowcount
 
 
 async def test_what_is_held_is_erased_with_its_user(fleet: Fleet, dsn: Dsn) -> None:

@@ -149,7 +149,7 @@ async def test_an_add_that_is_cancelled_while_it_is_written_harms_no_other_and_i
     cancelled.cancel()
     await asyncio.wait({cancelled})
     other = asyncio.create_task(queue.keep(bound(Caller(OWN)), request("second")))
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0)  # it waits for the file from its first step on
     go_on.set()
     assert await other == 1
     await drained(queue)
