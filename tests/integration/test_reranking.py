@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from memsys_api.metrics import RERANKS
 from memsys_api.reranking import RerankerRejected, create, flow
 from memsys_api.settings import Settings
 from tests.support.scripted_cohere import ScriptedCohere
 from tests.support.scripted_llm import Call, Reply, ScriptedLLM
 
 from .conftest import ADMIN_KEY, Fleet, Replica
+from .support.measured import measured
 
 TEXTS = ["the cat likes fish", "the cat likes fish and milk", "the cat sleeps", "a dog barks"]
 BEST = "the cat sleeps"
@@ -136,12 +136,12 @@ async def test_without_an_answer_of_cohere_the_results_stand_as_ranked(
             cohere.score = lambda _: 0.0
         else:
             cohere.raw = {"id": "1", "results": [{"index": 99, "relevance_score": 0.5}], "meta": {}}
-        failed = RERANKS.labels("failed")._value.get()
+        failed = measured("memsys_api_reranks_total", outcome="failed")
         body = await asked(replica)
         assert texts(body) == plain
         assert body["reranking"]["outcome"] == "failed"
         assert "co-secret" not in str(body["reranking"])
-        assert RERANKS.labels("failed")._value.get() == failed + 1
+        assert measured("memsys_api_reranks_total", outcome="failed") == failed + 1
         calls = len(cohere.calls)
         body = await asked(replica)
         assert body["reranking"]["outcome"] == "skipped"

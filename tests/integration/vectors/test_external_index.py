@@ -6,9 +6,9 @@ import asyncio
 import time
 from uuid import UUID
 
-from memsys_api.metrics import VECTOR_SEARCHES
 from memsys_api.model import SinkRecord
 from tests.integration.conftest import Fleet, Replica
+from tests.integration.support.measured import measured
 from tests.integration.support.waiting import until
 from tests.support.scripted_http import Failed
 
@@ -32,7 +32,7 @@ async def _ready(api: Replica) -> None:
 
 
 def _outcome(outcome: str) -> float:
-    return VECTOR_SEARCHES.labels(outcome)._value.get()  # type: ignore[no-any-return]
+    return measured("memsys_api_vector_searches_total", outcome=outcome)
 
 
 async def test_the_index_names_candidates_and_the_ranking_stays_the_same(fleet: Fleet, store: Store) -> None:

@@ -66,13 +66,25 @@ class Clock:
 
 
 def start(
-    folder: Path, api: Api, *, limit: int = 10, knows: bool = True, keep: float = 3600, clock: Clock | None = None
+    folder: Path,
+    api: Api,
+    *,
+    limit: int = 10,
+    knows: bool = True,
+    keep: float = 3600,
+    clock: Clock | None = None,
+    registry: CollectorRegistry | None = None,
 ) -> WriteQueue:
-    metrics = QueueMetrics(CollectorRegistry())
+    metrics = QueueMetrics(registry or CollectorRegistry())
     file = QueueFile(folder, limit)
     return WriteQueue(
         file, api, metrics, knows=lambda _: knows, keep_seconds=keep, service_key=OWN, clock=clock or Clock()
     )
+
+
+def writes(registry: CollectorRegistry, outcome: str) -> float | None:
+    """How many writes became of this, by the metrics."""
+    return registry.get_sample_value("memsys_mcp_queue_writes_total", {"outcome": outcome})
 
 
 def answer(status: int, slug: str) -> memsys.ProblemError:
@@ -81,7 +93,7 @@ def answer(status: int, slug: str) -> memsys.ProblemError:
 
 async def drained(queue: WriteQueue) -> None:
     """Run the queue until it has nothing more to do by itself."""
-    assert await queue._drain()
+    assert await queue.drain()
 
 
 def token(project: str, rights: str = "read write", user: str | None = "u-1") -> Caller:

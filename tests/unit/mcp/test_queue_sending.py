@@ -6,13 +6,14 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 import memsys
 from memsys.errors import problem
 from memsys_mcp.caller import Caller
 from memsys_mcp.writequeue import queue as module
 
-from .queueing import ANN, KEY, OWN, Api, Clock, answer, bound, drained, request, start
+from .queueing import ANN, KEY, OWN, Api, Clock, answer, bound, drained, request, start, writes
 
 
 @pytest.mark.parametrize("error", [memsys.Unreachable("away"), problem(503, b""), answer(503, "not-ready")])
@@ -22,7 +23,7 @@ async def test_while_the_service_is_away_everything_stays(tmp_path: Path, error:
     await queue.keep(bound(Caller(KEY)), request("x"))
     api.world["failing"] = error
     for _ in range(3 * module.ATTEMPTS):
-        assert not await queue._drain()
+        assert not await queue.drain()
     api.world["failing"] = None
     await drained(queue)
     assert api.texts == ["x"]
@@ -36,10 +37,7 @@ async def test_what_the_service_refuses_is_set_aside_with_the_reason_and_holds_u
     queue = start(tmp_path, api)
     await queue.keep(bound(Caller(KEY)), request("poison"))
     await queue.keep(bound(Caller(principal=ANN)), request("good"))
-    api.world["failing"] = problem(status, b"")
-    entry = (await queue.entries(bound(Caller(KEY)), 100))[0]
-    assert await queue._send(entry, api) == 0
-    api.world["failing"] = None
+    api.world["failing"] = lambda text: problem(status, b"") if text == "poison" else None
     await drained(queue)
     assert api.texts == ["good"]
     parked = (await queue.entries(bound(Caller(KEY)), 100))[0]
@@ -60,29 +58,28 @@ async def test_what_breaks_the_service_is_tried_seven_times_and_holds_up_nobody_
     await queue.keep(bound(Caller(KEY)), request("breaks it"))
     await queue.keep(bound(Caller(OWN)), request("good"))
     api.world["failing"] = lambda text: error if text == "breaks it" else None
-    assert not await queue._drain()
+    assert not await queue.drain()
     assert api.texts == ["good"]
     clock.now += module.LONGEST_PAUSE_SECONDS
     api.world["failing"] = error
     for _ in range(module.ATTEMPTS - 2):
-        assert not await queue._drain()
-        assert not await queue._drain(), "in a while"
+        assert not await queue.drain()
+        assert not await queue.drain(), "in a while"
         clock.now += module.LONGEST_PAUSE_SECONDS
     await drained(queue)
     assert (await queue.entries(bound(Caller(KEY)), 100))[0].parked
 
 
 async def test_what_is_held_for_review_is_not_said_to_be_stored(tmp_path: Path) -> None:
-    api, review = Api(), "6f1c8b1e-0000-4000-8000-000000000000"
-    queue = start(tmp_path, api)
+    api, review, registry = Api(), "6f1c8b1e-0000-4000-8000-000000000000", CollectorRegistry()
+    queue = start(tmp_path, api, registry=registry)
     await queue.keep(bound(Caller(KEY)), request("the password is tr0ub4dor"))
     api.world["answer"] = memsys.AddResults.model_validate({"results": [{"event": "HELD", "review_id": review}]})
     await drained(queue)
     (entry,) = await queue.entries(bound(Caller(KEY)), 100)
     assert entry.parked is not None
     assert f"[review {review}]" in entry.parked
-    counted = {outcome: queue._metrics.outcomes.labels(outcome)._value.get() for outcome in ("stored", "held")}
-    assert counted == {"stored": 0, "held": 1}
+    assert (writes(registry, "stored"), writes(registry, "held")) == (0, 1)
 
 
 async def test_a_key_s_own_limit_is_waited_for_and_holds_up_nobody_else(tmp_path: Path) -> None:
@@ -91,11 +88,11 @@ async def test_a_key_s_own_limit_is_waited_for_and_holds_up_nobody_else(tmp_path
     await queue.keep(bound(Caller(KEY)), request("limited"))
     await queue.keep(bound(Caller(OWN)), request("good"))
     api.world["failing"] = lambda text: problem(429, b"", retry_after=30) if text == "limited" else None
-    assert not await queue._drain()
+    assert not await queue.drain()
     assert api.texts == ["good"]
     api.world["failing"] = None
     clock.now += 29
-    assert not await queue._drain()
+    assert not await queue.drain()
     clock.now += 1
     await drained(queue)
     assert api.texts == ["good", "limited"]
@@ -109,7 +106,7 @@ async def test_an_entry_that_is_never_answered_keeps_no_other_caller_s_waiting(t
     await queue.keep(bound(Caller(OWN)), request("good"))
     api.world["failing"] = lambda text: memsys.Unreachable("no answer") if text == "hangs" else None
     for _ in range(3):
-        assert not await queue._drain()
+        assert not await queue.drain()
     assert api.texts == ["good"]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 import memsys
 from memsys.errors import problem
@@ -21,7 +22,7 @@ from memsys_mcp.writequeue import queue as module
 from memsys_mcp.writequeue.file import QueueFile
 from memsys_mcp.writequeue.queue import NotKept
 
-from .queueing import ANN, KEY, OWN, Api, bound, drained, listed, request, start, token
+from .queueing import ANN, KEY, OWN, Api, bound, drained, listed, request, start, token, writes
 
 
 async def test_entries_are_sent_once_in_order_as_their_caller(tmp_path: Path) -> None:
@@ -205,14 +206,15 @@ async def test_nothing_waits_for_longer_than_it_may_also_for_a_key_that_never_co
         return count
 
     monkeypatch.setattr(QueueFile, "drop_older", dropping)
-    queue = start(tmp_path, Api(), keep=0.5)
+    registry = CollectorRegistry()
+    queue = start(tmp_path, Api(), keep=0.5, registry=registry)
     task = asyncio.create_task(queue.run())
     await asyncio.wait_for(dropped.wait(), 20)
     assert await queue.entries(bound(Caller(KEY)), 100) == []
     task.cancel()
     await asyncio.wait({task})
     assert not _on_disk(tmp_path, b"zebrafinch")
-    assert queue._metrics.outcomes.labels("expired")._value.get() == 1
+    assert writes(registry, "expired") == 1
 
 
 async def test_keeping_one_more_reads_none_of_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

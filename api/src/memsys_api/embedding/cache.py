@@ -24,6 +24,11 @@ class CachedEmbedder:
         self._capacity = max(1, capacity_bytes // (4 * inner.dimensions))
         self._vectors: OrderedDict[bytes, Vectors] = OrderedDict()
 
+    @property
+    def size(self) -> int:
+        """How many texts it knows the vectors of."""
+        return len(self._vectors)
+
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """As :meth:`memsys_api.ports.Embedder.embed`; a text that occurs twice in one call is embedded once."""
         keys = [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in texts]

@@ -147,7 +147,7 @@ class WriteQueue:
             self._wake.clear()
             away = True
             try:
-                away = not await self._drain()
+                away = not await self.drain()
                 await self._count()
             except Exception:  # a full disk, say: it may pass
                 logger.exception("the write queue failed")
@@ -158,13 +158,11 @@ class WriteQueue:
                         await self._wake.wait()
             await asyncio.sleep(wait)
 
-    async def close(self) -> None:
-        """Close the file; what waits in it is found again."""
-        await self._on_file(QueueFile.close)
-        self._thread.shutdown(wait=False)
+    async def drain(self) -> bool:
+        """Send everything that can be sent; whether nothing is left that a later attempt could send.
 
-    async def _drain(self) -> bool:
-        """Send everything that can be sent; whether nothing is left that a later attempt could send."""
+        Not beside :meth:`run`, which does it all the time.
+        """
         if dropped := await self._on_file(lambda file: file.drop_older(self._keep_seconds)):
             self._metrics.outcomes.labels("expired").inc(dropped)
             logger.warning("queued writes dropped after their time", extra={"count": dropped})
@@ -187,6 +185,11 @@ class WriteQueue:
                     break
                 self._resume_at.pop(owner, None)
         return sent
+
+    async def close(self) -> None:
+        """Close the file; what waits in it is found again."""
+        await self._on_file(QueueFile.close)
+        self._thread.shutdown(wait=False)
 
     async def _owners(self) -> list[str]:
         """Whose entries wait; last whoever the last drain ended with, lest one entry keep all others waiting."""
