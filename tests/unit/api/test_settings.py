@@ -113,7 +113,7 @@ def test_the_environment_goes_before_secret_files_and_those_before_the_configura
 @pytest.mark.parametrize(("content", "message"), [
     ("databse_url: x", "databse_url"),
     ("- a\n- b", "mapping"),
-    ("a: [", "cannot read"),
+    ("a: [", "is not YAML"),
 ])  # fmt: skip
 def test_a_configuration_file_that_cannot_be_meant_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str, message: str
@@ -123,6 +123,45 @@ def test_a_configuration_file_that_cannot_be_meant_is_refused(
     _set(monkeypatch, MEMSYS_CONFIG=str(config))
     with pytest.raises(SettingsError, match=message):
         settings.load()
+
+
+@pytest.mark.parametrize("written", [
+    "database_url: postgresql://u:hunter2@db/memsys\n  port: 1",
+    "database_url: 'hunter2",
+    "database_url: *hunter2",
+    "database_url: !hunter2 x",
+    'database_url: "hunter2\\q"',
+    "hunter2: @hunter2",
+    "database_url: hunter2\x00",
+])  # fmt: skip
+def test_a_configuration_file_that_is_no_yaml_is_placed_and_not_quoted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, written: str
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(written)
+    _set(monkeypatch, MEMSYS_CONFIG=str(path))
+    with pytest.raises(SettingsError) as refused:
+        settings.load()
+    assert f"{path} is not YAML" in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+    assert "\x00" in written or "line " in str(refused.value)
+
+
+@pytest.mark.parametrize("value", ["{", "[1]", "7", "{'seed': 7}", "x" * 40])
+def test_options_that_are_no_json_object_are_named_with_all_that_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    _set(monkeypatch, LLM_OPTIONS=value, MEMSYS_PORT="99999")
+    with pytest.raises(SettingsError) as refused:
+        settings.load()
+    assert "LLM_OPTIONS: expected a JSON object" in str(refused.value)
+    assert "MEMSYS_PORT" in str(refused.value)
+    assert value not in str(refused.value) or len(value) < 3
+
+
+def test_options_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    _set(monkeypatch, LLM_OPTIONS='{"seed": 7}')
+    assert settings.load().llm_options == {"seed": 7}
 
 
 def test_secrets_do_not_print(monkeypatch: pytest.MonkeyPatch) -> None:

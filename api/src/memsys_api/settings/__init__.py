@@ -7,6 +7,7 @@ lower case in the folder ``MEMSYS_SECRETS_DIR``; the same lower-case name in the
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -32,6 +33,7 @@ from memsys_api.settings.server import ServerSettings
 from memsys_api.settings.stores import PostgresSettings, StoreSettings
 from memsys_api.settings.vectors import VectorSettings
 
+_QUOTED = re.compile(r"(['\"])..+\1")
 DEFAULT_SECRETS_DIR = "/run/secrets/memsys"
 
 
@@ -115,14 +117,25 @@ class Settings(
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text()) or {}
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeError) as error:
         raise SettingsError(f"MEMSYS_CONFIG: cannot read {path}: {error}") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"MEMSYS_CONFIG: {path} is not YAML: {_fault(error)}") from None
     if not isinstance(content, Mapping):
         raise SettingsError(f"MEMSYS_CONFIG: {path} must hold a mapping of setting names to values")
     known = {str(f.validation_alias) for f in Settings.model_fields.values()}
     if unknown := sorted(str(name) for name in content if str(name).upper() not in known):
         raise SettingsError(f"MEMSYS_CONFIG: {path} names unknown settings: {', '.join(unknown)}")
     return {str(name).upper(): value for name, value in content.items()}
+
+
+def _fault(error: yaml.YAMLError) -> str:
+    """What is wrong and where, without the line itself: it may hold a secret."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return type(error).__name__
+    mark = error.problem_mark
+    problem = _QUOTED.sub("…", error.problem or type(error).__name__)
+    return f"{problem} (line {mark.line + 1}, column {mark.column + 1})"
 
 
 def load() -> Settings:

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode
+
+
+def _json_object(value: object) -> object:
+    """Read here and not by the source, whose error would end the start before all that is wrong is named."""
+    if not isinstance(value, str):
+        return value
+    try:
+        read = json.loads(value)
+    except ValueError as error:
+        reason = str(error) if isinstance(error, json.JSONDecodeError) else type(error).__name__
+        raise ValueError(f'expected a JSON object such as {{"seed": 7}}: {reason}') from None
+    if not isinstance(read, dict):
+        raise ValueError('expected a JSON object such as {"seed": 7}')
+    return read
 
 
 class ModelSettings(BaseSettings):
@@ -65,7 +80,7 @@ class ModelSettings(BaseSettings):
         validation_alias="LLM_RETRY_BASE_SECONDS",
         description="First of the six waits between a back-fill's seven attempts; each is twice the one before.",
     )
-    llm_options: dict[str, Any] = Field(
+    llm_options: Annotated[dict[str, Any], NoDecode, BeforeValidator(_json_object)] = Field(
         default_factory=dict,
         validation_alias="LLM_OPTIONS",
         description="Options that only this provider has, as a JSON object.",
