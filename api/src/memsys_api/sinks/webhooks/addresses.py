@@ -2,7 +2,8 @@
 
 What is not globally reachable by IANA's special-purpose registries (RFC 6890) is refused: private, loopback,
 link-local, shared (CGNAT), reserved, multicast; so are metadata services on addresses that look public. An IPv6
-address that carries an IPv4 address is judged by that one too, because a translator may take it there.
+address that a host or a public translator takes to the IPv4 address in its last bits may be called where that one may
+be. Other forms that carry one (6to4, IPv4-compatible, local NAT64, which may keep it elsewhere) are not public.
 """
 
 from __future__ import annotations
@@ -25,11 +26,8 @@ _SPECIAL = (
 )
 _LAST_BITS = (
     IPv6Network("::ffff:0:0/96"),  # IPv4-mapped
-    IPv6Network("::/96"),  # IPv4-compatible
     IPv6Network("64:ff9b::/96"),  # NAT64, RFC 6052
-    IPv6Network("64:ff9b:1::/48"),  # NAT64 for local use, RFC 8215
 )
-_SIX_TO_FOUR = IPv6Network("2002::/16")
 
 
 def refused(addresses: Iterable[str], allowed: Sequence[Network] = (), *, only_allowed: bool = False) -> str | None:
@@ -52,7 +50,7 @@ def _permitted(text: str, allowed: Sequence[Network], only_allowed: bool) -> boo
     if isinstance(address, IPv6Address) and address.scope_id is not None:
         return False  # a zone is a link of this machine
     judged = _carried(address) or address
-    return _within(judged, allowed) or (not only_allowed and is_public(judged))
+    return _within(address, allowed) or _within(judged, allowed) or (not only_allowed and is_public(judged))
 
 
 def _within(address: Address, networks: Sequence[Network]) -> bool:
@@ -60,12 +58,8 @@ def _within(address: Address, networks: Sequence[Network]) -> bool:
 
 
 def _carried(address: Address) -> IPv4Address | None:
-    """The IPv4 address inside an IPv6 one, where it has a form that a host or router may translate."""
-    if isinstance(address, IPv4Address):
-        return None
-    if address in _SIX_TO_FOUR:
-        return IPv4Address(int(address) >> 80 & 0xFFFFFFFF)
-    if any(address in network for network in _LAST_BITS):
+    """The IPv4 address that an IPv6 one leads to."""
+    if isinstance(address, IPv6Address) and _within(address, _LAST_BITS):
         return IPv4Address(int(address) & 0xFFFFFFFF)
     return None
 
