@@ -19,7 +19,8 @@ from memsys_api import app
 from memsys_api.assembling import Makers, Service
 from memsys_api.server import Server as ApiServer
 from memsys_api.settings import Settings
-from memsys_api.sinks.webhooks.sender import Resolver, resolve
+from memsys_api.sinks.webhooks.names import Names
+from memsys_api.sinks.webhooks.sender import Resolver
 from memsys_api.store import generations, migrate
 
 from .support.parts import MemorySink, WordEmbedder
@@ -153,7 +154,7 @@ class Fleet:
         self,
         sink: MemorySink | None = None,
         embedder: WordEmbedder | None = None,
-        resolver: Resolver = resolve,
+        resolver: Resolver | None = None,
         **settings: Any,
     ) -> AsyncIterator[Replica]:
         """A replica that is ready."""
@@ -169,7 +170,7 @@ class Fleet:
             "GRAPH_RETRY_BASE_SECONDS": 0.02,
             **settings,
         }
-        makers = Makers(embedder=make_embedder, graph=lambda _: sink, resolver=resolver)
+        makers = Makers(embedder=make_embedder, graph=lambda _: sink, resolver=resolver or Names())
         application = app.create(Settings(**values), makers)
         transport = httpx.ASGITransport(application, raise_app_exceptions=False)
         async with (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from memsys_api import embedding, erasing, inference, reranking
 from memsys_api.access import token_review
@@ -33,7 +33,8 @@ from memsys_api.sinks import graph as graph_sink
 from memsys_api.sinks import vectors as vector_sink
 from memsys_api.sinks import webhooks as webhook_sink
 from memsys_api.sinks.webhooks import Webhooks
-from memsys_api.sinks.webhooks.sender import Resolver, resolve
+from memsys_api.sinks.webhooks.names import Names
+from memsys_api.sinks.webhooks.sender import Resolver
 from memsys_api.store import generations
 from memsys_api.store.database import Database
 from memsys_api.submitting import Submitting
@@ -85,7 +86,7 @@ class Makers:
     graph: Callable[[Settings], GraphSink | None] = graph_sink.create
     inferrer: Callable[[Settings], Awaitable[Inferrer | None]] = inference.create
     reranker: Callable[[Settings], Awaitable[Reranking | None]] = reranking.create
-    resolver: Resolver = resolve
+    resolver: Resolver = field(default_factory=Names)
     vectors: Callable[..., VectorSink | None] = vector_sink.create
     """Called with the settings and what :func:`memsys_api.sinks.vectors.create` takes beside them."""
 

@@ -8,7 +8,6 @@ verifies the name. No proxy of the environment is used.
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -43,12 +42,6 @@ class Answer:
     """``None``: delivered."""
     away: bool = False
     """Whether the endpoint was not there or overloaded, rather than unwilling."""
-
-
-async def resolve(host: str, port: int) -> Sequence[str]:
-    """All addresses of a name, from the system's resolver."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 async def check(url: str, allowed: Sequence[Network], resolver: Resolver) -> None:
