@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from uuid import UUID
@@ -14,6 +15,7 @@ from memsys_api.store.database import Database
 from memsys_api.transfer import lines
 
 _AT_ONCE = 4
+_OF_ONE_PROJECT = 2  # so that slow readers of one leave room for the others
 _CHUNK_BYTES = 64 * 1024
 
 
@@ -22,23 +24,27 @@ class Exporting:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._running = 0
+        self._running: Counter[str] = Counter()
 
     async def export(
         self, scope: Scope, *, heads: bool, check: Callable[[], Awaitable[None]]
     ) -> AsyncGenerator[bytes, None]:
         """What the scope holds, as chunks of JSON Lines; audited before the first.
 
-        Raises ``unavailable`` while too many others are at it. Before each chunk ``check`` is asked, and what it raises
-        ends the export: the key may have been revoked. What has been erased by then is left out of it.
+        Raises ``unavailable`` while too many others are at it, of this project or of all. Before each chunk ``check``
+        is asked, and what it raises ends the export: the key may have been revoked. What has been erased by then is
+        left out of it.
         """
-        if self._running >= _AT_ONCE:
-            detail = f"{_AT_ONCE} exports are being written already; try again"
+        project = scope.project
+        full = self._running.total() >= _AT_ONCE
+        if full or self._running[project] >= _OF_ONE_PROJECT:
+            said = f"{_AT_ONCE} exports" if full else f"{_OF_ONE_PROJECT} exports of this project"
+            detail = f"{said} are being written already; try again when one of them has ended"
             raise ProblemError(problems.UNAVAILABLE, detail, retry_after=5)
-        self._running += 1
+        self._running[project] += 1
         try:
-            async with self._database.transaction(scope.project) as conn:
-                await audit.record(conn, scope.project, "project.exported", heads=heads)
+            async with self._database.transaction(project) as conn:
+                await audit.record(conn, project, "project.exported", heads=heads)
             chunk, count = lines.write_header(heads), 0
             pending: list[tuple[UUID, bytes]] = []
             size = 0
@@ -48,14 +54,16 @@ class Exporting:
                     size += len(pending[-1][1])
                     if size >= _CHUNK_BYTES:
                         await check()
-                        left = await self._left(scope.project, pending)
+                        left = await self._left(project, pending)
                         yield chunk + b"".join(left)
                         chunk, count, pending, size = b"", count + len(left), [], 0
             await check()
-            left = await self._left(scope.project, pending)
+            left = await self._left(project, pending)
             yield chunk + b"".join(left) + lines.write_end(count + len(left))
         finally:
-            self._running -= 1
+            self._running[project] -= 1
+            if not self._running[project]:
+                del self._running[project]
 
     async def _left(self, project: str, pending: Sequence[tuple[UUID, bytes]]) -> list[bytes]:
         """The lines of what has not been erased since the snapshot, which no erasure waits for."""
