@@ -8,6 +8,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from unittest.mock import AsyncMock, Mock
 
 import httpx
 import psycopg
@@ -15,9 +16,11 @@ import pytest
 from fastapi import FastAPI
 from jsonschema import Draft202012Validator
 
-from memsys_api import app, logs, problems
+from memsys_api import app, logs, problems, runtime
 from memsys_api.assembling import Makers
 from memsys_api.settings import Settings
+from memsys_api.store import migrate
+from memsys_api.store.database import DatabaseUnavailable
 
 from .conftest import ADMIN_KEY, Dsn, Fleet, Replica
 from .support.parts import WordEmbedder
@@ -55,6 +58,31 @@ def _urls(running: Server) -> dict[str, str]:
         "DATABASE_URL": running.url("memsys_app", "memsys"),
         "DATABASE_OWNER_URL": running.url("memsys_owner", "memsys"),
     }
+
+
+async def test_of_several_servers_that_are_all_away_each_is_named() -> None:
+    url = "postgresql://memsys_app:secret@127.0.0.1:1,127.0.0.1:2,[::1]:3/memsys"
+    async with _running(DATABASE_URL=url) as (application, client):
+        await until("it has tried", lambda: "PostgreSQL at" in application.state.runtime.waiting_for)
+        detail = (await client.get("/readyz")).json()["detail"]
+        assert "127.0.0.1:1, 127.0.0.1:2, ::1:3" in detail
+        assert "secret" not in detail
+
+
+async def test_a_start_that_fails_unforeseen_is_told_and_tried_again(
+    dsn: Dsn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = Mock(side_effect=RuntimeError("unforeseen"))
+    monkeypatch.setattr(runtime, "_STUCK_SECONDS", 0.05)
+    with monkeypatch.context() as patch:
+        patch.setattr(migrate, "migrate", AsyncMock(side_effect=DatabaseUnavailable("it is away")))
+        patch.setattr(runtime, "address", broken)
+        async with _running(DATABASE_URL=dsn.app, DATABASE_OWNER_URL=dsn.owner) as (application, client):
+            await until("it was tried again", lambda: broken.call_count > 1)
+            assert "RuntimeError" in (await client.get("/readyz")).json()["detail"]
+            assert "start failed" in caplog.text
+            patch.undo()
+            await until("it is ready", lambda: application.state.runtime.service is not None)
 
 
 async def test_it_starts_before_its_database_and_says_what_it_waits_for(own_server: Server) -> None:

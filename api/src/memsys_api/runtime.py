@@ -19,7 +19,7 @@ from memsys_api.quarantine import watch
 from memsys_api.reranking import RerankerRejected, Reranking
 from memsys_api.settings import Settings
 from memsys_api.store import audit, generations, migrate, retention, vector_index
-from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
+from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout, address
 
 log = logging.getLogger(__name__)
 
@@ -91,25 +91,32 @@ class Runtime:
 
     async def _start(self) -> None:
         while True:
-            wait = _RETRY_SECONDS
             try:
-                self.service = await self._assemble()
-            except (DatabaseUnavailable, StatementTimeout) as error:
-                self._say(f"PostgreSQL at {_address(self._settings.migration_url)} does not answer: {error}")
-            except EmbedderUnavailable as error:
-                self._say(f"the embedder {self._settings.embedder_provider} does not answer: {error}")
-            except _REJECTED as error:
-                self._say(str(error))
-                wait = _STUCK_SECONDS
-            except Exception as error:
+                wait = await self._attempt()
+            except Exception as error:  # also of saying what is missing: nobody else looks after this task
                 log.exception("start failed")
                 self._say(f"the start fails with {type(error).__name__}; the log has the details")
                 wait = _STUCK_SECONDS
-            else:
-                metrics.READY.set(1)
-                log.info("ready")
+            if wait is None:
                 return
             await asyncio.sleep(wait)
+
+    async def _attempt(self) -> float | None:
+        """Start once; ``None``: it is done, else in how many seconds to try again."""
+        try:
+            self.service = await self._assemble()
+        except (DatabaseUnavailable, StatementTimeout) as error:
+            self._say(f"PostgreSQL at {address(self._settings.migration_url)} does not answer: {error}")
+            return _RETRY_SECONDS
+        except EmbedderUnavailable as error:
+            self._say(f"the embedder {self._settings.embedder_provider} does not answer: {error}")
+            return _RETRY_SECONDS
+        except _REJECTED as error:
+            self._say(str(error))
+            return _STUCK_SECONDS
+        metrics.READY.set(1)
+        log.info("ready")
+        return None
 
     def _say(self, reason: str) -> None:
         reason = " ".join(reason.split())
@@ -206,8 +213,3 @@ def _role_besides_owner(settings: Settings) -> str | None:
         return None
     user = urlsplit(settings.serving_url).username
     return unquote(user) if user else None
-
-
-def _address(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.hostname or 'the local socket'}:{parts.port or 5432}"

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 from pgvector.psycopg import register_vector_async
 from psycopg import AsyncConnection, IsolationLevel
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
@@ -97,6 +98,18 @@ def _said(error: Exception) -> str:
 async def _configure(conn: Connection) -> None:
     await conn.execute(_SERVER_SOCKET)
     await register_vector_async(conn)
+
+
+def address(url: str) -> str:
+    """Where a URL leads: each server's host and port, nothing else of it. Never raises."""
+    try:
+        said = conninfo_to_dict(url)
+    except psycopg.Error:
+        return "the address of its URL, which cannot be read,"
+    hosts = str(said.get("host") or said.get("hostaddr") or "the local socket").split(",")
+    ports = str(said.get("port") or "").split(",")
+    each = ports if len(ports) == len(hosts) else ports[:1] * len(hosts)
+    return ", ".join(f"{host}:{port or 5432}" for host, port in zip(hosts, each, strict=True))
 
 
 async def connect(url: str, *, autocommit: bool = True) -> Connection:
