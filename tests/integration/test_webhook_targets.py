@@ -82,11 +82,19 @@ async def test_a_name_is_resolved_once_and_the_connection_goes_where_it_was_judg
         ("ftp://8.8.8.8/", "http or https"),
         ("https:///path", "http or https"),
         ("https://8.8.8.8:99999/", "URL"),
+        ("https://a..b/", "labels"),
+        ("https://.example.com/", "labels"),
+        (f"https://{'a' * 64}.example.com/", "labels"),
+        ("https://[64:ff9b:1::808:808]/", "is refused"),
     ],
 )
 async def test_where_a_webhook_may_not_go_is_refused_at_once(fleet: Fleet, url: str, message: str) -> None:
     async with fleet.replica() as api:
-        answer = await api.client.post("/webhooks", json={"url": url})
-        assert answer.status_code == 400, answer.text
-        assert answer.json()["errors"][0]["field"] == "url"
-        assert message in answer.json()["detail"]
+        webhook = await register(api, "https://8.8.8.8/")
+        for answer in (
+            await api.client.post("/webhooks", json={"url": url}),
+            await api.client.patch(f"/webhooks/{webhook['id']}", json={"url": url}),
+        ):
+            assert answer.status_code == 400, answer.text
+            assert answer.json()["errors"][0]["field"] == "url"
+            assert message in answer.json()["detail"]

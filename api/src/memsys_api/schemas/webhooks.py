@@ -30,6 +30,10 @@ def _url(value: str) -> str:
         raise ValueError("is not a URL; give one such as https://example.com/memories") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_one:
         raise ValueError("must be an http or https URL such as https://example.com/memories")
+    try:
+        parts.hostname.encode("idna")
+    except UnicodeError:
+        raise ValueError("must name a host whose labels, between its dots, have 1 to 63 characters") from None
     if parts.username is not None or parts.password is not None:
         raise ValueError("must not hold a user or password; check the signature instead")
     if parts.fragment:
