@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import AsyncMock
@@ -69,7 +69,13 @@ _IDS = st.sampled_from(["u", "v", None])
 _ADDS = st.fixed_dictionaries(
     {
         "text": st.sampled_from(
-            ["Priya met Tom in Lisbon.", "I moved to Oslo", "tea — 茶 \\ \" '", "Tom works at Acme."]
+            [
+                "Priya met Tom in Lisbon.",
+                "I moved to Oslo",
+                "tea — 茶 \\ \" '",
+                "Tom works at Acme.",
+                f"it is Ey{'Ab9' * 400}.",
+            ]
         ),
         "user_id": _IDS,
         "run_id": _IDS,
@@ -303,14 +309,26 @@ async def test_an_export_is_of_one_moment_and_few_run_at_once(api: Replica, dsn:
     for n in range(3):
         await api.add(f"fact {n}")
     check = AsyncMock()
-    streams = [api.service.exporting.export(Scope("default"), heads=False, check=check) for _ in range(4)]
-    began = [await anext(stream) for stream in streams]
-    assert all(began)
-    refused = await api.client.get("/export")
-    assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+
+    async def begun(project: str) -> AsyncGenerator[bytes, None]:
+        stream = api.service.exporting.export(Scope(project), heads=False, check=check)
+        assert await anext(stream)
+        return stream
+
+    async def refused(project: str) -> str:
+        answer = await api.client.get("/export", headers={"X-Memsys-Project": project})
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        return str(answer.json()["detail"])
+
+    streams = [await begun("default"), await begun("default")]
+    assert "2 exports of this project" in await refused("default")  # and slow readers of one keep nobody else waiting
+    assert (await api.client.get("/export", headers={"X-Memsys-Project": "other"})).status_code == 200
+    streams += [await begun("other"), await begun("third")]
+    assert "4 exports" in await refused("fourth")
     for stream in streams:
         await stream.aclose()
-    assert (await api.client.get("/export")).status_code == 200
+    for project in ("default", "fourth"):
+        assert (await api.client.get("/export", headers={"X-Memsys-Project": project})).status_code == 200
     with psycopg.connect(dsn.superuser, autocommit=True) as conn:
         query = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = %s"
         await until(

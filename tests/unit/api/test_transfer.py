@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memsys_api.extraction import extract
 from memsys_api.model import Scope
 from memsys_api.schemas.export import End, FeedbackLine, VersionLine, example
 from memsys_api.transfer import lines
@@ -55,6 +56,32 @@ def test_a_line_that_says_nothing_is_told_why(content: bytes | None, field: str 
         lines.body(content)
     assert refused.value.field == field
     assert message in refused.value.message
+
+
+_LONG = st.builds(
+    lambda part, times: part * times, st.text("AbQ中É9_#@/.-'’", min_size=1, max_size=6), st.integers(1, 900)
+)
+
+
+@given(st.lists(st.text(max_size=40) | _LONG, max_size=6).map(" met Anna in ".join), st.sampled_from([None, "Anna"]))
+def test_whatever_is_read_out_of_a_text_can_be_imported(text: str, speaker: str | None) -> None:
+    found = extract(text, speaker=speaker)
+    line = {
+        "id": str(ONE),
+        "memory": "x",
+        "entities": [{"key": e.key, "name": e.name, "kind": e.kind} for e in found.entities],
+        "relations": [{"subject": r.subject, "predicate": r.predicate, "object": r.object} for r in found.relations],
+    }
+    read = lines.body(orjson.dumps(line))
+    assert isinstance(read, VersionLine)
+    assert [e.name for e in read.entities or ()] == [e.name for e in found.entities]
+
+
+def test_a_name_as_long_as_they_once_were_is_shortened() -> None:
+    line = {"id": str(ONE), "memory": "x", "entities": [{"key": "qq", "name": "Q" * 1200, "kind": "entity"}]}
+    read = lines.body(orjson.dumps(line))
+    assert isinstance(read, VersionLine)
+    assert [len(e.name) for e in read.entities or ()] == [1000]
 
 
 def test_first_and_last_lines_are_read_as_they_are_written() -> None:

@@ -16,6 +16,7 @@ from memsys_api.model import Entity
 READ_CHARACTERS = 20_000  # of a longer text only the beginning is searched for names
 MOST_ENTITIES = 64
 NAME_WORDS = 6
+LONGEST_NAME = 200  # characters; what is longer is a token or a hash, and its key would be cut to another's
 
 _SPANS = re.compile(
     r"(?P<url>https?://[^\s<>\"'`)\]]{3,500})"
@@ -50,7 +51,7 @@ def find_entities(text: str) -> list[Entity]:
             found.setdefault(entity.key, entity)
     rest.append(text[end:])
     for name, person in find_names("".join(rest)):
-        key = normalise(name)
+        key = normalise(name) if len(name) <= LONGEST_NAME else ""
         known = found.get(key)
         if key and (known is None or (person and known.kind == "entity")):
             found[key] = Entity(key=key, name=_tidy(name), kind="person" if person else "entity")

@@ -23,7 +23,8 @@ from memsys_api.schemas.fields import (
 FORMAT: Literal["memsys-export"] = "memsys-export"
 FORMAT_VERSION: Literal[1] = 1
 
-Name = Annotated[str, Field(min_length=1, max_length=1_000), AfterValidator(storable)]
+_LONGEST_NAME = 1_000
+Name = Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME), AfterValidator(storable)]
 
 Key = Annotated[Name, AfterValidator(indexable)]
 
@@ -43,11 +44,18 @@ class End(Body):
     versions: int = Field(ge=0, description="How many lines there were between the first and this one.")
 
 
+def _shortened(name: str) -> str:
+    """Names were once as long as what they were found in, and what was exported can be imported."""
+    return name[:_LONGEST_NAME]
+
+
 class EntityLine(Body):
     """Something that a version mentions."""
 
     key: Key
-    name: Name
+    name: Annotated[
+        str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(storable), AfterValidator(_shortened)
+    ] = Field(description=f"As it was written; of a longer one the first {_LONGEST_NAME} characters are kept.")
     kind: Name
 
 
