@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 
 SCOPE_IDS = ("user_id", "agent_id", "app_id", "run_id")
 MAX_TEXT = 32_000
@@ -32,7 +32,7 @@ def identifier(source: str, name: str) -> str:
     try:
         return str(uuid.UUID(name))
     except ValueError:
-        return str(uuid.uuid5(_NAMESPACE, f"{source}:{name}"))
+        return str(uuid.uuid5(_NAMESPACE, f"{source}:{name}".encode(errors="backslashreplace").decode()))
 
 
 def moment(value: object) -> str | None:
@@ -76,5 +76,23 @@ def file(lines: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
     count = 0
     for line in lines:
         count += 1
-        yield to_json(line) + b"\n"
+        yield _written(line) + b"\n"
     yield to_json({"end": True, "versions": count}) + b"\n"
+
+
+def _written(line: Mapping[str, Any]) -> bytes:
+    try:
+        return to_json(line)
+    except (PydanticSerializationError, UnicodeError):
+        return to_json(_mended(line))
+
+
+def _mended(value: Any) -> Any:
+    """With U+FFFD for lone surrogates: half of an emoji, where a program has cut a text in its middle."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, Mapping):
+        return {_mended(name): _mended(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_mended(part) for part in value]
+    return value
