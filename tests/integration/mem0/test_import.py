@@ -131,4 +131,52 @@ def test_what_cannot_be_read_is_said_and_nothing_is_sent(
     for source in ("server-memory", "mem0-history"):
         assert _run(host, key, source, str(tmp_path / "nothing")) == 2
     assert _run(host, "wrong", "server-memory", str(tmp_path / "nothing")) == 2
-    assert "run it again" in capsys.readouterr().err
+    assert "the source server-memory cannot be read: FileNotFoundError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("source", "address"), [
+    ("mem0-pgvector", "postgresql://u:secretpw@127.0.0.1:1/x"),
+    ("mem0-pgvector", "nonsense"),
+    ("mem0-server", "http://u:secretpw@127.0.0.1:1"),
+    ("mem0-server", "http://[bad"),
+    ("mem0-server", "localhost:1"),
+])  # fmt: skip
+def test_a_source_that_fails_is_named_and_not_this_service(
+    host: str, key: str, capsys: pytest.CaptureFixture[str], source: str, address: str
+) -> None:
+    for more in ((), ("--dry-run",)):
+        assert _run(host, key, source, address, "--user-id", "u", *more) == 2
+        said = capsys.readouterr().err
+        assert f"the source {source} cannot be read" in said
+        assert "secretpw" not in said
+        assert host not in said
+
+
+def test_this_service_is_named_where_it_does_not_answer(
+    tmp_path: Path, key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "memory.json"
+    path.write_text('{"type": "entity", "name": "Priya", "entityType": "person"}')
+    assert _run("http://127.0.0.1:1", key, "server-memory", str(path), "--user-id", "u") == 2
+    said = capsys.readouterr().err
+    assert "http://127.0.0.1:1" in said
+    assert "run it again" in said
+
+
+def test_half_an_emoji_keeps_nothing_else_from_being_brought_over(
+    tmp_path: Path, host: str, key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = ["likes tea", "cut short \ud83d", "whole \ud83d\ude00"]
+    lines = [
+        {"type": "entity", "name": "Priya", "entityType": "person", "observations": said},
+        {"type": "entity", "name": "\udc00", "entityType": "\ud83d", "observations": []},
+    ]
+    path = tmp_path / "memory.json"
+    path.write_text("\n".join(json.dumps(line) for line in lines))
+    for report in ("imported 4, unchanged 0", "imported 0, unchanged 4"):
+        assert _run(host, key, "server-memory", str(path), "--user-id", "u\ud83d") == 0
+        assert report in capsys.readouterr().out
+    held = _held(host, key, user_id="u\ufffd")
+    assert {m["memory"] for m in held} == {
+        "Priya: likes tea", "Priya: cut short \ufffd", "Priya: whole 😀", "\ufffd is a \ufffd",
+    }  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import sqlite3
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -19,13 +19,18 @@ from memsys.importing.lines import SCOPE_IDS, Item, Skipped, file
 
 _PROGRESS = 1_000
 _SHOWN = 20
+_CREDENTIALS = re.compile(r"//[^/@\s]*@")
+
+
+class _SourceError(Exception):
+    """The source cannot be read (any further)."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command. 0: everything was brought over or had been before; 1: something was not; 2: it could not run."""
     given = _parser().parse_args(arguments)
     tally = _Tally()
-    lines = tally.watch(_items(given))
+    lines = tally.watch(_read(given))
     try:
         if given.dry_run:
             for _ in lines:
@@ -42,8 +47,11 @@ def main(arguments: list[str] | None = None) -> int:
             for error in report.errors[:_SHOWN]:
                 print(f"  line {error.line}: {f'{error.field} ' if error.field else ''}{error.message}")
             failed = report.failed
-    except (MemsysError, httpx.HTTPError, sqlite3.Error, OSError, ImportError, ValueError) as error:
-        print(f"memsys-import: {error}; run it again, nothing is doubled", file=sys.stderr)
+    except _SourceError as error:
+        print(f"memsys-import: {error}; nothing is doubled when it is run again", file=sys.stderr)
+        return 2
+    except (MemsysError, httpx.HTTPError, OSError, ValueError) as error:
+        print(f"memsys-import: {given.url}: {error}; run it again, nothing is doubled", file=sys.stderr)
         return 2
     for skipped in tally.skipped[:_SHOWN]:
         print(f"  left out {skipped.what!r}: {skipped.reason}")
@@ -69,6 +77,17 @@ class _Tally:
             if self.read % _PROGRESS == 0:
                 print(f"{self.read} versions read", file=sys.stderr)
             yield item
+
+
+def _read(given: argparse.Namespace) -> Iterator[Item]:
+    """The items of the source. Raises :class:`_SourceError` for whatever keeps it from being read to its end."""
+    try:
+        yield from _items(given)
+    except ImportError as error:
+        raise _SourceError(f"{given.source} needs psycopg, install memsys[postgres] ({error})") from error
+    except Exception as error:  # of drivers and of documents that are not what they should be
+        said = _CREDENTIALS.sub("//", " ".join(str(error).split()))
+        raise _SourceError(f"the source {given.source} cannot be read: {type(error).__name__}: {said}") from error
 
 
 def _items(given: argparse.Namespace) -> Iterator[Item]:
