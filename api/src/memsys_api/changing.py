@@ -223,6 +223,7 @@ class Changing:
                 id=old.id,
                 text=request.text or request.data or old.text,
                 event_time=request.timestamp or old.event_time,
+                role=seen[memory_id].role,
                 speaker=seen[memory_id].speaker,
                 metadata=old.metadata if request.metadata is None else request.metadata,
                 provenance={"key": actor, "verbatim": True},

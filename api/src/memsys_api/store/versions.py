@@ -24,6 +24,7 @@ class Head:
     """A memory's newest version, with who spoke it (part of what is embedded and extracted from) and its provenance."""
 
     memory: Memory
+    role: str | None
     speaker: str | None
     provenance: dict[str, Any]
 
@@ -85,7 +86,7 @@ async def heads(conn: Connection, scope: Scope, ids: Sequence[UUID]) -> dict[UUI
     where, live = scope_condition(scope, "m"), current(None)
     cursor = await conn.execute(
         sql.SQL(
-            "SELECT {columns}, m.speaker, m.provenance FROM memory_versions m "
+            "SELECT {columns}, m.role, m.speaker, m.provenance FROM memory_versions m "
             "WHERE {where} AND {live} AND m.id = ANY(%(ids)s)"
         ).format(columns=MEMORY_COLUMNS, where=where.clause, live=live.clause),
         {**where.parameters, "ids": list(ids)},
@@ -137,9 +138,9 @@ async def insert_next(conn: Connection, generation: Generation, head: Head, new:
                 speaker, metadata, provenance, event_time, created_at, recorded_from, expires_at, lexemes,
                 fingerprint)
             SELECT o.project, o.id, o.version + 1, 'active', o.user_id, o.agent_id, o.app_id, o.run_id, o.seq,
-                   o.thread, o.turn, %(text)s, %(hash)s, o.role, o.speaker, %(metadata)s, %(provenance)s,
+                   o.thread, o.turn, %(text)s, %(hash)s, %(role)s, %(speaker)s, %(metadata)s, %(provenance)s,
                    %(event_time)s, o.created_at, o.recorded_to, %(expires_at)s,
-                   to_tsvector('english', concat_ws(' ', o.speaker, %(text)s::text)), %(fingerprint)s
+                   to_tsvector('english', concat_ws(' ', %(speaker)s::text, %(text)s::text)), %(fingerprint)s
             FROM memory_versions o
             WHERE o.project = %(project)s AND o.id = %(id)s AND o.version = %(version)s
             RETURNING {columns}
@@ -151,6 +152,8 @@ async def insert_next(conn: Connection, generation: Generation, head: Head, new:
             "version": version,
             "text": new.text,
             "hash": new.hash,
+            "role": new.role,
+            "speaker": new.speaker,
             "metadata": Jsonb(new.metadata),
             "provenance": Jsonb(new.provenance),
             "event_time": new.event_time,
