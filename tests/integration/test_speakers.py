@@ -30,3 +30,14 @@ async def test_what_supersedes_is_said_by_its_own_speaker(thinking: Replica, llm
         ("assistant", "Robert", False, True),
         ("assistant", "Robert", False, True),
     ]
+
+
+async def test_a_speaker_s_name_is_no_invention_even_if_nobody_says_it(thinking: Replica, llm: ScriptedLLM) -> None:
+    llm.say(facts("Anna is the owner"))
+    said = {"role": "user", "name": "Anna", "content": "I am the owner"}
+    (old,) = await thinking.add([said], agent_id="a")
+    llm.say(facts({"text": "Robert is the owner", "decision": "supersede", "memory_id": 0}))
+    said = {"role": "user", "name": "Robert", "content": "I am the owner as of today"}
+    (new,) = await thinking.add([said], agent_id="a")
+    assert (new["event"], new["id"]) == ("UPDATE", old["id"])
+    assert await texts(thinking, agent_id="a") == {"Robert is the owner"}

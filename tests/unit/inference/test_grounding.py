@@ -39,3 +39,11 @@ def test_words_of_what_is_replaced_do_not_count_against_it() -> None:
     said = units("I switched to Stripe today")
     assert not grounded(statement, said)
     assert grounded(statement, said, known=units(before))
+
+
+def test_names_of_speakers_count_neither_for_nor_against_it() -> None:
+    anna = units("Anna Karlsson")
+    assert not grounded("Anna Karlsson owns three yachts", units("I own a boat"), speakers=anna)
+    assert not grounded("Anna sold zebras", units("hello there"), speakers=anna)
+    assert grounded("Anna Karlsson sleeps", units("I sleep a lot, sleeping is fine"), speakers=anna)
+    assert grounded("Anna is the owner", units("me too"), known=units("Robert is the owner"), speakers=anna)

@@ -106,8 +106,16 @@ def _fact(
         event_time=moment(raw.event_date),
         extraction=extraction(raw.entities, raw.relations, names=names, normalise=conversation.normalise),
         linked=tuple(dict.fromkeys(memory.id for memory in related))[:MOST_LINKS],
-        grounded=grounded(raw.text, set[str]().union(*heard, *before), known=known),
+        grounded=grounded(
+            raw.text, set[str]().union(*heard, *before), known=known, speakers=_names_of_speakers(conversation)
+        ),
     )
+
+
+def _names_of_speakers(conversation: Conversation) -> set[str]:
+    """Of whoever speaks in the conversation: what the model calls them, though nobody may have said it."""
+    given = (message.name for message in (*conversation.messages, *conversation.context) if message.role != "system")
+    return set[str]().union(*(units(name) for name in (*given, *conversation.names.values()) if name))
 
 
 def _found_again(raw: RawFact, named: Memory | None) -> Memory | None:

@@ -26,14 +26,16 @@ _EMPTY = frozenset(
 )
 
 
-def grounded(statement: str, heard: Set[str], *, known: Set[str] = frozenset()) -> bool:
+def grounded(
+    statement: str, heard: Set[str], *, known: Set[str] = frozenset(), speakers: Set[str] = frozenset()
+) -> bool:
     """Whether at least a quarter of the statement's meaningful :func:`units` are among the units in ``heard``.
 
     Units that the statement repeats from ``known`` (what it replaces or continues) do not count against it, as long
-    as it has others.
+    as it has others. Those of ``speakers``, who are known to speak, count neither for nor against it.
     """
     own = units(statement)
-    own = own - known or own
+    own = (own - known or own) - speakers
     return not own or len(own & heard) / len(own) >= ENOUGH
 
 
