@@ -1,9 +1,10 @@
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from memsys_api.filters import read_time
 from memsys_api.inference.answers import RawFact, WrongForm, moment, raw_facts
 
 anything = st.recursive(
@@ -138,3 +139,13 @@ def test_any_answer_is_read_or_refused_by_name(answer: object) -> None:
 def test_any_text_is_a_moment_or_none(text: str) -> None:
     found = moment(text)
     assert found is None or found.tzinfo is UTC
+
+
+@given(st.datetimes(), st.integers(-23, 23))
+@example(datetime(1, 1, 1), 0)
+@example(datetime(9999, 12, 31, 23), -10)
+@example(datetime(9999, 1, 1), 0)
+def test_a_moment_is_one_that_a_request_could_name(local: datetime, offset: int) -> None:
+    for text in (local.isoformat() + f"{offset:+03}:00", local.date().isoformat(), f"{local.year:04}"):
+        if found := moment(text):
+            assert read_time(found.isoformat(), "x")[0] == found

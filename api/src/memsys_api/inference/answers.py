@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
+from memsys_api.filters import EARLIEST, LATEST
+
 Verdict: TypeAlias = Literal["add", "supersede", "none"]
 
 _LISTS = ("memory", "memories", "facts", "results")
@@ -58,16 +60,22 @@ def raw_facts(answer: object) -> list[RawFact]:
 
 
 def moment(text: str | None) -> datetime | None:
-    """Return the start of a date (YYYY, YYYY-MM or YYYY-MM-DD, perhaps with a time) in UTC, or ``None``."""
-    if not text:
-        return None
+    """Return the start of a date (YYYY, YYYY-MM or YYYY-MM-DD, perhaps with a time) in UTC.
+
+    ``None`` for what is none, and for one that no request could name: an import would refuse what an export says.
+    """
+    when = _moment(text.strip()) if text else None
+    return when if when is not None and EARLIEST <= when.timestamp() <= LATEST else None
+
+
+def _moment(text: str) -> datetime | None:
     try:
-        exact = datetime.fromisoformat(text.strip())
+        exact = datetime.fromisoformat(text)
         return exact.replace(tzinfo=UTC) if exact.tzinfo is None else exact.astimezone(UTC)
     except OverflowError:
         return None
     except ValueError:
-        found = _DATE.fullmatch(text.strip()[:10].rstrip("-T "))
+        found = _DATE.fullmatch(text[:10].rstrip("-T "))
     if found is None:
         return None
     try:
