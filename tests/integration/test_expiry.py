@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
+from memsys_api.store import retention
+
 from .conftest import Dsn, Replica
+from .support.waiting import until
 
 
 def _left(memory: dict[str, Any]) -> float:
@@ -82,3 +86,29 @@ async def test_an_expiry_that_cannot_be_is_refused_by_name(
     answer = await api.client.request(method, path, json=body)
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["field"] == field, answer.text
+
+
+async def test_an_update_that_takes_the_expiry_away_is_not_buried_by_the_sweep_that_waited_for_it(
+    api: Replica, dsn: Dsn
+) -> None:
+    [added] = await api.add("keep me", user_id="u", infer=False)
+    path, service = f"/memories/{added['id']}", api.service
+    with psycopg.connect(dsn.superuser, autocommit=True) as watcher, psycopg.connect(dsn.superuser) as conn:
+
+        def waiting(count: int) -> bool:
+            row = watcher.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ).fetchone()
+            return row == (count,)
+
+        soon = datetime.now(UTC) + timedelta(seconds=1)
+        assert (await api.client.put(path, json={"expires_at": soon.isoformat()})).status_code == 200
+        conn.execute("SELECT FROM memory_versions WHERE id = %s AND version = 1 FOR UPDATE", (added["id"],))
+        update = asyncio.create_task(api.client.put(path, json={"expires_at": None}))
+        await until("the update waits", lambda: waiting(1))
+        await asyncio.sleep((soon - datetime.now(UTC)).total_seconds() + 0.1)
+        swept = asyncio.create_task(retention.expire(service.database, service.generation, []))
+        await until("the sweep waits behind it", lambda: waiting(2))
+    assert (await update).status_code == 200
+    assert await swept == 0
+    assert (await api.client.get(path)).json()["expires_at"] is None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from memsys_api.drafts import Draft, finished
@@ -150,7 +150,7 @@ class Changing:
                 if not batch:
                     return deleted
                 ids, place = [memory_id for memory_id, _ in batch], batch[-1][1]
-                deleted += len(await self._bury(conn, scope, ids, actor, also_expired=True))
+                deleted += len(await self._bury(conn, scope, ids, actor, which="both"))
             self._wake()
 
     async def _standing(self, scope: Scope, memory_id: UUID) -> Scope | None:
@@ -240,9 +240,15 @@ class Changing:
         return await finished(self._embedder, drafts, mark=mark)
 
     async def _bury(
-        self, conn: Connection, scope: Scope, ids: Sequence[UUID], actor: str, *, also_expired: bool = False
+        self,
+        conn: Connection,
+        scope: Scope,
+        ids: Sequence[UUID],
+        actor: str,
+        *,
+        which: Literal["current", "both"] = "current",
     ) -> list[tuple[UUID, int]]:
-        buried = await versions.bury(conn, self._generation, scope, ids, {"key": actor}, also_expired=also_expired)
+        buried = await versions.bury(conn, self._generation, scope, ids, {"key": actor}, which=which)
         await inferences.settle(conn, scope.project, [memory_id for memory_id, _ in buried])
         await deliveries.enqueue(conn, scope.project, self._sinks, buried)
         return buried

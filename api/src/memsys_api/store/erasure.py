@@ -170,7 +170,7 @@ async def sweep(
     ids = [row[0] for row in await cursor.fetchall()]
     if not ids:
         return 0, {}
-    await versions.bury(conn, generation, target.scope, ids, {}, also_expired=True)
+    await versions.bury(conn, generation, target.scope, ids, {}, which="both")
     cursor = await conn.execute(
         "SELECT id, max(version) FROM memory_versions WHERE project = %s AND id = ANY(%s) GROUP BY id", (project, ids)
     )

@@ -87,9 +87,7 @@ async def expire(database: Database, generation: Generation, sinks: Sequence[str
                 ids = [row[0] for row in await cursor.fetchall()]
                 if not ids:
                     break
-                changed = await versions.bury(
-                    conn, generation, Scope(project), ids, {"expired": True}, also_expired=True
-                )
+                changed = await versions.bury(conn, generation, Scope(project), ids, {"expired": True}, which="expired")
                 await inferences.settle(conn, project, ids)
                 await deliveries.enqueue(conn, project, sinks, changed)
             buried += len(changed)

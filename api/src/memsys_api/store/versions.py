@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from psycopg import sql
@@ -223,21 +223,27 @@ async def bury(
     ids: Sequence[UUID],
     provenance: dict[str, Any],
     *,
-    also_expired: bool = False,
+    which: Literal["current", "expired", "both"] = "current",
 ) -> list[tuple[UUID, int]]:
     """Delete those of the memories that are of the scope.
 
     Each head ends and a tombstone without text follows. Returns the ids with their tombstones' versions.
-    An expired memory is out of sight already, and only buried when that is asked for.
+    An expired memory is out of sight already, and only buried when that is asked for. Which they are is looked at when
+    they are locked: whoever held them may have moved their expiry.
     """
     where = scope_condition(scope, "m")
-    which = sql.SQL("{} AND m.id = ANY(%(ids)s)").format(where.clause)
-    unburied = sql.SQL("m.recorded_to IS NULL AND m.state = 'active'")
+    these = sql.SQL("{} AND m.id = ANY(%(ids)s)").format(where.clause)
     parameters = {**where.parameters, "ids": list(ids)}
-    await conn.execute(_lock(which), parameters)
+    await conn.execute(_lock(these), parameters)
+    unburied = sql.SQL("m.recorded_to IS NULL AND m.state = 'active'")
+    states = {
+        "current": current(None).clause,
+        "expired": sql.SQL("{} AND m.expires_at <= now()").format(unburied),
+        "both": unburied,
+    }
     cursor = await conn.execute(
-        sql.SQL("SELECT m.id FROM memory_versions m WHERE {which} AND {live}").format(
-            which=which, live=unburied if also_expired else current(None).clause
+        sql.SQL("SELECT m.id FROM memory_versions m WHERE {these} AND {state}").format(
+            these=these, state=states[which]
         ),
         parameters,
     )
