@@ -123,6 +123,7 @@ def test_every_table_is_in_the_catalogue_and_every_text_in_it_is_treated(dsn: Ds
         "outbox_horizons": ["project"],
         "rebuilds": ["error", "project", "sink", "state"],
         "webhook_deliveries": ["cause", "error", "event", "project", "state"],
+        "webhook_returns": ["cause", "project"],
         "webhooks": [
             "agent_id", "app_id", "description", "events", "include", "project", "run_id", "secret", "url", "user_id",
         ],

@@ -60,7 +60,7 @@ def test_every_table_with_a_project_is_walled_or_known_not_to_be(dsn: Dsn, api: 
     assert walled == set(TENANT_TABLES)
     # The queues: ids alone, served across projects.
     assert with_project - walled == {
-        "deliveries", "inferences", "erasures", "rebuilds", "shaping_jobs", "webhook_deliveries",
+        "deliveries", "inferences", "erasures", "rebuilds", "shaping_jobs", "webhook_deliveries", "webhook_returns",
     }  # fmt: skip
     assert {leading[table] for table in with_project} == {"project"}
 

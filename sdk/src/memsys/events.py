@@ -123,6 +123,7 @@ class ChangePage(Wire):
 
 class _Replayed(Wire):
     queued: int
+    go_on_after: int | None = None
 
 
 def _hook(webhook_id: uuid.UUID | str, rest: str = "") -> str:
@@ -170,8 +171,11 @@ def webhook_deliveries(webhook_id: uuid.UUID | str, state: str | None, cursor: s
     return Call("GET", _hook(webhook_id, "/deliveries"), WebhookDeliveries, query=query, repeatable=True)
 
 
-def replay_webhook(webhook_id: uuid.UUID | str, event_id: int | None, since: datetime | None) -> Call[_Replayed]:
-    return Call("POST", _hook(webhook_id, "/replay"), _Replayed, body=to_body(event_id=event_id, since=since))
+def replay_webhook(
+    webhook_id: uuid.UUID | str, event_id: int | None, since: datetime | None, after: int | None = None
+) -> Call[_Replayed]:
+    body = to_body(event_id=event_id, since=since, after_event_id=after)
+    return Call("POST", _hook(webhook_id, "/replay"), _Replayed, body=body)
 
 
 def changes(since: str | None, limit: int | None, scope: Mapping[str, str]) -> Call[ChangePage]:
@@ -228,7 +232,12 @@ class EventMethods(Sending):
         self, webhook_id: uuid.UUID | str, *, event_id: int | None = None, since: datetime | None = None
     ) -> int:
         """Deliver anew what is parked, one event, or all since a time; how much. Needs an admin key."""
-        return self._send(replay_webhook(webhook_id, event_id, since)).queued
+        part = self._send(replay_webhook(webhook_id, event_id, since))
+        queued = part.queued
+        while part.go_on_after is not None:
+            part = self._send(replay_webhook(webhook_id, None, since, part.go_on_after))
+            queued += part.queued
+        return queued
 
     def changes(self, since: str | None = None, *, limit: int | None = None, **scope: str) -> ChangePage:
         """What happened after a position (``earliest``: all that is kept; default: an empty page to begin from)."""
@@ -282,7 +291,12 @@ class AsyncEventMethods(AsyncSending):
         self, webhook_id: uuid.UUID | str, *, event_id: int | None = None, since: datetime | None = None
     ) -> int:
         """Deliver anew what is parked, one event, or all since a time; how much. Needs an admin key."""
-        return (await self._send(replay_webhook(webhook_id, event_id, since))).queued
+        part = await self._send(replay_webhook(webhook_id, event_id, since))
+        queued = part.queued
+        while part.go_on_after is not None:
+            part = await self._send(replay_webhook(webhook_id, None, since, part.go_on_after))
+            queued += part.queued
+        return queued
 
     async def changes(self, since: str | None = None, *, limit: int | None = None, **scope: str) -> ChangePage:
         """What happened after a position (``earliest``: all that is kept; default: an empty page to begin from)."""

@@ -281,7 +281,8 @@ async def test_what_follows_an_add_is_asked_for_and_read_the_same_by_both(do: Do
     script.answers = [
         (202, event, {}),
         (201, hook, {}),
-        (200, {"queued": 2}, {}),
+        (200, {"queued": 2, "go_on_after": 7}, {}),
+        (200, {"queued": 1, "go_on_after": None}, {}),
         (200, {"results": [change], "next": "1-a-1-2-3", "more": False}, {}),
     ]
     submitted, made, queued, page = await do(
@@ -293,11 +294,13 @@ async def test_what_follows_an_add_is_asked_for_and_read_the_same_by_both(do: Do
     assert submitted.status == "PENDING"
     assert made.secret == "whsec_x"
     assert "whsec_x" not in repr(made)
-    assert queued == 2
+    assert queued == 3
     assert (page.results[0].event, page.next) == ("added", "1-a-1-2-3")
     assert json.loads(script.asked[0][3]) == {"text": "x", "user_id": "u", "wait": False}
     assert script.asked[0][2]["idempotency-key"]
-    assert [asked[1] for asked in script.asked[2:]] == [f"/webhooks/{identity}/replay", "/changes?since=earliest"]
+    again = f"/webhooks/{identity}/replay"
+    assert [asked[1] for asked in script.asked[2:]] == [again, again, "/changes?since=earliest"]
+    assert json.loads(script.asked[3][3]) == {"after_event_id": 7}
 
 
 async def test_what_is_said_of_a_memory_and_made_of_many_is_asked_for_by_both(do: Do, script: Script):

@@ -18,7 +18,7 @@ from memsys_api.routes.common import Json, ScopedAdmin, Serving, may_answer, rea
 from memsys_api.schemas import webhooks as wire
 from memsys_api.sinks.webhooks import Webhooks, signing
 from memsys_api.sinks.webhooks.sender import Blocked
-from memsys_api.store import webhook_deliveries, webhooks
+from memsys_api.store import webhook_deliveries, webhook_replays, webhooks
 from memsys_api.store.webhooks import Webhook
 
 router = APIRouter(tags=["webhooks"])
@@ -87,7 +87,7 @@ async def update(serving: Serving, access: ScopedAdmin, webhook_id: UUID, reques
     webhook = await webhooks.update(serving.database, access.scope(), webhook_id, changes)
     if webhook is None:
         raise _absent()
-    parts.dispatcher.wake()
+    parts.dispatcher.returned()
     return Json(_out(webhook))
 
 
@@ -127,15 +127,23 @@ async def deliveries(
 
 @router.post("/webhooks/{webhook_id}/replay", response_model=wire.Replayed, responses=_ABSENT)
 async def replay(serving: Serving, access: ScopedAdmin, webhook_id: UUID, request: wire.ReplayRequest) -> Response:
-    """Deliver events anew, with all their attempts: the parked ones, one, or all since a time."""
+    """Deliver events anew, with all their attempts: the parked ones, one, or all since a time.
+
+    Many are queued a batch at a time, for some seconds. Where `go_on_after` is not null, more is left to be queued:
+    repeat the request with that as `after_event_id`.
+    """
     webhook = await _found(serving, access.scope(), webhook_id)
-    queued = await webhook_deliveries.replay(
-        serving.database, access.project, webhook.id, event_id=request.event_id, since=request.since
-    )
-    if request.event_id is not None and not queued:
-        raise ProblemError(NOT_FOUND, "there is no such event for this webhook, or it is under way")
+    if request.event_id is not None:
+        queued = await webhook_replays.replay_one(serving.database, access.project, webhook.id, request.event_id)
+        if not queued:
+            raise ProblemError(NOT_FOUND, "there is no such event for this webhook, or it is under way")
+        done = webhook_replays.Replay(queued, None)
+    else:
+        done = await webhook_replays.replay(
+            serving.database, access.project, webhook.id, since=request.since, after=request.after_event_id or 0
+        )
     _parts(serving).dispatcher.wake()
-    return Json({"queued": queued})
+    return Json({"queued": done.queued, "go_on_after": done.go_on_after})
 
 
 def _parts(serving: Service) -> Webhooks:

@@ -155,15 +155,27 @@ class Deliveries(BaseModel):
 class ReplayRequest(Body):
     """What to deliver anew: one event, everything since a time, or (with neither) what is parked."""
 
-    model_config = ConfigDict(json_schema_extra={"not": both(event_id="integer", since="string")})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "allOf": [
+                {"not": both(event_id="integer", since="string")},
+                {"not": both(event_id="integer", after_event_id="integer")},
+            ]
+        }
+    )
 
     event_id: Annotated[int, Field(strict=True, ge=1, lt=2**63), WHOLE] | None = None
     since: Moment | None = Field(None, description="Events of the last seven days can be delivered anew.")
+    after_event_id: Annotated[int, Field(strict=True, ge=0, lt=2**63), WHOLE] | None = Field(
+        None, description="Only events after this one: `go_on_after` of an answer that left some."
+    )
 
     @model_validator(mode="after")
     def _one(self) -> ReplayRequest:
         if self.event_id is not None and self.since is not None:
             raise ValueError("give event_id or since, not both")
+        if self.event_id is not None and self.after_event_id is not None:
+            raise ValueError("give event_id or after_event_id, not both")
         return self
 
 
@@ -171,3 +183,6 @@ class Replayed(BaseModel):
     """How much is delivered anew."""
 
     queued: int
+    go_on_after: int | None = Field(
+        description="Not null: more is left to be queued; repeat the request with this as `after_event_id`."
+    )

@@ -65,6 +65,7 @@ CATALOGUE: dict[str, Table] = {
     "outbox": Table("ids"),
     "outbox_horizons": Table("ids"),
     "webhook_deliveries": Table("ids"),
+    "webhook_returns": Table("ids"),
     "fills": Table("ids"),
     "deliveries": Table("ids"),
     "audit": Table("ids"),

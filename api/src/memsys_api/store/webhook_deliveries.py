@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from memsys_api.model import Scope, WebhookDeliveryState
-from memsys_api.store import audit
-from memsys_api.store.database import Database
+from memsys_api.store.database import Connection, Database
 
 Cause = Literal["away", "refused", "paused"]
+
+CAUGHT_UP = 1_000
+"""How many missed deliveries one statement makes due again: who records an answer meanwhile waits for it."""
 
 
 @dataclass(frozen=True)
@@ -163,8 +165,8 @@ async def subject(database: Database, claim: Claim) -> Subject | None:
     return None if row is None else Subject(Scope(*row[:5]), row[5] if row[6] else None)
 
 
-async def delivered(database: Database, claim: Claim, status: int | None) -> None:
-    """Record that the webhook has heard; what it missed while it was away is due again, for it answers."""
+async def delivered(database: Database, claim: Claim, status: int | None) -> bool:
+    """Record that the webhook has heard; whether it missed any while it was away, for :func:`catch_up` to make due."""
     async with database.system() as conn:
         await conn.execute(
             """UPDATE webhook_deliveries
@@ -173,11 +175,62 @@ async def delivered(database: Database, claim: Claim, status: int | None) -> Non
                WHERE project = %s AND webhook_id = %s AND event_id = %s AND lease = %s""",
             (status, claim.project, claim.webhook_id, claim.event_id, claim.lease),
         )
-        await conn.execute(
-            """UPDATE webhook_deliveries SET state = 'pending', attempts = 0, due_at = now()
-               WHERE project = %s AND webhook_id = %s AND state = 'parked' AND cause = 'away'""",
-            (claim.project, claim.webhook_id),
+        return await note_return(conn, claim.project, claim.webhook_id, "away")
+
+
+async def note_return(conn: Connection, project: str, webhook_id: UUID, cause: Literal["away", "paused"]) -> bool:
+    """Have what is parked for this cause made due again, if anything is; whether there was."""
+    cursor = await conn.execute(
+        """INSERT INTO webhook_returns AS r (project, webhook_id, cause)
+           SELECT %(project)s, %(webhook)s, %(cause)s
+           WHERE EXISTS (SELECT FROM webhook_deliveries
+                         WHERE project = %(project)s AND webhook_id = %(webhook)s AND state = 'parked'
+                           AND cause = %(cause)s)
+           ON CONFLICT (project, webhook_id, cause) DO UPDATE SET noted_at = greatest(r.noted_at, excluded.noted_at)
+           RETURNING true""",
+        {"project": project, "webhook": webhook_id, "cause": cause},
+    )
+    return await cursor.fetchone() is not None
+
+
+async def catch_up(database: Database) -> int | None:
+    """Make due what one webhook missed, :data:`CAUGHT_UP` of it at once; how many. ``None``: no webhook has returned.
+
+    In the order of the events, and of one webhook by one replica at a time: of one memory the older event is due first.
+    """
+    async with database.system() as conn:
+        cursor = await conn.execute(
+            """SELECT project, webhook_id, cause, noted_at FROM webhook_returns
+               ORDER BY random() LIMIT 1 FOR UPDATE SKIP LOCKED"""
         )
+        row = await cursor.fetchone()
+        if row is None:
+            return None
+        values = {"project": row[0], "webhook": row[1], "cause": row[2], "noted": row[3], "limit": CAUGHT_UP}
+        cursor = await conn.execute(
+            """WITH missed AS (
+                   SELECT event_id FROM webhook_deliveries
+                   WHERE project = %(project)s AND webhook_id = %(webhook)s AND state = 'parked' AND cause = %(cause)s
+                     AND due_at <= %(noted)s
+                   ORDER BY event_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+               ), due AS (
+                   UPDATE webhook_deliveries d SET state = 'pending', attempts = 0, due_at = now()
+                   FROM missed WHERE d.project = %(project)s AND d.webhook_id = %(webhook)s
+                                 AND d.event_id = missed.event_id
+                   RETURNING 1
+               ) SELECT count(*) FROM due""",
+            values,
+        )
+        found = await cursor.fetchone()
+        assert found is not None
+        due = int(found[0])
+        if due < CAUGHT_UP:
+            await conn.execute(
+                """DELETE FROM webhook_returns
+                   WHERE project = %(project)s AND webhook_id = %(webhook)s AND cause = %(cause)s""",
+                values,
+            )
+    return due
 
 
 async def failed(
@@ -215,51 +268,18 @@ async def release(database: Database, claim: Claim) -> None:
         )
 
 
-async def replay(
-    database: Database, project: str, webhook_id: UUID, *, event_id: int | None, since: datetime | None
-) -> int:
-    """Make deliveries due anew, with all their attempts: one event, all since a time, or (neither) the parked ones.
-
-    Events that the outbox still holds are delivered even where the webhook was not to hear of them at the time,
-    because it was not there yet or asked for others. Says how many are due.
-    """
-    values: dict[str, Any] = {"project": project, "webhook": webhook_id, "event": event_id, "since": since}
-    again = "SET state = 'pending', attempts = 0, due_at = now(), cause = NULL, error = NULL, delivered_at = NULL"
-    async with database.transaction(project) as conn:
-        if event_id is None and since is None:
-            cursor = await conn.execute(
-                f"""UPDATE webhook_deliveries {again}
-                    WHERE project = %(project)s AND webhook_id = %(webhook)s AND state = 'parked'
-                    RETURNING true""",
-                values,
-            )
-        else:
-            cursor = await conn.execute(
-                f"""{_FAN_OUT}
-                    FROM outbox o {_CONCERNED}
-                    WHERE o.project = %(project)s AND w.id = %(webhook)s
-                      AND (%(event)s::bigint IS NULL OR o.id = %(event)s)
-                      AND (%(since)s::timestamptz IS NULL OR o.occurred_at >= %(since)s)
-                    ON CONFLICT (project, webhook_id, event_id) DO UPDATE {again}
-                    WHERE webhook_deliveries.lease IS NULL OR webhook_deliveries.leased_until < now()
-                    RETURNING true""",
-                values,
-            )
-        queued = len(await cursor.fetchall())
-        await audit.record(conn, project, "webhook.replayed", webhook_id, queued=queued)
-    return queued
-
-
-_FAN_OUT = """INSERT INTO webhook_deliveries (project, webhook_id, event_id, event, memory_id, version, occurred_at)
+FAN_OUT = """INSERT INTO webhook_deliveries (project, webhook_id, event_id, event, memory_id, version, occurred_at)
               SELECT o.project, w.id, o.id, o.event, o.memory_id, o.version, o.occurred_at"""
+"""Queues events, as `o`, for webhooks, as `w`."""
 # A deletion concerns whom the memory concerned, whether or not an erasure has taken it since.
-_CONCERNED = """LEFT JOIN memory_versions m ON m.project = o.project AND m.id = o.memory_id AND m.version = o.version
+CONCERNED = """LEFT JOIN memory_versions m ON m.project = o.project AND m.id = o.memory_id AND m.version = o.version
                 JOIN webhooks w ON w.project = o.project AND o.event = ANY (w.events)
                  AND (m.id IS NOT NULL OR o.event = 'deleted')
                  AND (w.user_id IS NULL OR w.user_id = coalesce(m.user_id, o.user_id))
                  AND (w.agent_id IS NULL OR w.agent_id = coalesce(m.agent_id, o.agent_id))
                  AND (w.app_id IS NULL OR w.app_id = coalesce(m.app_id, o.app_id))
                  AND (w.run_id IS NULL OR w.run_id = coalesce(m.run_id, o.run_id))"""
+"""Joins events, as `o`, with the webhooks, as `w`, that ask for them."""
 INSERT_EVENTS = f"""WITH o AS (
         INSERT INTO outbox (project, event, memory_id, version, user_id, agent_id, app_id, run_id)
         SELECT %(project)s, %(event)s, n.id, n.version, m.user_id, m.agent_id, m.app_id, m.run_id
@@ -268,7 +288,7 @@ INSERT_EVENTS = f"""WITH o AS (
           ON %(event)s = 'deleted' AND m.project = %(project)s AND m.id = n.id AND m.version = n.version
         ORDER BY n.place
         RETURNING project, id, event, memory_id, version, occurred_at, user_id, agent_id, app_id, run_id
-    ) {_FAN_OUT} FROM o {_CONCERNED} WHERE w.active"""  # noqa: S608  # own constants
+    ) {FAN_OUT} FROM o {CONCERNED} WHERE w.active"""  # noqa: S608  # own constants
 """Notes changes and queues them for every webhook that asks for them, in the transaction that makes them."""
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 from psycopg import sql
 
 from memsys_api.model import Scope
+from memsys_api.store import webhook_deliveries
 from memsys_api.store.database import Database
 from memsys_api.store.rows import scope_condition, scope_values
 
@@ -105,11 +106,7 @@ async def update(database: Database, scope: Scope, webhook_id: UUID, changes: Ma
         )
         row = await cursor.fetchone()
         if row is not None and changes.get("active"):
-            await conn.execute(
-                """UPDATE webhook_deliveries SET state = 'pending', attempts = 0, due_at = now()
-                   WHERE project = %s AND webhook_id = %s AND state = 'parked' AND cause = 'paused'""",
-                (scope.project, webhook_id),
-            )
+            await webhook_deliveries.note_return(conn, scope.project, webhook_id, "paused")
     return None if row is None else _read(row)
 
 
@@ -123,7 +120,9 @@ async def delete(database: Database, scope: Scope, webhook_id: UUID) -> bool:
         )
         if await cursor.fetchone() is None:
             return False
-        await conn.execute(
-            "DELETE FROM webhook_deliveries WHERE project = %s AND webhook_id = %s", (scope.project, webhook_id)
-        )
+        for queue in ("webhook_deliveries", "webhook_returns"):
+            await conn.execute(
+                sql.SQL("DELETE FROM {} WHERE project = %s AND webhook_id = %s").format(sql.Identifier(queue)),
+                (scope.project, webhook_id),
+            )
     return True

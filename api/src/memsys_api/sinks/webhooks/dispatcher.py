@@ -65,6 +65,7 @@ class WebhookDispatcher:
         self._lease = timedelta(seconds=timeout + _LEASE_MARGIN)
         self._retry_base = retry_base
         self._due = asyncio.Event()
+        self._returned = asyncio.Event()
         self._loops = background.Tasks()
         self._stopping = self._loops.stopping
         self._calls: set[asyncio.Task[None]] = set()
@@ -76,14 +77,20 @@ class WebhookDispatcher:
         """Something is due."""
         self._due.set()
 
+    def returned(self) -> None:
+        """A webhook is there again, as its queue has noted: what it missed is to be made due."""
+        self._returned.set()
+
     def start(self) -> None:
         """Begin to work in the background."""
         self._loops.start(self._work(), "webhooks")
+        self._loops.start(self._catch_up(), "webhooks-returned")
         self._loops.start(self._watch(), "webhooks-watch")
 
     async def stop(self) -> None:
         """Stop after the calls under way, or without those that take long: they are due again at once."""
         self._due.set()
+        self._returned.set()
         await self._loops.end(_STOP_SECONDS)
         await background.end(self._calls, _STOP_SECONDS)
         await self._sender.close()
@@ -134,8 +141,9 @@ class WebhookDispatcher:
             with suppress(DatabaseUnavailable, StatementTimeout):
                 await webhook_deliveries.release(self._database, claim)
             raise
-        except (DatabaseUnavailable, StatementTimeout):
-            log.warning("webhook delivery not recorded: database away; it will be repeated")
+        except (DatabaseUnavailable, StatementTimeout) as error:
+            reason = " ".join(str(error).split())
+            log.warning("webhook delivery not recorded; it will be repeated", extra={"reason": reason})
         except Exception as error:
             log.exception("webhook delivery failed")
             with suppress(DatabaseUnavailable, StatementTimeout):
@@ -187,7 +195,8 @@ class WebhookDispatcher:
     async def _record(self, claim: Claim, answer: Answer) -> None:
         if answer.error is None:
             self._away.discard(claim.webhook_id)
-            await webhook_deliveries.delivered(self._database, claim, answer.status)
+            if await webhook_deliveries.delivered(self._database, claim, answer.status):
+                self.returned()
             WEBHOOK_DELIVERIES.labels("delivered").inc()
             return
         (self._away.add if answer.away else self._away.discard)(claim.webhook_id)
@@ -200,6 +209,22 @@ class WebhookDispatcher:
             log.warning("webhook delivery parked", extra={"webhook": str(claim.webhook_id), "reason": error})
         else:
             asyncio.get_running_loop().call_later(wait.total_seconds(), self.wake)
+
+    async def _catch_up(self) -> None:
+        """Make due what webhooks missed that are there again, also what another replica left of that."""
+        while not self._stopping.is_set():
+            self._returned.clear()
+            due: int | None = None
+            try:
+                due = await webhook_deliveries.catch_up(self._database)
+            except (DatabaseUnavailable, StatementTimeout) as error:
+                log.debug("missed deliveries not made due", extra={"reason": " ".join(str(error).split())})
+            except Exception:
+                log.exception("missed deliveries not made due")
+            if due is None:
+                await background.wait(self._returned, _LOOK_SECONDS)
+            elif due:
+                self.wake()
 
     async def _watch(self) -> None:
         await chores.repeat("queue of webhooks", self._look, _LOOK_SECONDS, until=self._stopping, put_off=logging.DEBUG)
