@@ -14,7 +14,7 @@ from uuid import UUID
 
 from memsys_api.access.budgets import Budgets
 from memsys_api.drafts import Draft, finished, passage, text_hash, thread_of
-from memsys_api.inference import Add, Inference, Inferrer, Message, Nothing, Supersede
+from memsys_api.inference import Add, Inference, InferenceRequest, Inferrer, Message, Nothing, Supersede
 from memsys_api.model import Outcome, Scope
 from memsys_api.ports import Embedder
 from memsys_api.quarantine.detect import Finding
@@ -111,14 +111,16 @@ class Inferring:
             existing = await facts.nearest(self._database, self._generation, scope, vectors, SHOWN)
         async with self._budgets.counting(scope.project) as count:
             found = await self._inferrer.infer(
-                conversation.turns,
-                existing,
-                observed_at=conversation.observed_at,
-                user=scope.user_id,
-                agent=scope.agent_id,
-                instructions=conversation.instructions,
-                includes=conversation.includes,
-                excludes=conversation.excludes,
+                InferenceRequest(
+                    conversation.turns,
+                    existing,
+                    observed_at=conversation.observed_at,
+                    user=scope.user_id,
+                    agent=scope.agent_id,
+                    instructions=conversation.instructions,
+                    includes=conversation.includes,
+                    excludes=conversation.excludes,
+                )
             )
             count(found.usage)
         drafts = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from memsys_api import metrics, telemetry
@@ -13,9 +12,9 @@ from memsys_api.inference import (
     Inference,
     InferenceError,
     InferenceMalformed,
+    InferenceRequest,
     InferenceUnavailable,
     Inferrer,
-    Message,
     State,
     Supersede,
     Usage,
@@ -57,34 +56,12 @@ class MeasuredInferrer:
     def __init__(self, inner: Inferrer) -> None:
         self._inner = inner
 
-    async def infer(
-        self,
-        messages: Sequence[Message],
-        existing: Sequence[Memory] = (),
-        *,
-        observed_at: datetime,
-        user: str | None = None,
-        agent: str | None = None,
-        context: Sequence[Message] = (),
-        instructions: str | None = None,
-        includes: str | None = None,
-        excludes: str | None = None,
-    ) -> Inference:
+    async def infer(self, request: InferenceRequest) -> Inference:
         """As the inner inferrer does."""
         begun = time.perf_counter()
         try:
-            with telemetry.span("infer", **{"memsys.messages": len(messages)}):
-                found = await self._inner.infer(
-                    messages,
-                    existing,
-                    observed_at=observed_at,
-                    user=user,
-                    agent=agent,
-                    context=context,
-                    instructions=instructions,
-                    includes=includes,
-                    excludes=excludes,
-                )
+            with telemetry.span("infer", **{"memsys.messages": len(request.messages)}):
+                found = await self._inner.infer(request)
         except InferenceError as error:
             metrics.INFERENCES.labels(_outcome(error)).inc()
             raise

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from memsys_api import inference
-from memsys_api.inference import Add, InferenceRejected, InferenceUnavailable, Message
+from memsys_api.inference import Add, InferenceRejected, InferenceRequest, InferenceUnavailable, Message
 from memsys_api.mem0_import import llm_factory
 from tests.integration.inference.conftest import NOW, Settings
 from tests.support.scripted_llm import Reply, ScriptedLLM
@@ -57,7 +57,7 @@ async def test_settings_alone_reach_it(provider: str, llm: ScriptedLLM) -> None:
     llm.say(ANSWER)
     inferrer = await inference.create(settings(provider, llm))
     assert inferrer is not None
-    found = await inferrer.infer(TALK, observed_at=NOW)
+    found = await inferrer.infer(InferenceRequest(TALK, observed_at=NOW))
     assert [d.fact.text for d in found.decisions if isinstance(d, Add)] == ["Ana's dog Poppy loves the snow"]
     (call,) = llm.calls
     assert "# DECISIONS" in call.system
@@ -75,7 +75,7 @@ async def test_away_and_refused_are_told_apart_without_a_second_try(
     inferrer = await inference.create(settings(provider, llm))
     assert inferrer is not None
     with pytest.raises(expected, match=str(status)) as caught:
-        await inferrer.infer(TALK, observed_at=NOW)
+        await inferrer.infer(InferenceRequest(TALK, observed_at=NOW))
     assert "sk-scripted" not in str(caught.value)
     assert len(llm.calls) == 1
     await inferrer.close()
@@ -96,8 +96,8 @@ async def test_no_thread_is_lost_to_a_server_that_does_not_answer(provider: str,
     inferrer = await inference.create(only_thread)
     assert inferrer is not None
     with pytest.raises(InferenceUnavailable):
-        await inferrer.infer(TALK, observed_at=NOW)
-    assert (await inferrer.infer(TALK, observed_at=NOW)).decisions
+        await inferrer.infer(InferenceRequest(TALK, observed_at=NOW))
+    assert (await inferrer.infer(InferenceRequest(TALK, observed_at=NOW))).decisions
     await inferrer.close()
 
 

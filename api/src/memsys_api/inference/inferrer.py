@@ -24,8 +24,8 @@ from memsys_api.inference.types import (
     InferenceError,
     InferenceMalformed,
     InferenceRejected,
+    InferenceRequest,
     InferenceUnavailable,
-    Message,
     State,
     Usage,
 )
@@ -77,45 +77,34 @@ class LlmInferrer:
         # loop competes with one thread and not with many.
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="inference-reader")
 
-    async def infer(
-        self,
-        messages: Sequence[Message],
-        existing: Sequence[Memory] = (),
-        *,
-        observed_at: datetime,
-        user: str | None = None,
-        agent: str | None = None,
-        context: Sequence[Message] = (),
-        instructions: str | None = None,
-        includes: str | None = None,
-        excludes: str | None = None,
-    ) -> Inference:
-        if holds_no_fact(messages, answers_something=any(message.role != "system" for message in context)):
+    async def infer(self, request: InferenceRequest) -> Inference:
+        answers_something = any(message.role != "system" for message in request.context)
+        if holds_no_fact(request.messages, answers_something=answers_something):
             return Inference()
-        if (length := sum(len(message.content) for message in messages)) > LONGEST_INPUT:
+        if (length := sum(len(message.content) for message in request.messages)) > LONGEST_INPUT:
             raise InferenceRejected(
                 f"the messages have {length} characters, at most {LONGEST_INPUT} can be inferred at once: send fewer",
                 subject="input",
             )
         conversation = Conversation(
-            messages=messages,
-            existing=existing[:MOST_EXISTING],
-            observed_at=observed_at,
+            messages=request.messages,
+            existing=request.existing[:MOST_EXISTING],
+            observed_at=request.observed_at,
             now=datetime.now(UTC),
             normalise=self._normalise,
-            names={"user": user, "assistant": agent},
-            context=context,
+            names={"user": request.user, "assistant": request.agent},
+            context=request.context,
         )
         question = user_prompt(
-            messages,
+            request.messages,
             conversation.existing,
-            observed_at=observed_at,
-            context=context,
-            instructions=instructions,
-            includes=includes,
-            excludes=excludes,
+            observed_at=request.observed_at,
+            context=request.context,
+            instructions=request.instructions,
+            includes=request.includes,
+            excludes=request.excludes,
         )
-        system = self._system_for_agent if agent and not user else self._system_for_user
+        system = self._system_for_agent if request.agent and not request.user else self._system_for_user
         prompt = [{"role": "system", "content": system}, {"role": "user", "content": question}]
         found, usage = await self._answered(prompt, partial(_read, conversation=conversation), correction)
         return replace(found, usage=usage)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol, TypeAlias
 from uuid import UUID
@@ -23,10 +23,32 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class InferenceRequest:
+    """One conversation to read facts out of, with what helps to."""
+
+    messages: Sequence[Message]
+    existing: Sequence[Memory] = ()
+    """Current memories of the same scope, best match first; those beyond the first 20 are not shown."""
+    _: KW_ONLY
+    observed_at: datetime
+    """When the conversation took place (aware): "yesterday" is counted from it."""
+    user: str | None = None
+    """Who speaks in the role user where a message has no name."""
+    agent: str | None = None
+    """The same of the role assistant."""
+    context: Sequence[Message] = ()
+    """Messages before these, only to understand them."""
+    instructions: str | None = None
+    """Steers what is kept, as the next two do."""
+    includes: str | None = None
+    excludes: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Fact:
     """One statement worth keeping, read out of the messages.
 
-    ``sources`` are positions in the messages given to :meth:`Inferrer.infer`, never empty. ``speaker`` and ``role``
+    ``sources`` are positions in :attr:`InferenceRequest.messages`, never empty. ``speaker`` and ``role``
     are those of the first source, not what the model claims. ``event_time`` is when the fact holds or happens, if the
     model could tell. ``linked`` are existing memories that it relates to. ``grounded`` is false when the text shares
     hardly any words or numbers with what was said: perhaps invented, so it never ends another memory.
@@ -152,26 +174,8 @@ class InferenceMalformed(InferenceError):
 class Inferrer(Protocol):
     """Reads facts out of conversations with a language model."""
 
-    async def infer(
-        self,
-        messages: Sequence[Message],
-        existing: Sequence[Memory] = (),
-        *,
-        observed_at: datetime,
-        user: str | None = None,
-        agent: str | None = None,
-        context: Sequence[Message] = (),
-        instructions: str | None = None,
-        includes: str | None = None,
-        excludes: str | None = None,
-    ) -> Inference:
-        """Read the facts out of ``messages`` and decide about each against ``existing``, in one call of the model.
-
-        ``existing`` are current memories of the same scope, best match first; those beyond the first 20 are not shown.
-        ``observed_at`` (aware) is when the conversation took place: "yesterday" is counted from it. ``user`` and
-        ``agent`` are who speaks in the roles user and assistant where a message has no name. ``context`` are messages
-        before ``messages``, only to understand them. ``instructions``, ``includes`` and ``excludes`` steer what is
-        kept.
+    async def infer(self, request: InferenceRequest) -> Inference:
+        """Read the facts out of the messages and decide about each against what exists, in one call of the model.
 
         Messages that hold no fact whatever ("ok, thanks!") are answered at once, without the model.
         Raises nothing but :class:`InferenceError`. Never blocks the event loop.
