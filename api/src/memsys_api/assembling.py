@@ -112,10 +112,11 @@ def service(
     sinks, wake = names_and_wake(fed, webhooks, feed)
     policies = Policies(database, settings)
     gate = Gate(database, policies)
+    chooser = Chooser(database, index=settings.vector_index, exact_rows=settings.vector_exact_rows)
     inferring = backfill = shaper = None
     if inferrer is not None:
         budgets = Budgets(database, policies)
-        inferring = Inferring(database, generation, embedder, inferrer, budgets, gate)
+        inferring = Inferring(database, generation, embedder, inferrer, budgets, gate, chooser)
         shaper = Shaper(
             database,
             inferrer,
@@ -162,7 +163,7 @@ def service(
             embedder,
             graph,
             vector_baseline=baseline,
-            chooser=Chooser(database, index=settings.vector_index, exact_rows=settings.vector_exact_rows),
+            chooser=chooser,
             graph_timeout=settings.graph_search_timeout_seconds,
             vectors=VectorIndex(vectors, timeout=settings.vector_search_timeout_seconds) if vectors else None,
             reranking=reranker,

@@ -15,15 +15,17 @@ from uuid import UUID
 from memsys_api.access.budgets import Budgets
 from memsys_api.drafts import Draft, finished, passage, text_hash, thread_of
 from memsys_api.inference import Add, Inference, InferenceRequest, Inferrer, Message, Nothing, Supersede
-from memsys_api.model import Outcome, Scope
-from memsys_api.ports import Embedder
+from memsys_api.model import Memory, Outcome, Scope
+from memsys_api.ports import Embedder, Vectors
 from memsys_api.quarantine.detect import Finding
 from memsys_api.quarantine.gate import Gate
+from memsys_api.search_way import Chooser
 from memsys_api.store import facts, inferences, versions
 from memsys_api.store.contents import NewVersion
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.generations import Generation
 from memsys_api.store.held import Kept
+from memsys_api.store.nearest import nearest
 
 SHOWN = 20
 """Existing memories that the model is shown at most."""
@@ -89,8 +91,10 @@ class Inferring:
         inferrer: Inferrer,
         budgets: Budgets,
         gate: Gate,
+        chooser: Chooser,
     ) -> None:
         self._database = database
+        self._chooser = chooser
         self._generation = generation
         self._embedder = embedder
         self._inferrer = inferrer
@@ -108,7 +112,7 @@ class Inferring:
         asked_by = sorted((t for t in conversation.turns), key=lambda t: -len(t.content))[:_ASKED_BY]
         if asked_by:
             vectors = await self._embedder.embed([passage(turn.content, turn.name) for turn in asked_by])
-            existing = await facts.nearest(self._database, self._generation, scope, vectors, SHOWN)
+            existing = await self._nearest(scope, vectors)
         async with self._budgets.counting(scope.project) as count:
             found = await self._inferrer.infer(
                 InferenceRequest(
@@ -134,6 +138,11 @@ class Inferring:
         made = await finished(self._embedder, said, mark=await self._gate.marks(scope.project))
         ready = dict(zip(drafts, made, strict=True))
         return Decided(conversation, found, {memory.id: memory.version for memory in existing}, ready)
+
+    async def _nearest(self, scope: Scope, vectors: Vectors) -> list[Memory]:
+        chosen = await self._chooser.choose(scope, [], past=False)
+        large = chosen.size.rows if chosen.way == "indexes" else None
+        return await nearest(self._database, self._generation, scope, vectors, SHOWN, large=large)
 
     async def carry_out(
         self, conn: Connection, scope: Scope, decided: Decided, replaced: Sequence[UUID] = ()

@@ -29,7 +29,7 @@ BEHIND = 1000
 _EXPECTED_HITS = 1_000
 _MOST_HITS = 2_000
 _QUERY_WORDS = 64
-_MOST_PASSED = 10_000
+MOST_PASSED = 10_000
 """How many of the project's vectors the index goes through for a part of it, before that is compared whole."""
 _TEXTS = 1_000
 
@@ -47,7 +47,7 @@ _SCAN_PLANNING = (
 # Without the iterative scan a filter inside the project would thin out the index's first answers. It ends where the
 # statement does (see _nearest): at its own bounds, of vectors and memory, it would return others than the nearest, and
 # not say so. Whole projects are asked by one plan; how much a narrower scope or a filter leaves, only its values tell.
-_INDEX_PLANNING = (
+INDEX_PLANNING = (
     "SELECT set_config('hnsw.iterative_scan', 'strict_order', true), set_config('hnsw.ef_search', '400', true), "
     "set_config('hnsw.max_scan_tuples', '2147483647', true), set_config('hnsw.scan_mem_multiplier', '16', true), "
     "set_config('plan_cache_mode', '{}', true), set_config('jit', 'off', true)"
@@ -110,7 +110,7 @@ def build(
     )
     planning = _SCAN_PLANNING
     if indexed:
-        planning = _INDEX_PLANNING.format("auto" if filters or given else "force_generic_plan")
+        planning = INDEX_PLANNING.format("auto" if filters or given else "force_generic_plan")
     text = _text(shape, filters) if filters else _unfiltered(shape)
     return Statement(text, parameters, planning, repeats=not filters)
 
@@ -199,7 +199,7 @@ def _nearest(shape: _Shape, project: str, embedded: sql.Composable, filters: sql
         "of_project": of_project,
         "embedded": embedded,
         "pool": sql.Literal(shape.pool),
-        "most": sql.Literal(_MOST_PASSED),
+        "most": sql.Literal(MOST_PASSED),
     }
     if not shape.given and filters is None:
         return sql.SQL(
@@ -207,10 +207,10 @@ def _nearest(shape: _Shape, project: str, embedded: sql.Composable, filters: sql
         ).format(**parts)
     own = scope_clause(shape.given, "passed")
     if filters is not None:
-        parts["filtered"] = sql.SQL(" JOIN memory_versions m ON {}").format(_VERSION_OF.format(sql.SQL("e")))
+        parts["filtered"] = sql.SQL(" JOIN memory_versions m ON {}").format(VERSION_OF.format(sql.SQL("e")))
         parts["inside"] = sql.SQL(" AND {}").format(filters)
         # Looked up one by one: a join might read them all first, or lose the order.
-        version = _VERSION_OF.format(sql.SQL("passed"))
+        version = VERSION_OF.format(sql.SQL("passed"))
         own = sql.SQL("{} AND (SELECT true FROM memory_versions m WHERE {} AND {})").format(own, version, filters)
     else:
         parts["filtered"] = parts["inside"] = sql.SQL("")
@@ -229,7 +229,7 @@ def _nearest(shape: _Shape, project: str, embedded: sql.Composable, filters: sql
     ).format(own=own, **parts)
 
 
-_VERSION_OF = sql.SQL("m.project = {0}.project AND m.id = {0}.memory_id AND m.version = {0}.version")
+VERSION_OF = sql.SQL("m.project = {0}.project AND m.id = {0}.memory_id AND m.version = {0}.version")
 
 
 def _named(shape: _Shape, embedded: sql.Composable) -> sql.Composed:

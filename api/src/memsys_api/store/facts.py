@@ -1,4 +1,4 @@
-"""What carrying out an inference asks of the memories: which are near, which say the same, which still wait."""
+"""What carrying out an inference asks of the memories: which say the same, and which still wait."""
 
 from __future__ import annotations
 
@@ -13,18 +13,14 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from memsys_api.inference import fingerprint
-from memsys_api.model import Memory, Scope
-from memsys_api.ports import Vectors
-from memsys_api.store.contents import vector
-from memsys_api.store.database import Connection, Database
-from memsys_api.store.generations import Generation
-from memsys_api.store.rows import MEMORY_COLUMNS, current, exact_scope, read, scope_values
+from memsys_api.model import Scope
+from memsys_api.store.database import Connection
+from memsys_api.store.rows import current, exact_scope, scope_values
 
-_NEAREST_EACH = 5
 _CONFIRMATIONS_KEPT = 20
 
 # What was stored while the model was away is no fact yet, and neither shown to the model nor taken for a duplicate.
-_INFERRED = sql.SQL("(m.provenance ->> 'inference') IS DISTINCT FROM 'pending'")
+INFERRED = sql.SQL("(m.provenance ->> 'inference') IS DISTINCT FROM 'pending'")
 
 
 def scope_key(scope: Scope) -> int:
@@ -38,46 +34,6 @@ async def alone(conn: Connection, scope: Scope) -> None:
     await conn.execute("SELECT pg_advisory_xact_lock(%s)", (scope_key(scope),))
 
 
-async def nearest(
-    database: Database, generation: Generation, scope: Scope, vectors: Vectors, limit: int
-) -> list[Memory]:
-    """Current memories of exactly the scope that are nearest to any of the vectors, best first."""
-    where, live = exact_scope(scope, "m"), current(None)
-    async with database.transaction(scope.project) as conn:
-        cursor = await conn.execute(
-            sql.SQL(
-                """
-                WITH near AS (
-                    SELECT found.id, found.version, max(found.cosine) AS cosine
-                    FROM unnest(%(vectors)s::{type}[]) AS asked(vector)
-                    CROSS JOIN LATERAL (
-                        SELECT m.id, m.version, 1 - (e.embedding <=> asked.vector) AS cosine
-                        FROM memory_versions m
-                        JOIN {table} e ON e.project = m.project AND e.memory_id = m.id AND e.version = m.version
-                        WHERE {where} AND {live} AND {inferred} AND e.project = %(project)s AND e.head
-                        ORDER BY cosine DESC LIMIT {each}
-                    ) found
-                    GROUP BY found.id, found.version
-                    ORDER BY cosine DESC LIMIT %(limit)s
-                )
-                SELECT {columns} FROM near
-                JOIN memory_versions m ON m.project = %(project)s AND m.id = near.id AND m.version = near.version
-                ORDER BY near.cosine DESC
-                """
-            ).format(
-                type=generation.type,
-                table=generation.table,
-                where=where.clause,
-                live=live.clause,
-                inferred=_INFERRED,
-                each=sql.Literal(_NEAREST_EACH),
-                columns=MEMORY_COLUMNS,
-            ),
-            {**where.parameters, "vectors": [vector(generation, v) for v in vectors], "limit": limit},
-        )
-    return [read(row) for row in await cursor.fetchall()]
-
-
 async def known(conn: Connection, scope: Scope, fingerprints: Sequence[str]) -> dict[str, tuple[UUID, int]]:
     """The oldest current memory of exactly the scope, and its version, for each fingerprint that one has.
 
@@ -89,7 +45,7 @@ async def known(conn: Connection, scope: Scope, fingerprints: Sequence[str]) -> 
             """SELECT DISTINCT ON (m.fingerprint, m.text) m.text, m.seq, m.id, m.version FROM memory_versions m
                WHERE {where} AND {live} AND {inferred} AND m.fingerprint = ANY(%(fingerprints)s)
                ORDER BY m.fingerprint, m.text, m.seq"""
-        ).format(where=where.clause, live=live.clause, inferred=_INFERRED),
+        ).format(where=where.clause, live=live.clause, inferred=INFERRED),
         {**where.parameters, "fingerprints": list(fingerprints)},
     )
     found: dict[str, tuple[UUID, int]] = {}

@@ -57,11 +57,24 @@ async def _outgrown(conn: Connection, generation: Generation, project: str, rows
         return await cursor.fetchone() == (True,)
 
 
-async def _build(conn: Connection, generation: Generation, project: str) -> bool:
+async def is_built(conn: Connection, generation: Generation, project: str) -> bool:
+    """Whether the project has its index, whole."""
+    return await _state(conn, _name(generation, project)) == (True,)
+
+
+def _name(generation: Generation, project: str) -> str:
     digest = hashlib.sha256(project.encode()).hexdigest()[:16]
-    name = f"embeddings_{generation.id}_near_{digest}"
+    return f"embeddings_{generation.id}_near_{digest}"
+
+
+async def _state(conn: Connection, name: str) -> tuple[bool, ...] | None:
     cursor = await conn.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", (name,))
-    state = await cursor.fetchone()
+    return await cursor.fetchone()
+
+
+async def _build(conn: Connection, generation: Generation, project: str) -> bool:
+    name = _name(generation, project)
+    state = await _state(conn, name)
     if state == (True,):
         return False
     if state == (False,):
