@@ -106,7 +106,8 @@ def _check_strength(system: System, observed: Observed) -> None:
     )
     for part, keys, shortest in known:
         values = secret_values(observed.get("Secret", names.component(system.name, part)) or {})
-        told = {key: weakness(values[key], shortest) for key in keys if values.get(key)}
+        in_header = part == "admin-key"
+        told = {key: weakness(values[key], shortest, in_header=in_header) for key in keys if values.get(key)}
         if weak := {key: said for key, said in told.items() if said is not None}:
             raise _weak(system, part, weak, claimed=_has_volume(system, observed, part))
 

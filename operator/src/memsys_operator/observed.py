@@ -17,11 +17,15 @@ def key_of(obj: Mapping[str, Any]) -> Key:
 
 
 def secret_values(secret: Mapping[str, Any]) -> dict[str, str]:
-    """The decoded data of a Secret; undecodable values are left out, as if they were absent."""
+    """The decoded data of a Secret; undecodable values are left out, as if they were absent.
+
+    Without the line end that ``--from-file`` takes along: the shells of the images drop it, and no URL or header should
+    have it.
+    """
     values: dict[str, str] = {}
     for name, encoded in (secret.get("data") or {}).items():
         try:
-            values[name] = base64.b64decode(encoded, validate=True).decode()
+            values[name] = base64.b64decode(encoded, validate=True).decode().rstrip("\r\n")
         except ValueError:
             continue
     return values

@@ -11,6 +11,7 @@ from memsys_operator.credentials import NEO4J_KEYS, POSTGRES_KEYS, settle
 from memsys_operator.errors import Broken, Rejected
 from memsys_operator.observed import Observed, secret_values
 from memsys_operator.reconcile import RANDOM
+from memsys_operator.resources.credentials import api_values
 from memsys_operator.weakness import weakness
 
 from .support import claim, counting, desired, find, secret, seen, system
@@ -113,6 +114,10 @@ def test_data_of_another_precision_is_rejected_with_the_remedy() -> None:
         (secret("m-postgres", {"owner-password": "short-one"}), "m-postgres", ["owner-password", "12"]),
         (secret("m-neo4j", {"password": "Neo4j-Password"}), "m-neo4j", ["password", "default"]),
         (secret("m-admin-key", {"key": "msk_of-15-chars"}), "m-admin-key", ["key", "16"]),
+        (secret("m-admin-key", {"key": "msk_Ärger_über_ëinen"}), "m-admin-key", ["key", "header"]),
+        (secret("m-admin-key", {"key": "msk_two words_and-long"}), "m-admin-key", ["key", "header"]),
+        (secret("m-postgres", {"app-password": "two\nlines-and-long"}), "m-postgres", ["app-password", "control"]),
+        (secret("m-neo4j", {"password": "a-space-behind-it "}), "m-neo4j", ["password", "space"]),
     ],
 )
 def test_a_secret_with_a_weak_password_is_refused_by_name_and_not_told(
@@ -125,6 +130,24 @@ def test_a_secret_with_a_weak_password_is_refused_by_name_and_not_told(
         assert word in refused.value.message
     for value in secret_values(held).values():
         assert value not in refused.value.message
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n"])
+def test_a_line_end_behind_an_adopted_password_reaches_nobody(end: str) -> None:
+    """PostgreSQL and Neo4j are given their passwords without it, so the API and the operator must be as well."""
+    observed = seen(
+        *(
+            secret(name, {key: value + end for key, value in values.items()})
+            for name, values in (("m-postgres", POSTGRES), ("m-neo4j", NEO4J), ("m-admin-key", ADMIN))
+        ),
+        claim("data-m-postgres-0"),
+        claim("data-m-neo4j-0"),
+    )
+    kept = settle(system(), observed, counting())
+    assert (kept.postgres, kept.neo4j, kept.admin) == (POSTGRES, NEO4J, ADMIN)
+    given = api_values(system(), kept)
+    assert given["database_url"].split("@")[0] == f"postgresql://memsys_app:{POSTGRES['app-password']}"
+    assert given["memsys_admin_key"] == ADMIN["key"]
 
 
 def test_the_way_out_of_a_weak_password_asks_for_what_its_volume_needs() -> None:
