@@ -27,7 +27,7 @@ def main() -> None:
     application = app.create(loaded)
     config = uvicorn.Config(
         application,
-        host=loaded.host,
+        host=loaded.host.replace("*", ""),  # without one, sockets of both families
         port=loaded.port,
         loop="uvloop",
         http="httptools",

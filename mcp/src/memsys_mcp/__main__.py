@@ -54,7 +54,7 @@ def serve_http(settings: Settings) -> None:
     logs.configure(settings.log_level, sys.stdout)
     uvicorn.run(
         server.create_app(settings),
-        host=settings.host,
+        host=settings.host.replace("*", ""),  # without one, sockets of both families
         port=settings.port,
         log_config=None,
         access_log=False,
@@ -72,7 +72,8 @@ async def serve_stdio(settings: Settings) -> None:
         )
         sys.exit(2)
     logs.configure(settings.log_level, sys.stderr)
-    upstream, metrics, key = server.create_upstream(settings), Metrics(), settings.api_key.get_secret_value()
+    upstream = server.create_upstream(settings, environment_proxies=True)
+    metrics, key = Metrics(), settings.api_key.get_secret_value()
     queue = server.create_queue(
         settings, upstream, metrics, knows=lambda _: True
     )  # whoever started this may write here

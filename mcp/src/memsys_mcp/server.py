@@ -64,19 +64,29 @@ class Upstream:
         self.probe.close()
 
 
-def create_upstream(settings: Settings) -> Upstream:
+def create_upstream(settings: Settings, *, environment_proxies: bool = False) -> Upstream:
+    """``environment_proxies`` is for stdio, where environment and key are one person's; no other key goes to one."""
     breaker = memsys.CircuitBreaker()
 
     def calling(retry: memsys.RetryPolicy) -> memsys.AsyncClient:
         seconds = settings.timeout_seconds
         return memsys.AsyncClient(
-            settings.api_url, timeout=seconds, budget=seconds, connect_timeout=1.5, retry=retry, breaker=breaker
+            settings.api_url,
+            timeout=seconds,
+            budget=seconds,
+            connect_timeout=1.5,
+            retry=retry,
+            breaker=breaker,
+            environment_proxies=environment_proxies,
         )
 
     api = calling(memsys.RetryPolicy(attempts=3, cap=1.0))  # a model waits for this
     sender = calling(memsys.RetryPolicy(attempts=1))
-    checks = memsys.AsyncClient(settings.api_url, timeout=READY_SECONDS, budget=READY_SECONDS)
-    return Upstream(api, breaker, checks, memsys.Client(settings.api_url), sender)
+    checks = memsys.AsyncClient(
+        settings.api_url, timeout=READY_SECONDS, budget=READY_SECONDS, environment_proxies=environment_proxies
+    )
+    probe = memsys.Client(settings.api_url, environment_proxies=environment_proxies)
+    return Upstream(api, breaker, checks, probe, sender)
 
 
 def create_server(

@@ -63,14 +63,18 @@ class AsyncClient(
         retry: RetryPolicy | None = None,
         breaker: CircuitBreaker | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        environment_proxies: bool = True,
     ) -> None:
+        """Without ``environment_proxies`` ``HTTP_PROXY`` and the like are not heeded: nobody else sees the keys."""
         self._options = Options(key=key, project=project, timeout=timeout, budget=budget)
         self._retry = retry or RetryPolicy()
         self._breaker = breaker or CircuitBreaker()
         self._connect_timeout = connect_timeout
-        self._http = httpx.AsyncClient(
-            base_url=wire.base_url(base_url), limits=wire.limits(max_connections), transport=transport
-        )
+        limits = wire.limits(max_connections)
+        if transport is None and not environment_proxies:
+            # A transport of one's own rather than trust_env=False, which would take SSL_CERT_FILE along.
+            transport = httpx.AsyncHTTPTransport(limits=limits)
+        self._http = httpx.AsyncClient(base_url=wire.base_url(base_url), limits=limits, transport=transport)
 
     def with_options(
         self,

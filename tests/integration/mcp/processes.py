@@ -51,7 +51,7 @@ def python_module(
 ) -> Iterator[Process]:
     """Run ``python -m module`` on a port of its own until it answers; stop it at the end."""
     port = port or free_port()
-    environment = clean_environment(MEMSYS_HOST="127.0.0.1", MEMSYS_PORT=str(port), **settings)
+    environment = clean_environment(**{"MEMSYS_HOST": "127.0.0.1", "MEMSYS_PORT": str(port), **settings})
     with log.open("ab") as output:
         handle = subprocess.Popen([sys.executable, "-m", module], env=environment, stdout=output, stderr=output)
     process = Process(f"http://127.0.0.1:{port}", log, handle)

@@ -70,6 +70,7 @@ def test_the_api_understands_the_defaults(environment: pytest.MonkeyPatch, tmp_p
     assert (settings.audit_retention_days, settings.erasure_ledger_retention_days) == (365, 0)
     assert (settings.backup_retention_days, settings.mcp_queue_hours) == (None, None)
     assert settings.kept_graph_volume is None
+    assert settings.host == "*"
 
 
 def test_the_api_understands_everything(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import re
@@ -350,3 +351,24 @@ async def test_an_export_that_is_not_there_says_whether_it_ever_will_be(
     with pytest.raises(kind) as caught:
         await do(("shaped_export", "6f1e2d3c-0000-4000-8000-000000000001"))
     assert (caught.value.retry_after, len(script.asked)) == (2.0, 1)
+
+
+@pytest.mark.parametrize("heeded", [True, False])
+async def test_a_proxy_of_the_environment_sees_no_key_where_it_is_not_to_be_heeded(
+    script: Script, heeded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The script answers a proxy's requests too: they name the whole address."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, script.url)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    proxied = "http://m-api.invalid"
+    quick = memsys.RetryPolicy(attempts=1)
+    client = memsys.Client(proxied, "k", retry=quick, environment_proxies=heeded)
+    with client, contextlib.suppress(memsys.Unavailable):
+        client.info()
+    other = memsys.AsyncClient(proxied, "k", retry=quick, environment_proxies=heeded)
+    async with other:
+        with contextlib.suppress(memsys.Unavailable):
+            await other.info()
+    assert len(script.asked) == (2 if heeded else 0)

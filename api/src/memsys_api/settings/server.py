@@ -21,7 +21,9 @@ class ServerSettings(BaseSettings):
         validation_alias="MEMSYS_ADMIN_KEY",
         description="The key that may do everything; at least 16 characters.",
     )
-    host: str = Field("0.0.0.0", validation_alias="MEMSYS_HOST", description="Address to listen on.")  # noqa: S104
+    host: str = Field(
+        "*", validation_alias="MEMSYS_HOST", description="Address to listen on; *: every one, of IPv4 and of IPv6."
+    )
     port: int = Field(8000, ge=1, le=65_535, validation_alias="MEMSYS_PORT", description="Port to listen on.")
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = Field(
         "INFO", validation_alias="MEMSYS_LOG_LEVEL", description="Least severe level that is logged."

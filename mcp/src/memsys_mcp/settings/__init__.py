@@ -30,7 +30,9 @@ class Settings(AuthSettings, QueueSettings):
     model_config = SettingsConfigDict(env_prefix="", extra="ignore", populate_by_name=True)
 
     api_url: str = Field("http://127.0.0.1:8000", alias="MEMSYS_API_URL", description="Address of the memory API.")
-    host: str = Field("127.0.0.1", alias="MEMSYS_HOST", description="Address to listen on.")
+    host: str = Field(
+        "127.0.0.1", alias="MEMSYS_HOST", description="Address to listen on; *: every one, of IPv4 and of IPv6."
+    )
     port: int = Field(8080, ge=0, le=65535, alias="MEMSYS_PORT", description="Port to listen on.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="MEMSYS_LOG_LEVEL", description="Least severe level that is logged."

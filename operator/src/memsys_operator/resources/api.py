@@ -34,7 +34,7 @@ def environment(system: System, observed: Observed) -> dict[str, str | int]:
     """The settings of the API that are no secrets."""
     spec, embedding = system.spec, system.embedding
     values: dict[str, str | int] = {
-        "MEMSYS_HOST": "0.0.0.0",  # noqa: S104 - the pod's own address; a NetworkPolicy limits the port
+        "MEMSYS_HOST": "*",  # whichever address the pod has; a NetworkPolicy limits the port
         "MEMSYS_PORT": spec.api.port,
         "MEMSYS_LOG_LEVEL": spec.api.log_level.upper(),
         "MEMSYS_SECRETS_DIR": "/run/secrets/memsys",

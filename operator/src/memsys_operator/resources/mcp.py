@@ -49,7 +49,7 @@ def environment(system: System) -> dict[str, str | int]:
     spec = system.spec.mcp
     values: dict[str, str | int] = {
         "MEMSYS_API_URL": f"http://{names.component(system.name, names.API)}:{system.spec.api.port}",
-        "MEMSYS_HOST": "0.0.0.0",  # noqa: S104 - the pod's own address; a NetworkPolicy limits the port
+        "MEMSYS_HOST": "*",  # whichever address the pod has; a NetworkPolicy limits the port
         "MEMSYS_PORT": spec.port,
         "MEMSYS_MCP_ISOLATION": spec.isolation,
         "MEMSYS_MCP_AUTH": spec.auth,
