@@ -20,6 +20,16 @@ _LONGEST = 300
 #: How much of a container's last words is told.
 _LAST_WORDS = 160
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+#: How servers mark the line that says why they end, the worst first; what stands before it, a date or a process
+#: number, differs from start to start and is left out. Python's JSON log has no such marks.
+_SEVERITIES = tuple(re.compile(rf"\b{mark}\s+(?=\S)") for mark in ("PANIC:", "FATAL:", "ERROR:?", "error:"))
+#: What PostgreSQL answers to whoever asks while it starts or stops; not why it ended.
+_BUSY = "the database system is "
+#: What belongs to the line before it.
+_HINT = re.compile(r"(?:^|\s)(HINT:.*)")
+_CAUSE = "Caused by: "
+#: Lines of PostgreSQL's and Neo4j's logs, and of stack traces, that never say why.
+_ROUTINE = re.compile(r"(?:\S+ \S+ INFO|.*\] LOG:|at \S+\(|.*\) ~?\[\S+\]$|\.{3} \d+ more)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +74,9 @@ def _container_problem(pod: str, container: Mapping[str, Any]) -> Problem | None
         return Problem(settled, _cut(f"pod {pod}: image {container.get('image')} cannot be pulled: {detail}"))
     ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated")
     if ended and not container.get("ready"):
-        said = _last_words(ended.get("message") or "")
+        log = ended.get("message") or ""
+        elsewhere = f"kubectl logs {pod} -c {container['name']} --previous says why" if log.strip() else ""
+        said = _last_words(log) or elsewhere
         text = f"pod {pod}: container {container['name']} ended with exit code {ended.get('exitCode')}"
         if ended.get("reason") not in (None, "Error", "Completed"):
             text += f" ({ended['reason']})"
@@ -80,14 +92,27 @@ def _condition(pod: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
 
 
 def _last_words(log: str) -> str:
-    """The last lines of a log that fit, whole and without colours; of a longer last line its beginning."""
-    lines = [" ".join(line.split()) for line in _ANSI.sub("", log).splitlines()]
+    """What a log says of its end: the first line of its worst severity with the hint or root cause that follows it;
+    without one the last lines that fit, whole and without colours, of a longer last line its beginning. Empty where
+    all of them are routine, as at the end of a stack trace that is longer than what is kept of a log."""
+    lines = [line for raw in _ANSI.sub("", log).splitlines() if (line := " ".join(raw.split()))]
+    for severity in _SEVERITIES:
+        for at, line in enumerate(lines):
+            if (mark := severity.search(line)) and not line.startswith(_BUSY, mark.end()):
+                return " / ".join((line[mark.start() :], *_explained(lines[at + 1 :])))
     told: list[str] = []
-    for line in reversed([line for line in lines if line]):
+    for line in reversed([line for line in lines if not _ROUTINE.match(line)]):
         if told and sum(map(len, told)) + len(told) + len(line) > _LAST_WORDS:
             break
         told.insert(0, line)
     return " / ".join(told)
+
+
+def _explained(following: Sequence[str]) -> list[str]:
+    """The hint right after an error, and the last cause of a stack trace, which is the first that happened."""
+    hints = [hint[1] for line in following[:2] if (hint := _HINT.search(line))]
+    causes = [line for line in following if line.startswith(_CAUSE)]
+    return [*hints[:1], *causes[-1:]]
 
 
 def _cut(text: str) -> str:

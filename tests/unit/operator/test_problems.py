@@ -3,6 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from memsys_operator import problems
 
@@ -96,6 +98,99 @@ def test_last_words_are_whole_lines_without_colours() -> None:
     found = problems.worst([pod(containerStatuses=[status])])
     assert found is not None
     assert found.message.endswith("the settings cannot be used: / DATABASE_URL: is not set")
+
+
+#: What PostgreSQL and Neo4j really wrote before they ended, and what of it a person needs.
+ENDS = {
+    "a setting that PostgreSQL does not take": (
+        """2026-11-21 18:03:10.869 GMT [{n}] FATAL:  invalid value for parameter "shared_buffers": "900TB"
+2026-11-21 18:03:10.869 GMT [{n}] HINT:  Value exceeds integer range.""",
+        'FATAL: invalid value for parameter "shared_buffers": "900TB" / HINT: Value exceeds integer range.',
+    ),
+    "settings that contradict each other": (
+        'postgres: "superuser_reserved_connections" (3) must be less than "max_connections" (3)',
+        'postgres: "superuser_reserved_connections" (3) must be less than "max_connections" (3)',
+    ),
+    "a full volume found in crash recovery": (
+        """2026-11-21 18:07:47.767 UTC [{n}] LOG:  database system was not properly shut down; automatic recovery
+2026-11-21 18:07:47.786 UTC [16406] FATAL:  the database system is not yet accepting connections
+2026-11-21 18:07:47.786 UTC [16406] DETAIL:  Consistent recovery state has not been yet reached.
+2026-11-21 18:07:47.895 UTC [16409] FATAL:  the database system is starting up
+2026-11-21 18:07:48.7 UTC [{n}] FATAL:  could not extend file "base/5/16384": No space left on device
+2026-11-21 18:07:48.7 UTC [{n}] HINT:  Check free disk space.
+2026-11-21 18:07:48.7 UTC [{n}] CONTEXT:  WAL redo at 0/3BC18D8 for Heap/INSERT
+2026-11-21 18:07:48.8 UTC [1] LOG:  startup process (PID {n}) exited with exit code 1
+2026-11-21 18:07:48.8 UTC [1] LOG:  aborting startup due to startup process failure
+2026-11-21 18:07:48.8 UTC [1] LOG:  database system is shut down""",
+        'FATAL: could not extend file "base/5/16384": No space left on device / HINT: Check free disk space.',
+    ),
+    "a full volume found by the first session": (
+        """2026-11-21 18:07:48.664 UTC [1] LOG:  database system is ready to accept connections
+2026-11-21 18:07:48.727 UTC [{n}] FATAL:  could not write init file: No space left on device
+psql: error: connection to server failed: FATAL:  could not write init file: No space left on device""",
+        "FATAL: could not write init file: No space left on device",
+    ),
+    "a page cache that is larger than the machine": (
+        """memsys-neo4j: starting Neo4j
+2026-11-21 18:03:28.009+0000 INFO  Logging config in use: File '/run/neo4j/conf/user-logs.xml'
+2026-11-21 18:03:28.092+0000 ERROR Invalid memory configuration - exceeds physical memory. Check the configured values
+2026-11-21 18:03:28.094+0000 INFO  Neo4j Server shutdown initiated by request
+2026-11-21 18:03:28.094+0000 INFO  Stopped.""",
+        "ERROR Invalid memory configuration - exceeds physical memory. Check the configured values",
+    ),
+    "a stack trace": (
+        """2026-11-21 18:06:05.332+0000 ERROR Failed to start Neo4j on 0.0.0.0:7474.
+java.lang.RuntimeException: Error starting Neo4j database server at /var/lib/memsys/data/databases
+\tat org.neo4j.graphdb.facade.Factory.startDatabaseServer(Factory.java:293) ~[neo4j.jar:5.26.19]
+Caused by: org.neo4j.kernel.lifecycle.LifecycleException: Component was initialized, but failed to start.
+\t... 5 more
+Caused by: java.io.IOException: No space left on device
+\t... 5 more
+2026-11-21 18:06:05.346+0000 INFO  Stopped.""",
+        "ERROR Failed to start Neo4j on 0.0.0.0:7474. / Caused by: java.io.IOException: No space left on device",
+    ),
+    "the end of a long stack trace": (
+        """cateFile(TransactionLogChannelAllocator.java:187) ~[neo4j-kernel-5.26.19.jar:5.26.19]
+\tat org.neo4j.kernel.lifecycle.LifeSupport.start(LifeSupport.java:91) ~[neo4j-common-5.26.19.jar:5.26.19]
+\t... 5 more
+2026-11-21 18:06:05.346+0000 INFO  Stopped.""",
+        "kubectl logs m-api-1 -c api --previous says why",
+    ),
+}
+
+
+def said_of(log: str) -> str:
+    found = problems.worst([pod(containerStatuses=[waiting("CrashLoopBackOff", lastState=ended(1, message=log))])])
+    assert found is not None
+    return found.message
+
+
+@pytest.mark.parametrize("case", ENDS)
+def test_why_a_server_ended_is_told_and_not_what_it_did_around_that(case: str) -> None:
+    log, told = ENDS[case]
+    assert said_of(log.format(n=31)).endswith(f"exit code 1: {told}")
+
+
+@pytest.mark.parametrize("case", ENDS)
+def test_the_next_start_that_ends_so_says_the_same_because_each_difference_would_be_a_write(case: str) -> None:
+    log, _ = ENDS[case]
+    assert said_of(log.format(n=31)) == said_of(log.format(n=77).replace("2026-11-21 18:0", "2026-11-22 03:1"))
+
+
+ROUTINE = st.sampled_from(
+    [
+        "2026-11-21 18:07:48.8 UTC [1] LOG:  database system is shut down",
+        "2026-11-21 18:07:47.8 UTC [9] FATAL:  the database system is in recovery mode",
+        "2026-11-21 18:06:05.3+0000 INFO  Stopped.",
+        "\tat org.neo4j.Some.thing(Some.java:1) ~[some.jar:5]",
+    ]
+)
+
+
+@given(before=st.lists(ROUTINE, max_size=8), after=st.lists(ROUTINE, max_size=8))
+def test_what_is_logged_around_an_error_never_hides_it(before: list[str], after: list[str]) -> None:
+    log = "\n".join([*before, "2026-11-21 18:07:48.8 UTC [1] PANIC:  could not write to file", *after])
+    assert said_of(log).endswith("PANIC: could not write to file")
 
 
 def test_a_message_is_never_longer_than_a_condition_should_be() -> None:
