@@ -137,7 +137,7 @@ def part_condition(kind: str, part: str, workload_kind: str, system: str, seen: 
 
 
 def graph_synced(
-    api_ready: bool, sync: SyncReport | None, interval: int, last: Mapping[str, Any] | None = None
+    name: str, api_ready: bool, sync: SyncReport | None, interval: int, last: Mapping[str, Any] | None = None
 ) -> Condition:
     """``last`` is the condition as it stands: it holds until the first look after a start of the operator."""
     kind = "GraphSynced"
@@ -147,13 +147,20 @@ def graph_synced(
         return Condition(kind, "Unknown", "NotChecked", "the API has not been asked yet, or is not ready to answer")
     if sync.error is not None:
         return Condition(kind, "Unknown", "APIUnreachable", sync.error)
+    because = f": {sync.last_error}" if sync.last_error else ""
+    if sync.login_refused:
+        neo4j = names.component(name, names.NEO4J)
+        remedy = (
+            f"Neo4j keeps the password that its volume was made with: put that back into Secret {neo4j}, or have the "
+            f"graph rebuilt from PostgreSQL under another: kubectl delete secret/{neo4j} statefulset/{neo4j} "
+            f"pvc/{names.data_claim(name, names.NEO4J)}"
+        )
+        return Condition(kind, "False", "CredentialsRefused", f"{sync.last_error}. {remedy}")
     if sync.parked:
-        because = f": {sync.last_error}" if sync.last_error else ""
         return Condition(kind, "False", "Parked", f"{sync.parked} memories are parked{because}")
     if not sync.available and sync.pending:
-        return Condition(
-            kind, "False", "GraphUnavailable", "memories wait for the graph; they are stored and follow when it is back"
-        )
+        said = f"memories wait for the graph; they are stored and follow when it is back{because}"
+        return Condition(kind, "False", "GraphUnavailable", said)
     if sync.drift is not None and sync.drift.count:
         said = f"{sync.drift.count} memories differ between PostgreSQL and the graph; they are applied again"
         return Condition(kind, "False", "Drifted", said)
@@ -179,7 +186,7 @@ def conditions(
     """All conditions of the system ``name``, ``Ready`` first."""
     parts = [part_condition(*part, name, seen, found) for part in PARTS]
     api_ready = parts[2].status == "True"
-    synced = graph_synced(api_ready, found.sync, interval, last_synced)
+    synced = graph_synced(name, api_ready, found.sync, interval, last_synced)
     kept, claim = "", names.data_claim(name, names.NEO4J)
     if seen.get("PersistentVolumeClaim", claim) is not None:
         kept = f"; PersistentVolumeClaim {claim} is kept and holds what Neo4j knew, erased memories too"

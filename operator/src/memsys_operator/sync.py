@@ -11,6 +11,8 @@ from typing import Any
 #: Records younger than this are on their way, not behind.
 GRACE_SECONDS = 60
 _LAG_STEP = 10
+#: In the API's words for a graph that refuses its login.
+REFUSED = "refused user"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -93,6 +95,11 @@ class SyncReport:
     def due(self) -> bool:
         """Whether driving ``/graph/sync`` would help: something is parked and the graph answers."""
         return self.error is None and self.available and self.parked > 0
+
+    @property
+    def login_refused(self) -> bool:
+        """Whether the graph answers, but not to the credentials that the API has."""
+        return not self.available and REFUSED in (self.last_error or "")
 
 
 def read(body: Mapping[str, Any]) -> SyncReport:

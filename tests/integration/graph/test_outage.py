@@ -11,6 +11,7 @@ import pytest
 from memsys_api.model import Scope
 from memsys_api.ports import SinkUnavailable
 from memsys_api.sinks.graph import Neo4jSink
+from memsys_operator.sync import REFUSED
 from tests.support.neo4j_server import Neo4jServer, free_port
 
 from .support import record, snapshot
@@ -32,6 +33,7 @@ async def test_wrong_password_names_the_setting(server: Neo4jServer) -> None:
     with pytest.raises(SinkUnavailable, match="NEO4J_PASSWORD") as caught:
         await sink.neighbours(Scope("p"), ["a"], 1)
     assert "not the password" not in str(caught.value)
+    assert REFUSED in str(caught.value), "the operator tells by it what is to be done"
     await sink.close()
 
 

@@ -203,6 +203,9 @@ def test_a_paused_system_is_not_reconciling() -> None:
     assert found["Ready"].status == "False"
 
 
+REFUSED_LOGIN = "Neo4j at bolt://m-neo4j:7687 refused user 'neo4j': correct NEO4J_USER and NEO4J_PASSWORD"
+
+
 @pytest.mark.parametrize(
     ("report", "status", "reason"),
     [
@@ -211,19 +214,30 @@ def test_a_paused_system_is_not_reconciling() -> None:
         (SyncReport(available=True, pending=9, lag_seconds=120), "False", "Behind"),
         (SyncReport(available=True, parked=1), "False", "Parked"),
         (SyncReport(available=False, pending=1), "False", "GraphUnavailable"),
+        (SyncReport(available=False, pending=1, parked=1, last_error=REFUSED_LOGIN), "False", "CredentialsRefused"),
+        (SyncReport(available=True, parked=1, last_error=REFUSED_LOGIN), "False", "Parked"),
         (SyncReport(error="away"), "Unknown", "APIUnreachable"),
         (None, "Unknown", "NotChecked"),
     ],
 )
 def test_the_graph_is_synced_or_the_reason_says_why_not(report: SyncReport | None, status: str, reason: str) -> None:
-    found = conditions.graph_synced(True, report, 30)
+    found = conditions.graph_synced("m", True, report, 30)
     assert (found.status, found.reason) == (status, reason)
+
+
+def test_a_graph_that_does_not_serve_the_api_says_why_and_what_to_do() -> None:
+    away = SyncReport(available=False, pending=1, last_error="Neo4j at bolt://m-neo4j:7687 is away: no route")
+    assert "is away: no route" in conditions.graph_synced("m", True, away, 30).message
+    refused = SyncReport(available=False, pending=1, last_error=REFUSED_LOGIN)
+    said = conditions.graph_synced("m", True, refused, 30).message
+    for words in (REFUSED_LOGIN, "Secret m-neo4j", "secret/m-neo4j statefulset/m-neo4j pvc/data-m-neo4j-0"):
+        assert words in said
 
 
 def test_what_was_known_of_the_graph_holds_until_the_first_look_after_a_restart() -> None:
     last = {"status": "True", "reason": "Synced", "message": "all there"}
-    assert conditions.graph_synced(True, None, 30, last).status == "True"
-    assert conditions.graph_synced(False, None, 30, last).status == "Unknown"
+    assert conditions.graph_synced("m", True, None, 30, last).status == "True"
+    assert conditions.graph_synced("m", False, None, 30, last).status == "Unknown"
 
 
 # -- the whole status
