@@ -93,13 +93,21 @@ def stuck(workload: Manifest | None) -> bool:
     return any(c["type"] == "Progressing" and c.get("reason") == "ProgressDeadlineExceeded" for c in told)
 
 
+def _suffers(workload: Manifest, part: str, seen: Observed) -> problems.Problem | None:
+    """What keeps pods of a workload from being ready, or from being there at all."""
+    found = problems.worst(seen.pods_of(names.COMPONENT_LABEL, part))
+    if found is None or found.reason in problems.PASSING:
+        return problems.uncreated(workload) or found
+    return found
+
+
 def rollout(part: str, workload: Manifest | None, seen: Observed) -> OperatorError | None:
     """What keeps a workload from its newest template, also while pods of an earlier one serve; None while nothing is
     known to. One that is stuck needs a person."""
     if not rolling(workload) and not stuck(workload):
         return None
     assert workload is not None  # neither rolls nor is stuck
-    found = problems.worst(seen.pods_of(names.COMPONENT_LABEL, part))
+    found = _suffers(workload, part, seen)
     name = f"{workload['kind']} {workload['metadata']['name']}"
     if stuck(workload):
         because = f": {found.message}" if found else ""
@@ -127,7 +135,7 @@ def part_condition(kind: str, part: str, workload_kind: str, system: str, seen: 
         return Condition(kind, "True", "Available", f"{ready} pods are ready, {wanted} wanted: the others are leaving")
     if ready == wanted:
         return Condition(kind, "True", "Available", f"{ready} of {wanted} pods are ready")
-    problem = problems.worst(seen.pods_of(names.COMPONENT_LABEL, part))
+    problem = _suffers(workload, part, seen)
     told = f"{ready} of {wanted} pods are ready"
     if ready:
         return Condition(kind, "True", PARTLY, f"{told}: {problem.message}" if problem else told)

@@ -30,6 +30,7 @@ _HINT = re.compile(r"(?:^|\s)(HINT:.*)")
 _CAUSE = "Caused by: "
 #: Lines of PostgreSQL's and Neo4j's logs, and of stack traces, that never say why.
 _ROUTINE = re.compile(r"(?:\S+ \S+ INFO|.*\] LOG:|at \S+\(|.*\) ~?\[\S+\]$|\.{3} \d+ more)")
+_POD_NAME = re.compile(r'^pods "[^"]*" is ')
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,21 @@ def worst(pods: Sequence[Mapping[str, Any]]) -> Problem | None:
     """The most telling problem among pods that are not ready: a stated cause before mere starting."""
     found = [_problem(pod) for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["name"])) if not is_ready(pod)]
     return min(found, key=lambda problem: problem.reason in PASSING, default=None)
+
+
+def uncreated(workload: Mapping[str, Any]) -> Problem | None:
+    """Why pods of a workload, fewer than it wants, do not even exist: a quota, a LimitRange or Pod Security refuses
+    them. A Deployment says so; of a StatefulSet only the events do, which the operator has no right to read."""
+    kind, name = workload["kind"], workload["metadata"]["name"]
+    failure = _condition(workload, "ReplicaFailure")
+    if failure.get("status") == "True":
+        # Each try has another name.
+        said = _POD_NAME.sub("", failure.get("message", ""))
+        return Problem(failure.get("reason", "FailedCreate"), _cut(f"{kind} {name} cannot create pods: {said}"))
+    if kind == "StatefulSet" and not workload.get("status", {}).get("replicas"):
+        ask = f"kubectl -n {workload['metadata']['namespace']} describe statefulset {name}"
+        return Problem("NotReady", f"{kind} {name} has no pod yet; if this lasts, a quota or policy refuses it: {ask}")
+    return None
 
 
 def _problem(pod: Mapping[str, Any]) -> Problem:
@@ -86,8 +102,8 @@ def _container_problem(pod: str, container: Mapping[str, Any]) -> Problem | None
     return None
 
 
-def _condition(pod: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
-    conditions: Sequence[Mapping[str, Any]] = pod.get("status", {}).get("conditions") or ()
+def _condition(obj: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    conditions: Sequence[Mapping[str, Any]] = obj.get("status", {}).get("conditions") or ()
     return next((c for c in conditions if c.get("type") == kind), {})
 
 

@@ -145,6 +145,46 @@ def test_a_first_rollout_can_be_stuck_too_but_not_for_what_an_earlier_template_d
     assert truths(seen(*objects))["Stalled"] == "False"
 
 
+def refused(pod: str) -> dict[str, Any]:
+    message = f'pods "{pod}" is forbidden: exceeded quota: small, requested: limits.memory=1Gi'
+    return {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message}
+
+
+def test_pods_that_a_quota_refuses_are_told_of_a_deployment() -> None:
+    objects = whole()
+    objects[2]["status"] = {"observedGeneration": 2, "conditions": [refused("m-api-5d8f-x2v9k")]}
+    first = told(seen(*objects))
+    assert (first["APIReady"].status, first["APIReady"].reason) == ("False", "FailedCreate")
+    assert first["Ready"].message.startswith(
+        "API: Deployment m-api cannot create pods: forbidden: exceeded quota: small, requested: limits.memory=1Gi"
+    )
+    objects[2]["status"]["conditions"] = [refused("m-api-5d8f-q7c2m")]
+    assert told(seen(*objects)) == first
+
+
+@pytest.mark.parametrize("progressing", [None, GIVEN_UP])
+def test_a_new_pod_that_a_quota_refuses_is_told_while_the_old_one_serves(progressing: dict[str, Any] | None) -> None:
+    objects = whole()
+    objects[2]["status"] |= {"updatedReplicas": 0, "conditions": [refused("m-api-1"), *filter(None, [progressing])]}
+    found = told(seen(*objects))
+    assert found["Ready"].status == "True"
+    assert "exceeded quota: small" in found["Stalled" if progressing else "Reconciling"].message
+
+
+def test_a_statefulset_without_a_pod_says_where_the_reason_stands() -> None:
+    objects = whole()
+    objects[0]["status"] = {"observedGeneration": 2, "replicas": 0}
+    found = told(seen(*objects))["PostgresReady"]
+    assert (found.status, found.reason) == ("False", "NotReady")
+    assert "kubectl -n n describe statefulset m-postgres" in found.message
+
+
+def test_a_pod_that_is_there_and_fails_says_more_than_one_that_is_not() -> None:
+    objects = whole()
+    objects[2]["status"] = {"observedGeneration": 2, "replicas": 1, "conditions": [refused("m-api-1")]}
+    assert told(seen(*objects, pods=(failing_pod("api"),)))["APIReady"].reason == "ImagePullBackOff"
+
+
 def test_an_old_pod_that_has_not_gone_is_a_rollout_too() -> None:
     objects = whole()
     objects[3]["status"]["replicas"] = 2
