@@ -17,6 +17,8 @@ def manifests(system: System) -> list[Manifest]:
             "metadata": pods.metadata(system, names.component(system.name, part), part),
             "spec": {
                 "maxUnavailable": 1,
+                # A pod that serves nobody anyway, such as the API's while PostgreSQL is away, holds up no drain.
+                "unhealthyPodEvictionPolicy": "AlwaysAllow",
                 "selector": {"matchLabels": names.selector(system.name, part)},
             },
         }
