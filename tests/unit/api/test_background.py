@@ -73,7 +73,9 @@ async def _cancelled_within() -> None:
 
 
 @pytest.mark.parametrize(
-    ("work", "how"), [(_return, "returned"), (_fail, "failed"), (_cancelled_within, "cancelled")], ids=str
+    ("work", "how"),
+    [(_return, "returned"), (_fail, "failed"), (_cancelled_within, "cancelled")],
+    ids=["returned", "failed", "cancelled"],
 )
 async def test_a_task_that_ends_without_being_told_to_is_noticed(
     work: Callable[[], Coroutine[Any, Any, None]], how: str, lost: asyncio.Event, caplog: pytest.LogCaptureFixture
