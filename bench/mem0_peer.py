@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.locomo import Conversation
-from memsys_api import mem0_import
 from memsys_api.embedding.cpu import available_cpus
 from memsys_api.embedding.minilm import MiniLM
 from memsys_api.embedding.model_files import DIMENSIONS, locate
+from memsys_api.vendors import mem0_import
 
 NAME = f"mem0ai {version('mem0ai')} as a library"
 _PROVIDER = "huggingface"  # mem0 knows its providers by name; this one's class is replaced by ours

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from memsys_api import feeding
+from memsys_api.flows import feeding
 from memsys_api.model import SinkRecord
 from memsys_api.sinks.attempts import ATTEMPTS
 from memsys_api.sinks.breaker import Breaker

@@ -22,7 +22,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from memsys_api.openapi import OPEN_PATHS
+from memsys_api.openapi.document import OPEN_PATHS
 
 from .conftest import Dsn, Fleet, Replica
 from .support.parts import MemorySink

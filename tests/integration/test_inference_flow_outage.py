@@ -10,7 +10,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from memsys_api.inferring import Inferring
+from memsys_api.flows.inferring import Inferring
 from tests.support.scripted_llm import Call, Reply, ScriptedLLM
 
 from .conftest import Dsn, Fleet, Replica

@@ -9,7 +9,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from memsys_api import changing
+from memsys_api.flows import changing
 from memsys_api.ports import EmbedderRejected, EmbedderUnavailable
 
 from .conftest import Dsn, Fleet, Replica

@@ -6,8 +6,8 @@ import psycopg
 import pytest
 
 from memsys_api import filters
+from memsys_api.flows.search_way import Chooser
 from memsys_api.model import Scope
-from memsys_api.search_way import Chooser
 from memsys_api.store.filters import conditions
 from memsys_api.store.rows import Condition
 from memsys_api.store.sizes import SAMPLE, measure

@@ -10,7 +10,7 @@ import httpx
 import psycopg
 import pytest
 
-from memsys_api.inferring import Inferring
+from memsys_api.flows.inferring import Inferring
 from memsys_api.store import retention
 from tests.support.scripted_llm import Reply, ScriptedLLM
 

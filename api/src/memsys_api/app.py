@@ -13,9 +13,10 @@ from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from memsys_api import __version__, metrics, openapi, problems
+from memsys_api import __version__, metrics, problems
 from memsys_api.assembling import Makers
 from memsys_api.middleware import Envelope
+from memsys_api.openapi import document as openapi
 from memsys_api.ports import EmbedderRejected, EmbedderUnavailable
 from memsys_api.problems import FieldError, ProblemError, render
 from memsys_api.quarantine.gate import HeldForReview

@@ -13,19 +13,21 @@ from memsys_api.access.policies import Policies
 from memsys_api.access.rates import RateLimits
 from memsys_api.access.refusals import Refusals
 from memsys_api.backfill.worker import Backfill
-from memsys_api.change_feed import Feed
-from memsys_api.changing import Changing
-from memsys_api.exploring import Explorer
-from memsys_api.feeding import Fed, Graph, Vectors, names_and_wake
+from memsys_api.flows.change_feed import Feed
+from memsys_api.flows.changing import Changing
+from memsys_api.flows.exploring import Explorer
+from memsys_api.flows.feeding import Fed, Graph, Vectors, names_and_wake
+from memsys_api.flows.inferring import Inferring
+from memsys_api.flows.judging import Judging
+from memsys_api.flows.memories import Memories
+from memsys_api.flows.search_way import Chooser
+from memsys_api.flows.searching import Searcher
+from memsys_api.flows.submitting import Submitting
+from memsys_api.flows.vector_index import VectorIndex
 from memsys_api.inference import Inferrer
-from memsys_api.inferring import Inferring
-from memsys_api.judging import Judging
-from memsys_api.memories import Memories
 from memsys_api.ports import Embedder, GraphSink, Sink, VectorSink
 from memsys_api.quarantine.gate import Gate
 from memsys_api.reranking import Reranking
-from memsys_api.search_way import Chooser
-from memsys_api.searching import Searcher
 from memsys_api.settings import Settings
 from memsys_api.shaping.flow import Shaping
 from memsys_api.shaping.worker import Shaper
@@ -37,10 +39,8 @@ from memsys_api.sinks.webhooks.names import Names
 from memsys_api.sinks.webhooks.sender import Resolver
 from memsys_api.store import generations
 from memsys_api.store.database import Database
-from memsys_api.submitting import Submitting
 from memsys_api.transfer.exporting import Exporting
 from memsys_api.transfer.importing import Importing
-from memsys_api.vector_index import VectorIndex
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from memsys_api import assembling, metrics, retrieval
 from memsys_api.assembling import Makers, Service
 from memsys_api.background import Tasks, on_lost
-from memsys_api.feeding import feed_graph, feed_vectors, names_and_wake
+from memsys_api.flows.feeding import feed_graph, feed_vectors, names_and_wake
 from memsys_api.inference import InferenceRejected, Inferrer
 from memsys_api.measured import MeasuredEmbedder, MeasuredInferrer
 from memsys_api.ports import Embedder, EmbedderError, EmbedderUnavailable

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from memsys_api import inference
 from memsys_api.inference import Add, InferenceRejected, InferenceRequest, InferenceUnavailable, Message
-from memsys_api.mem0_import import llm_factory
+from memsys_api.vendors.mem0_import import llm_factory
 from tests.integration.inference.conftest import NOW, Settings
 from tests.support.scripted_llm import Reply, ScriptedLLM
 

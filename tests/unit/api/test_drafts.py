@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memsys_api.drafts import merged, thread_of
+from memsys_api.flows.drafts import merged, thread_of
 from memsys_api.model import Entity, Extraction, Relation, Scope
 
 ANN, ROME = Entity("ann", "Ann", "person"), Entity("rome", "Rome", "place")

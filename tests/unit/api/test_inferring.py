@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from memsys_api.flows.inferring import Conversation, from_json, to_json
 from memsys_api.inference import Message
-from memsys_api.inferring import Conversation, from_json, to_json
 from memsys_api.model import Scope
 from memsys_api.store.facts import scope_key
 

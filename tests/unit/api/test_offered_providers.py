@@ -10,7 +10,7 @@ import yaml
 
 from memsys_api.embedding import provider_settings as embedding
 from memsys_api.inference import provider_settings as inference
-from memsys_api.mem0_import import embedder_factory, llm_factory
+from memsys_api.vendors.mem0_import import embedder_factory, llm_factory
 
 CRD = Path(__file__).resolve().parents[3] / "crds/memorysystems.memsys.dev.yaml"
 SPEC: dict[str, Any] = yaml.safe_load(CRD.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"][

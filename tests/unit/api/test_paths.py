@@ -7,7 +7,7 @@ from itertools import pairwise, permutations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memsys_api.paths import Edge, between
+from memsys_api.flows.paths import Edge, between
 
 KEYS = "abcde"
 EDGES = st.lists(st.builds(Edge, st.sampled_from(KEYS), st.sampled_from(KEYS)), max_size=8)

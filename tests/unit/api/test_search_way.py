@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from memsys_api.search_way import worth_indexes
+from memsys_api.flows.search_way import worth_indexes
 
 
 @pytest.mark.parametrize(("project", "least"), [(5_001, 5_000), (100_000, 5_000), (1_000_000, 9_798), (10**8, 97_980)])

@@ -10,8 +10,8 @@ import pytest
 
 from memsys_api.embedding.provider_settings import ProviderSettings
 from memsys_api.embedding.providers import ProviderEmbedder
-from memsys_api.mem0_import import embedder_factory
 from memsys_api.ports import EmbedderRejected, EmbedderUnavailable
+from memsys_api.vendors.mem0_import import embedder_factory
 from tests.support.scripted_llm import Reply, ScriptedLLM
 
 OFFERED = {  # the path of EMBEDDER_BASE_URL, the model, and the dimensions that the scripted server answers

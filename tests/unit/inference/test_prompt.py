@@ -19,8 +19,8 @@ from memsys_api.inference.prompt import (
 )
 from memsys_api.inference.tolerant_json import loads
 from memsys_api.inference.types import Message
-from memsys_api.mem0_import import extraction_prompts
 from memsys_api.model import Memory, Scope
+from memsys_api.vendors.mem0_import import extraction_prompts
 
 BASE, OF_AGENTS = extraction_prompts()
 AT = datetime(2025, 3, 15, tzinfo=UTC)

@@ -11,7 +11,7 @@ from memsys_api.inference.provider_settings import (
     prompt_room,
 )
 from memsys_api.inference.types import InferenceRejected
-from memsys_api.mem0_import import llm_factory
+from memsys_api.vendors.mem0_import import llm_factory
 
 
 def config(settings: ProviderSettings, environment: Mapping[str, str] | None = None) -> dict[str, Any]:

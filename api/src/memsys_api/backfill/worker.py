@@ -18,8 +18,8 @@ from uuid import UUID, uuid4
 from memsys_api import acting, background, metrics
 from memsys_api.access.budgets import OverBudget
 from memsys_api.causes import cause
+from memsys_api.flows.inferring import Conversation, Decided, Inferring, Overtaken, Suspect, from_json
 from memsys_api.inference import InferenceError, InferenceRejected, InferenceUnavailable, Inferrer, Message, State
-from memsys_api.inferring import Conversation, Decided, Inferring, Overtaken, Suspect, from_json
 from memsys_api.model import Scope
 from memsys_api.ports import EmbedderError
 from memsys_api.quarantine.gate import refused

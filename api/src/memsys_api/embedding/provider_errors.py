@@ -5,7 +5,7 @@ from __future__ import annotations
 from memsys_api.causes import cause
 from memsys_api.embedding.provider_settings import missing_package
 from memsys_api.ports import EmbedderError, EmbedderRejected, EmbedderUnavailable
-from memsys_api.vendor_errors import LATER, is_away, lacks_credentials, status_of
+from memsys_api.vendors.errors import LATER, is_away, lacks_credentials, status_of
 
 
 def translate(error: Exception, provider: str, model: str | None) -> EmbedderError:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from memsys_api.ports import EmbedderRejected
-from memsys_api.vendor_clients import URL_BY_CLIENT
+from memsys_api.vendors.clients import URL_BY_CLIENT
 
 DEFAULT_MODELS = {"openai": "text-embedding-3-small", "ollama": "nomic-embed-text"}
 BASE_URL_FIELDS = {

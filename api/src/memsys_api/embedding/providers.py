@@ -15,9 +15,9 @@ import numpy as np
 
 from memsys_api.embedding.provider_errors import translate
 from memsys_api.embedding.provider_settings import ProviderSettings, mem0_config
-from memsys_api.mem0_import import embedder_factory
 from memsys_api.ports import EmbedderRejected, Vectors
-from memsys_api.vendor_clients import call_within
+from memsys_api.vendors.clients import call_within
+from memsys_api.vendors.mem0_import import embedder_factory
 
 THREADS = 8  # calls under way at once; more only queue at the provider
 REQUEST_TEXTS = 100  # the most texts in one call that all of mem0's batching providers accept

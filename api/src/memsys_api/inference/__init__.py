@@ -87,7 +87,7 @@ async def create(settings: InferenceSettings) -> Inferrer | None:
     from memsys_api.inference.inferrer import LlmInferrer
     from memsys_api.inference.prompt import system_prompt
     from memsys_api.inference.provider_settings import ProviderSettings
-    from memsys_api.mem0_import import extraction_prompts
+    from memsys_api.vendors.mem0_import import extraction_prompts
 
     base_url = settings.llm_base_url
     if settings.llm_provider == "ollama":

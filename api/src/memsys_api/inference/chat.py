@@ -19,8 +19,8 @@ from memsys_api.inference.provider_errors import refused_parameter, translate
 from memsys_api.inference.provider_settings import ProviderSettings, mem0_config, ollama_options, prompt_room
 from memsys_api.inference.types import InferenceRejected, InferenceUnavailable, Usage
 from memsys_api.inference.usage import estimate, read_usage, was_cut_off
-from memsys_api.mem0_import import llm_factory, load_class
-from memsys_api.vendor_clients import Deadline, bedrock, call_within
+from memsys_api.vendors.clients import Deadline, bedrock, call_within
+from memsys_api.vendors.mem0_import import llm_factory, load_class
 
 JSON_MODE = {"type": "json_object"}
 

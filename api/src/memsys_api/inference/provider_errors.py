@@ -9,7 +9,7 @@ from typing import Any
 from memsys_api.causes import cause, chain
 from memsys_api.inference.provider_settings import missing_package
 from memsys_api.inference.types import InferenceError, InferenceRejected, InferenceUnavailable
-from memsys_api.vendor_errors import LATER, is_away, lacks_credentials, status_of
+from memsys_api.vendors.errors import LATER, is_away, lacks_credentials, status_of
 
 OF_SETTINGS = frozenset({401, 402, 403, 404, 405})  # other 4xx are about this one request
 _SAMPLING = ("temperature", "top_p", "max_tokens")

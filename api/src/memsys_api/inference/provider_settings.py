@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from memsys_api.inference.types import InferenceRejected
-from memsys_api.vendor_clients import URL_BY_CLIENT
+from memsys_api.vendors.clients import URL_BY_CLIENT
 
 BASE_URL_FIELDS = {
     "openai": "openai_base_url",

@@ -20,7 +20,6 @@ from memsys_api.inference import InferenceRejected
 from memsys_api.inference import chat as llms
 from memsys_api.inference.provider_settings import mem0_config as llm_config
 from memsys_api.inference.provider_settings import missing_package
-from memsys_api.mem0_import import reranker_factory
 from memsys_api.reranking.flow import RerankerFailed
 from memsys_api.reranking.settings import (
     COHERE_WAY,
@@ -31,8 +30,9 @@ from memsys_api.reranking.settings import (
     llm_settings,
     mem0_config,
 )
-from memsys_api.vendor_clients import Deadline, call_within
-from memsys_api.vendor_errors import status_of
+from memsys_api.vendors.clients import Deadline, call_within
+from memsys_api.vendors.errors import status_of
+from memsys_api.vendors.mem0_import import reranker_factory
 
 if TYPE_CHECKING:
     from memsys_api.reranking import RerankerSettings

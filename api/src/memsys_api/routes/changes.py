@@ -13,7 +13,7 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from memsys_api import background, problems
-from memsys_api.change_feed import Feed
+from memsys_api.flows.change_feed import Feed
 from memsys_api.model import Scope
 from memsys_api.problems import GONE, ProblemError, invalid, render
 from memsys_api.routes.common import Json, Reader, Serving, may_answer, standing

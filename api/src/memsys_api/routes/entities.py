@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from starlette.responses import Response
 
 from memsys_api import extraction, problems
-from memsys_api.exploring import When
+from memsys_api.flows.exploring import When
 from memsys_api.problems import NOT_FOUND, FieldError, ProblemError, invalid
 from memsys_api.routes.common import Json, Reader, Serving, WholeWriter, may_answer, memory_out
 from memsys_api.schemas import entities as wire

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from memsys_api import problems
 from memsys_api.access.grants import PROJECT_NAME, Access
 from memsys_api.assembling import Service
-from memsys_api.feeding import Graph, drive, queue_afresh
+from memsys_api.flows.feeding import Graph, drive, queue_afresh
 from memsys_api.ports import SinkUnavailable
 from memsys_api.problems import UNAVAILABLE, ProblemError, invalid, no_such_memory
 from memsys_api.routes.common import Admin, Json, Serving, WholeReader, WholeWriter, may_answer

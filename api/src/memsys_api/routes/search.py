@@ -6,9 +6,9 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from memsys_api import filters, problems, schemas
+from memsys_api.flows.searching import Searcher
 from memsys_api.problems import NOT_SUPPORTED, FieldError, ProblemError
 from memsys_api.routes.common import Json, Reader, Serving, may_answer, memory_out
-from memsys_api.searching import Searcher
 from memsys_api.store.filters import conditions
 from memsys_api.store.rows import UNSUSPECTED
 

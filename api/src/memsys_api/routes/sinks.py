@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from memsys_api import problems
 from memsys_api.assembling import Service
-from memsys_api.feeding import Fed, drive, queue_afresh
+from memsys_api.flows.feeding import Fed, drive, queue_afresh
 from memsys_api.ports import Sink, SinkUnavailable
 from memsys_api.problems import NOT_FOUND, UNAVAILABLE, ProblemError, invalid, no_such_memory
 from memsys_api.routes.common import Admin, Json, Serving, WholeReader, WholeWriter, may_answer

@@ -15,8 +15,8 @@ from uuid import uuid4
 from memsys_api import acting, background, filters
 from memsys_api.access.budgets import Budgets, OverBudget
 from memsys_api.causes import cause
+from memsys_api.flows.inferring import Overtaken
 from memsys_api.inference import InferenceError, InferenceRejected, InferenceUnavailable, Inferrer
-from memsys_api.inferring import Overtaken
 from memsys_api.model import Memory, Scope
 from memsys_api.shaping.flow import MOST_MEMORIES
 from memsys_api.shaping.schema import Shape

@@ -13,7 +13,7 @@ from uuid import UUID, uuid5
 import numpy as np
 import orjson
 
-from memsys_api.drafts import Draft, finished, text_hash, thread_of
+from memsys_api.flows.drafts import Draft, finished, text_hash, thread_of
 from memsys_api.model import Entity, Extraction, Outcome, Relation, Scope
 from memsys_api.ports import Embedder
 from memsys_api.problems import CONFLICT, ProblemError, invalid

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from memsys_api import problems, schemas
-from memsys_api.changing import Change
+from memsys_api.flows.changing import Change
 from memsys_api.problems import NOT_FOUND, NOT_SUPPORTED, ProblemError, invalid
 from memsys_api.routes.common import HELD, Json, Reader, Serving, Writer, held_out, may_answer, outcome_out
 from memsys_api.routes.mem0 import options, shapes

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from pinecone import Pinecone, RetryConfig
 
-from memsys_api.mem0_import import vector_store_class
 from memsys_api.sinks.vectors.points import Point, memory_of
 from memsys_api.sinks.vectors.store import Connection, VectorStore
+from memsys_api.vendors.mem0_import import vector_store_class
 
 DELETE_IDS = 1000  # the most that one call may name
 FETCH_IDS = 100  # they stand in the address

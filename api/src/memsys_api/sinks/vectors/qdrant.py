@@ -11,9 +11,9 @@ from uuid import UUID
 
 from qdrant_client import QdrantClient, models
 
-from memsys_api.mem0_import import vector_store_class
 from memsys_api.sinks.vectors.points import SCOPE_FIELDS, Point, memory_of
 from memsys_api.sinks.vectors.store import Connection, VectorStore
+from memsys_api.vendors.mem0_import import vector_store_class
 
 
 class QdrantStore(VectorStore):

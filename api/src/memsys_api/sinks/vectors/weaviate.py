@@ -19,9 +19,9 @@ from weaviate.classes.init import AdditionalConfig, Auth, Timeout
 from weaviate.classes.query import Filter
 from weaviate.connect import ConnectionParams
 
-from memsys_api.mem0_import import vector_store_class
 from memsys_api.sinks.vectors.points import FIELDS, SCOPE_FIELDS, Point, memory_of
 from memsys_api.sinks.vectors.store import Connection, VectorStore
+from memsys_api.vendors.mem0_import import vector_store_class
 
 GRPC_PORT = 50051
 

@@ -14,19 +14,19 @@ import numpy as np
 import numpy.typing as npt
 
 from memsys_api import retrieval, telemetry
-from memsys_api.feeding import Graph
+from memsys_api.flows.feeding import Graph
+from memsys_api.flows.search_way import Chooser
+from memsys_api.flows.vector_index import VectorIndex
 from memsys_api.metrics import GRAPH_SEARCHES
 from memsys_api.model import Memory, Scope
 from memsys_api.ports import Embedder, SinkUnavailable
 from memsys_api.recent import Recent
 from memsys_api.reranking.flow import Outcome, Reranking
-from memsys_api.search_way import Chooser
 from memsys_api.store import merges
 from memsys_api.store.database import Database
 from memsys_api.store.generations import Generation
 from memsys_api.store.rows import Condition
 from memsys_api.store.search import Found, ask_memories, candidates, people, read_memories
-from memsys_api.vector_index import VectorIndex
 
 log = logging.getLogger(__name__)
 

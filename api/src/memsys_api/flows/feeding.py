@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from memsys_api.change_feed import Feed
+from memsys_api.flows.change_feed import Feed
 from memsys_api.ports import VECTORS, GraphSink, Sink, VectorSink
 from memsys_api.sinks.attempts import ATTEMPTS
 from memsys_api.sinks.breaker import Breaker

@@ -13,13 +13,13 @@ from typing import Any
 from uuid import UUID
 
 from memsys_api.access.budgets import Budgets
-from memsys_api.drafts import Draft, finished, passage, text_hash, thread_of
+from memsys_api.flows.drafts import Draft, finished, passage, text_hash, thread_of
+from memsys_api.flows.search_way import Chooser
 from memsys_api.inference import Add, Inference, InferenceRequest, Inferrer, Message, Nothing, Supersede
 from memsys_api.model import Memory, Outcome, Scope
 from memsys_api.ports import Embedder, Vectors
 from memsys_api.quarantine.detect import Finding
 from memsys_api.quarantine.gate import Gate
-from memsys_api.search_way import Chooser
 from memsys_api.store import facts, inferences, versions
 from memsys_api.store.contents import NewVersion
 from memsys_api.store.database import Connection, Database

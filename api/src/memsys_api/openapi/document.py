@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from memsys_api import problems
 from memsys_api.access.grants import PROJECT_HEADER, PROJECT_NAME, PROJECT_PATTERN
 from memsys_api.filters import SCOPE_FIELDS
-from memsys_api.openapi_examples import illustrate
+from memsys_api.openapi.examples import illustrate
 from memsys_api.schemas import Problem
 from memsys_api.schemas.fields import SAYS_SOMETHING
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from memsys_api.drafts import Draft, finished
+from memsys_api.flows.drafts import Draft, finished
 from memsys_api.model import Extraction, Memory, Outcome, Scope
 from memsys_api.ports import Embedder
 from memsys_api.problems import CONFLICT, NOT_FOUND, FieldError, ProblemError, invalid, key_reused, no_such_memory

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from uuid import UUID
 
-from memsys_api.feeding import Vectors as Fed
+from memsys_api.flows.feeding import Vectors as Fed
 from memsys_api.metrics import VECTOR_SEARCHES
 from memsys_api.model import Scope
 from memsys_api.ports import SinkUnavailable, Vectors

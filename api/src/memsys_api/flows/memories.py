@@ -12,11 +12,11 @@ from uuid import UUID, uuid4
 
 from memsys_api import extraction, inference
 from memsys_api.access.budgets import OverBudget
-from memsys_api.drafts import Draft, finished, thread_of
 from memsys_api.erasing import late
+from memsys_api.flows.drafts import Draft, finished, thread_of
+from memsys_api.flows.inferring import Conversation, Inferring, Overtaken, Suspect, Written, to_json
 from memsys_api.inference import InferenceError, InferenceRejected
 from memsys_api.inference.trivia import holds_no_fact
-from memsys_api.inferring import Conversation, Inferring, Overtaken, Suspect, Written, to_json
 from memsys_api.model import Memory, Outcome, Scope, Uninferred
 from memsys_api.ports import Embedder
 from memsys_api.problems import key_reused, no_such_memory

@@ -14,10 +14,10 @@ from itertools import islice
 from typing import Any
 from uuid import UUID, uuid4
 
-from memsys_api.drafts import Draft, finished, thread_of
 from memsys_api.erasing import late
-from memsys_api.inferring import to_json
-from memsys_api.memories import conversation_of, drafts_of, kept_of, request_content, saying_something, words_of
+from memsys_api.flows.drafts import Draft, finished, thread_of
+from memsys_api.flows.inferring import to_json
+from memsys_api.flows.memories import conversation_of, drafts_of, kept_of, request_content, saying_something, words_of
 from memsys_api.model import Outcome, Scope
 from memsys_api.ports import Embedder
 from memsys_api.problems import NOT_FOUND, ProblemError, key_reused
@@ -85,7 +85,7 @@ class Submitting:
         they are by then. ``within`` is the field of the request that the adds stand in, for refusals.
 
         Raises a ``quarantined`` problem where the policy refuses one of them, and an ``erased`` one as
-        :meth:`memsys_api.memories.Memories.add`.
+        :meth:`memsys_api.flows.memories.Memories.add`.
         """
         request_hash = _hash(items)
         if accepted_at is not None:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 
-from memsys_api import extraction, paths
+from memsys_api import extraction
+from memsys_api.flows import paths
 from memsys_api.model import Memory, Scope
 from memsys_api.problems import NOT_FOUND, FieldError, ProblemError
 from memsys_api.store import entities, merges

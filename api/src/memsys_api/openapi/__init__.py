@@ -1,0 +1,1 @@
+"""The description of the API: what FastAPI derives, made whole."""
