@@ -48,13 +48,14 @@ class Condition:
 class Findings:
     """What one pass found out beside the observed objects.
 
-    ``problem`` stopped the pass; ``obstacles`` need a person but stop only a part; ``refused`` holds what the
-    apiserver said of the objects that it does not admit; ``waiting`` holds why a part
-    is not created yet; ``changes`` counts the writes of this pass.
+    ``problem`` stopped the pass; ``obstacles`` need a person, or time, but stop only a part; ``notes`` are worth
+    telling and need neither; ``refused`` holds what the apiserver said of the objects that it does not admit;
+    ``waiting`` holds why a part is not created yet; ``changes`` counts the writes of this pass.
     """
 
     problem: OperatorError | None = None
     obstacles: Sequence[OperatorError] = ()
+    notes: Sequence[str] = ()
     refused: Mapping[Key, Broken] = field(default_factory=dict)
     graph_problem: Broken | None = None
     waiting: Mapping[str, OperatorError] = field(default_factory=dict)
@@ -254,7 +255,12 @@ def _reconciling(
         return Condition(kind, "True", rollouts[0].reason, rollouts[0].message)
     if found.changes or is_rolling:
         return Condition(kind, "True", "RollingOut", "changes are being rolled out")
-    return Condition(kind, "False", "UpToDate", "everything is as the spec asks")
+    for obstacle in found.obstacles:
+        if isinstance(obstacle, Waiting):
+            return Condition(kind, "True", obstacle.reason, obstacle.message)
+    if found.obstacles:
+        return Condition(kind, "False", "Stalled", "see the condition Stalled")
+    return Condition(kind, "False", "UpToDate", "; ".join(("everything is as the spec asks", *found.notes)))
 
 
 def _stalled(found: Findings, rollouts: Sequence[OperatorError]) -> Condition:

@@ -92,13 +92,12 @@ class Reconciler:
             observed = dataclasses.replace(observed, gateway=found)
         if system.spec.expose is not None and (named := system.spec.expose.class_name) is not None:
             observed = dataclasses.replace(observed, ingress_class=await self._cluster.ingress_class(named))
-        due = storage.growth(system, observed)
-        if due:
-            classes = (storage_class for _, _, storage_class in due.values())
+        if classes := storage.growing(system, observed):
             observed = dataclasses.replace(observed, expandable=await self._cluster.expandable(classes))
         owned = await self._release(obj, observed)
         findings, failure = await self._act(system, observed)
-        findings = dataclasses.replace(findings, obstacles=[*findings.obstacles, *owned], sync=sync)
+        obstacles, notes = [*findings.obstacles, *owned], storage.notes(system, observed)
+        findings = dataclasses.replace(findings, obstacles=obstacles, notes=notes, sync=sync)
         unreported = await self._report(obj, system, observed, findings)
         endpoint = self._endpoint(ref, observed, system.spec.api.token_review)
         unkept: OperatorError | None = None

@@ -207,6 +207,19 @@ def test_a_problem_that_needs_a_person_is_stalled_and_not_ready(problem: Rejecte
 def test_an_obstacle_stalls_without_taking_readiness_away() -> None:
     found = told(seen(*whole()), Findings(obstacles=[Broken("StorageNotExpandable", "too small")]))
     assert (found["Ready"].status, found["Stalled"].status) == ("True", "True")
+    assert (found["Reconciling"].status, found["Reconciling"].reason) == ("False", "Stalled")
+
+
+def test_what_only_takes_its_time_is_reconciling_and_stalls_nothing() -> None:
+    found = told(seen(*whole()), Findings(obstacles=[Waiting("ResizePending", "it grows")]))
+    assert (found["Ready"].status, found["Stalled"].status) == ("True", "False")
+    assert (found["Reconciling"].status, found["Reconciling"].reason) == ("True", "ResizePending")
+
+
+def test_what_needs_nobody_is_told_beside_being_up_to_date() -> None:
+    found = told(seen(*whole()), Findings(notes=["the volume has more"]))
+    assert (found["Reconciling"].status, found["Stalled"].status) == ("False", "False")
+    assert found["Reconciling"].message.endswith("; the volume has more")
 
 
 def test_a_lost_graph_password_is_told_at_the_graph() -> None:
