@@ -59,6 +59,11 @@ def test_a_block_of_commands_sets_what_it_uses(document: Path) -> None:
             known |= set(re.findall(r"(?:^|[\s;])([A-Z_]+)=", line))
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_merge_was_left_undecided(document: Path) -> None:
+    assert not re.search(r"^(<{7}|>{7}) ", document.read_text(), re.MULTILINE)
+
+
 def test_the_readme_has_the_two_commands() -> None:
     readme = (ROOT / "README.md").read_text()
     assert re.search(r"^make up\b", readme, re.MULTILINE)
