@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 
+import neo4j
 import pytest
 
 from memsys_api.model import Scope
@@ -34,6 +35,17 @@ async def test_wrong_password_names_the_setting(server: Neo4jServer) -> None:
         await sink.neighbours(Scope("p"), ["a"], 1)
     assert "not the password" not in str(caught.value)
     assert REFUSED in str(caught.value), "the operator tells by it what is to be done"
+    await sink.close()
+
+
+async def test_a_wrong_password_is_one_however_often_it_was_tried(server: Neo4jServer) -> None:
+    """Neo4j answers something else after three attempts. No memory is at fault, so none must be parked for that."""
+    with neo4j.GraphDatabase.driver(server.uri, auth=(server.user, server.password)) as driver:
+        driver.execute_query("CREATE USER other SET PASSWORD 'the right password' CHANGE NOT REQUIRED")
+    sink = Neo4jSink(server.uri, "other", "not the password")
+    for number in range(6):
+        with pytest.raises(SinkUnavailable, match=REFUSED):
+            await sink.apply([record("p", number)])
     await sink.close()
 
 

@@ -36,6 +36,8 @@ SCHEMA_RETRY_SECONDS = 0.2  # one of a deadlock is ended, the others go on meanw
 ORPHAN_SECONDS = 10.0  # an index that another replica is making a constraint of has become one by then, also when cold
 MADE_BY_ANOTHER = "Neo.ClientError.Schema.EquivalentSchemaRuleAlreadyExists"
 NAME_TAKEN = ("Neo.ClientError.Schema.IndexWithNameAlreadyExists", "Neo.ClientError.Schema.IndexAlreadyExists")
+TOO_MANY_LOGINS = "Neo.ClientError.Security.AuthenticationRateLimit"
+"""What any password is answered for some seconds, after three wrong ones."""
 OF_A_STATEMENT = "Neo.DatabaseError.Statement."
 """What a statement was too much for; every other error of the database is its own, as after its disk was full."""
 RETRY_SECONDS = 1.0  # attempts are the dispatcher's business
@@ -236,15 +238,15 @@ class Neo4jSink:
                 yield
         except TimeoutError as error:
             raise SinkUnavailable(f"Neo4j at {self._uri} did not answer ({what}) within {seconds:g} s") from error
-        except AuthError as error:
-            raise SinkUnavailable(
-                f"Neo4j at {self._uri} refused user {self._user!r}: correct NEO4J_USER and NEO4J_PASSWORD"
-            ) from error
         except ConfigurationError as error:
             raise SinkUnavailable(f"NEO4J_URI={self._uri} does not fit the server: {cause(error)}") from error
         except (DriverError, TransientError) as error:
             raise SinkUnavailable(f"Neo4j at {self._uri} is away: {cause(error)}") from error
         except Neo4jError as error:
+            if isinstance(error, AuthError) or error.code == TOO_MANY_LOGINS:
+                raise SinkUnavailable(
+                    f"Neo4j at {self._uri} refused user {self._user!r}: correct NEO4J_USER and NEO4J_PASSWORD"
+                ) from error
             if error.is_retryable():
                 raise SinkUnavailable(f"Neo4j at {self._uri} asks to try again: {cause(error)}") from error
             if isinstance(error, DatabaseError) and not (error.code or "").startswith(OF_A_STATEMENT):
