@@ -104,6 +104,14 @@ def whole() -> list[Manifest]:
     ]
 
 
+def failing_pod(part: str, waiting: dict[str, str] | None = None) -> Manifest:
+    """A pod of a part whose container waits: for an image that does not exist, if nothing else is said."""
+    state = waiting or {"reason": "ImagePullBackOff", "message": "no such image"}
+    container = {"name": part, "image": "registry.test/gone", "ready": False, "state": {"waiting": state}}
+    labels = {"app.kubernetes.io/component": part}
+    return {"metadata": {"name": f"m-{part}-new", "labels": labels}, "status": {"containerStatuses": [container]}}
+
+
 def carry_out(actions: list[Action], observed: Observed) -> Observed:
     """The cluster after the actions, with what an apiserver adds to every object."""
     objects = dict(observed.objects)
