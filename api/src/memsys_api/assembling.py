@@ -16,7 +16,7 @@ from memsys_api.backfill.worker import Backfill
 from memsys_api.flows.change_feed import Feed
 from memsys_api.flows.changing import Changing
 from memsys_api.flows.exploring import Explorer
-from memsys_api.flows.feeding import Fed, Graph, Vectors, names_and_wake
+from memsys_api.flows.feeding import Fed, Graph, Vectors, outbox_of
 from memsys_api.flows.inferring import Inferring
 from memsys_api.flows.judging import Judging
 from memsys_api.flows.memories import Memories
@@ -39,6 +39,7 @@ from memsys_api.sinks.webhooks.names import Names
 from memsys_api.sinks.webhooks.sender import Resolver
 from memsys_api.store import generations
 from memsys_api.store.database import Database
+from memsys_api.store.outbox import Outbox
 from memsys_api.transfer.exporting import Exporting
 from memsys_api.transfer.importing import Importing
 
@@ -70,6 +71,7 @@ class Service:
     backfill: Backfill | None
     webhooks: Webhooks | None
     feed: Feed
+    outbox: Outbox
     eraser: erasing.Eraser
 
     @property
@@ -109,7 +111,7 @@ def service(
     webhooks = webhook_sink.create(settings, database, resolver)
     feed = Feed(database, most=settings.changes_max_streams)
     fed: list[Fed[Sink]] = [one for one in (graph, vectors) if one is not None]
-    sinks, wake = names_and_wake(fed, webhooks, feed)
+    outbox = outbox_of(fed, webhooks, feed)
     policies = Policies(database, settings)
     gate = Gate(database, policies)
     chooser = Chooser(database, index=settings.vector_index, exact_rows=settings.vector_exact_rows)
@@ -128,8 +130,7 @@ def service(
             database,
             inferrer,
             inferring,
-            sinks,
-            wake,
+            outbox,
             timeout_seconds=settings.llm_timeout_seconds,
             retry_base=settings.llm_retry_base_seconds,
             workers=max(2, settings.llm_concurrency // 2),  # adds that are waited for have the other half
@@ -148,11 +149,11 @@ def service(
         policies=policies,
         gate=gate,
         rates=RateLimits(database),
-        submitting=Submitting(database, generation, embedder, sinks, wake, backfill.wake if backfill else None, gate),
-        memories=Memories(database, generation, embedder, sinks, wake, gate, inferring),
-        changing=Changing(database, generation, embedder, sinks, wake, gate),
+        submitting=Submitting(database, generation, embedder, outbox, backfill.wake if backfill else None, gate),
+        memories=Memories(database, generation, embedder, outbox, gate, inferring),
+        changing=Changing(database, generation, embedder, outbox, gate),
         exporting=Exporting(database),
-        importing=Importing(database, generation, embedder, sinks, wake, gate),
+        importing=Importing(database, generation, embedder, outbox, gate),
         explorer=Explorer(database),
         judging=Judging(database, gate),
         shaping=Shaping(database, gate, shaper.wake if shaper else None),
@@ -173,5 +174,6 @@ def service(
         backfill=backfill,
         webhooks=webhooks,
         feed=feed,
-        eraser=erasing.create(settings, database, generation, embedder, [one.sink for one in fed], wake),
+        outbox=outbox,
+        eraser=erasing.create(settings, database, generation, embedder, [one.sink for one in fed], outbox.wake),
     )

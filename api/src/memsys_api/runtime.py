@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from memsys_api import assembling, metrics, retrieval
 from memsys_api.assembling import Makers, Service
 from memsys_api.background import Tasks, on_lost
-from memsys_api.flows.feeding import feed_graph, feed_vectors, names_and_wake
+from memsys_api.flows.feeding import feed_graph, feed_vectors
 from memsys_api.inference import InferenceRejected, Inferrer
 from memsys_api.measured import MeasuredEmbedder, MeasuredInferrer
 from memsys_api.ports import Embedder, EmbedderError, EmbedderUnavailable
@@ -191,8 +191,7 @@ class Runtime:
         days = settings.erasure_ledger_retention_days
         sweeping = retention.keep(database, timedelta(days=days) if days else None)
         self._tasks.start(sweeping, "retention")
-        sinks, wake = names_and_wake(service.fed, service.webhooks, service.feed)
-        expiry = retention.expire_by_and_by(database, generation, sinks, wake)
+        expiry = retention.expire_by_and_by(database, generation, service.outbox)
         self._tasks.start(expiry, "expiry")
         self._tasks.start(watch.keep(database), "quarantine")
         if settings.audit_retention_days:

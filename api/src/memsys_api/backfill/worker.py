@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -24,9 +24,10 @@ from memsys_api.model import Scope
 from memsys_api.ports import EmbedderError
 from memsys_api.quarantine.gate import refused
 from memsys_api.sinks.attempts import ATTEMPTS, wait_after
-from memsys_api.store import add_events, chores, deliveries, facts, inferences
+from memsys_api.store import add_events, chores, facts, inferences
 from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
 from memsys_api.store.inferences import Claim
+from memsys_api.store.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +52,7 @@ class Backfill:
         database: Database,
         inferrer: Inferrer,
         inferring: Inferring,
-        sinks: Sequence[str],
-        wake_sinks: Callable[[], None],
+        outbox: Outbox,
         *,
         timeout_seconds: float,
         retry_base: float = 1.0,
@@ -61,8 +61,7 @@ class Backfill:
         self._database = database
         self._inferrer = inferrer
         self._inferring = inferring
-        self._sinks = tuple(sinks)
-        self._wake_sinks = wake_sinks
+        self._outbox = outbox
         self._lease = timedelta(seconds=timeout_seconds) + _LEASE_MARGIN  # longer than an inference can take
         self._retry_base = retry_base
         self._workers = workers
@@ -141,7 +140,7 @@ class Backfill:
         if not done:
             log.warning("inference dropped: its lease had ended", extra={"project": claim.project})
             return
-        self._wake_sinks()
+        self._outbox.wake()
         metrics.BACKFILLED.inc()
 
     async def _carry_out(self, claim: Claim, scope: Scope, decided: Decided, replaced: Sequence[UUID]) -> bool:
@@ -150,7 +149,7 @@ class Backfill:
             if not await inferences.finish(conn, claim):
                 return False
             written = await self._inferring.carry_out(conn, scope, decided, replaced)
-            await deliveries.enqueue(conn, claim.project, self._sinks, written.changed)
+            await self._outbox.enqueue(conn, claim.project, written.changed)
             await add_events.finish(conn, claim.project, claim.id, written.outcomes)
         return True
 
@@ -162,7 +161,7 @@ class Backfill:
             if not await inferences.finish(conn, claim):
                 return False
             review, buried = await self._inferring.keep_back(conn, scope, conversation, replaced, suspect)
-            await deliveries.enqueue(conn, claim.project, self._sinks, buried)
+            await self._outbox.enqueue(conn, claim.project, buried)
             error = None if review else refused(suspect.findings).detail
             await add_events.keep_back(conn, claim.project, claim.id, review, error)
         return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
@@ -16,11 +16,12 @@ from memsys_api.problems import CONFLICT, NOT_FOUND, FieldError, ProblemError, i
 from memsys_api.quarantine.detect import Finding, texts_of
 from memsys_api.quarantine.gate import Gate, refused
 from memsys_api.schemas import UpdateRequest
-from memsys_api.store import deliveries, idempotency, inferences, versions
+from memsys_api.store import idempotency, inferences, versions
 from memsys_api.store.contents import NewVersion, extractions
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.generations import Generation
 from memsys_api.store.held import Held, Kept, Release
+from memsys_api.store.outbox import Outbox
 
 DELETED = 1_000
 """How many memories one transaction deletes of a scope."""
@@ -56,15 +57,13 @@ class Changing:
         database: Database,
         generation: Generation,
         embedder: Embedder,
-        sinks: Sequence[str],
-        wake: Callable[[], None],
+        outbox: Outbox,
         gate: Gate,
     ) -> None:
         self._database = database
         self._generation = generation
         self._embedder = embedder
-        self._sinks = tuple(sinks)
-        self._wake = wake
+        self._outbox = outbox
         self._gate = gate
 
     async def update(
@@ -151,7 +150,7 @@ class Changing:
                     return deleted
                 ids, place = [memory_id for memory_id, _ in batch], batch[-1][1]
                 deleted += len(await self._bury(conn, scope, ids, actor, which="both"))
-            self._wake()
+            self._outbox.wake()
 
     async def _standing(self, scope: Scope, memory_id: UUID) -> Scope | None:
         """Whose memory is to be changed; ``None``: nothing is held for a memory beyond the scope."""
@@ -192,7 +191,7 @@ class Changing:
                     continue
                 written = [await versions.insert_next(conn, self._generation, heads[n.id], n) for n in new]
                 await inferences.settle(conn, scope.project, [m.id for m in written])
-                await deliveries.enqueue(conn, scope.project, self._sinks, [(m.id, m.version) for m in written])
+                await self._outbox.enqueue(conn, scope.project, [(m.id, m.version) for m in written])
                 outcomes = [Outcome(m.id, m.text, "UPDATE", m.version) for m in written]
                 if once is not None:
                     await idempotency.remember(conn, scope.project, once.key, outcomes)
@@ -203,7 +202,7 @@ class Changing:
                 ]
                 if release is not None:
                     await release.settle(conn, outcomes)
-            self._wake()
+            self._outbox.wake()
             return Changed(written, held)
 
     async def _successors(
@@ -250,14 +249,14 @@ class Changing:
     ) -> list[tuple[UUID, int]]:
         buried = await versions.bury(conn, self._generation, scope, ids, {"key": actor}, which=which)
         await inferences.settle(conn, scope.project, [memory_id for memory_id, _ in buried])
-        await deliveries.enqueue(conn, scope.project, self._sinks, buried)
+        await self._outbox.enqueue(conn, scope.project, buried)
         return buried
 
     async def _bury_each(self, scope: Scope, ids: Sequence[UUID], actor: str) -> int:
         async with self._database.transaction(scope.project) as conn:
             buried = await self._bury(conn, scope, ids, actor)
             _all_there(ids, {memory_id for memory_id, _ in buried})
-        self._wake()
+        self._outbox.wake()
         return len(buried)
 
 

@@ -22,6 +22,7 @@ from memsys_api.store import deliveries, fills, records
 from memsys_api.store.database import Database
 from memsys_api.store.embeddings import Embeddings
 from memsys_api.store.generations import Generation
+from memsys_api.store.outbox import Outbox
 
 DRIVE_SECONDS = 20.0
 OTHERS_SECONDS = 5.0
@@ -88,17 +89,15 @@ def _feed(database: Database, sink: S, *, retry_base: float, named: bool = False
     return Fed(sink, Dispatcher(database, sink, breaker, retry_base=retry_base, named=named), breaker)
 
 
-def names_and_wake(
-    fed: Sequence[Fed[Sink]], webhooks: Webhooks | None, feed: Feed
-) -> tuple[list[str], Callable[[], None]]:
-    """The sinks that every change is queued for, and what wakes all those who carry changes away."""
+def outbox_of(fed: Sequence[Fed[Sink]], webhooks: Webhooks | None, feed: Feed) -> Outbox:
+    """The outbox that these carry changes away from."""
     awake = [feed.wake, *(part.dispatcher.wake for part in (*fed, webhooks) if part is not None)]
 
     def wake() -> None:
         for one in awake:
             one()
 
-    return [one.sink.name for one in fed], wake
+    return Outbox(tuple(one.sink.name for one in fed), wake)
 
 
 async def queue_afresh(database: Database, fed: Fed[Sink], project: str, memory_id: UUID) -> bool:

@@ -23,11 +23,12 @@ from memsys_api.problems import key_reused, no_such_memory
 from memsys_api.quarantine.detect import texts_of
 from memsys_api.quarantine.gate import Gate
 from memsys_api.schemas import AddRequest, Message
-from memsys_api.store import deliveries, facts, idempotency, inferences, reads, versions
+from memsys_api.store import facts, idempotency, inferences, reads, versions
 from memsys_api.store.contents import NewVersion
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.generations import Generation
 from memsys_api.store.held import Kept, Release
+from memsys_api.store.outbox import Outbox
 from memsys_api.store.rows import Condition
 
 log = logging.getLogger(__name__)
@@ -44,16 +45,14 @@ class Memories:
         database: Database,
         generation: Generation,
         embedder: Embedder,
-        sinks: Sequence[str],
-        wake: Callable[[], None],
+        outbox: Outbox,
         gate: Gate,
         inferring: Inferring | None = None,
     ) -> None:
         self._database = database
         self._generation = generation
         self._embedder = embedder
-        self._sinks = tuple(sinks)
-        self._wake = wake
+        self._outbox = outbox
         self._gate = gate
         self._inferring = inferring
         self._projects: set[str] = set()
@@ -122,13 +121,13 @@ class Memories:
             if scope.project not in self._projects:
                 await versions.ensure_project(conn, scope.project)
             written = await write(conn)
-            await deliveries.enqueue(conn, scope.project, self._sinks, written.changed)
+            await self._outbox.enqueue(conn, scope.project, written.changed)
             if idempotency_key is not None:
                 await idempotency.remember(conn, scope.project, idempotency_key, written.outcomes)
             if release is not None:
                 await release.settle(conn, written.outcomes)
         self._projects.add(scope.project)
-        self._wake()
+        self._outbox.wake()
         return written.outcomes
 
     async def _prepare(self, scope: Scope, request: AddRequest, actor: str, *, reviewed: bool) -> Write:

@@ -24,12 +24,13 @@ from memsys_api.problems import NOT_FOUND, ProblemError, key_reused
 from memsys_api.quarantine.detect import Finding, texts_of
 from memsys_api.quarantine.gate import Gate, refused
 from memsys_api.schemas import AddRequest
-from memsys_api.store import add_events, deliveries, facts, idempotency, inferences, versions
+from memsys_api.store import add_events, facts, idempotency, inferences, versions
 from memsys_api.store.add_events import AddEvent
 from memsys_api.store.contents import NewVersion
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.generations import Generation
 from memsys_api.store.held import Kept
+from memsys_api.store.outbox import Outbox
 
 Item = tuple[Scope, AddRequest]
 """An add and where it belongs; those of one submission are of one project."""
@@ -55,16 +56,14 @@ class Submitting:
         database: Database,
         generation: Generation,
         embedder: Embedder,
-        sinks: Sequence[str],
-        wake: Callable[[], None],
+        outbox: Outbox,
         wake_backfill: Callable[[], None] | None,
         gate: Gate,
     ) -> None:
         self._database = database
         self._generation = generation
         self._embedder = embedder
-        self._sinks = tuple(sinks)
-        self._wake = wake
+        self._outbox = outbox
         self._wake_backfill = wake_backfill
         self._gate = gate
 
@@ -113,7 +112,7 @@ class Submitting:
             if idempotency_key is not None:
                 outcomes = [outcome for event in events for outcome in event.outcomes]
                 await idempotency.remember(conn, project, idempotency_key, outcomes, ids)
-        self._wake()
+        self._outbox.wake()
         if self._wake_backfill:
             self._wake_backfill()
         return events
@@ -181,7 +180,7 @@ class Submitting:
         ids = [n.id for n in one.new]
         if one.new:
             await versions.insert_first(conn, self._generation, one.scope, thread_of(one.scope, len(ids)), one.new)
-            await deliveries.enqueue(conn, one.scope.project, self._sinks, [(i, 1) for i in ids])
+            await self._outbox.enqueue(conn, one.scope.project, [(i, 1) for i in ids])
         if one.waiting is not None:
             scope_key = facts.scope_key(one.scope)
             await inferences.enqueue(conn, one.scope.project, event_id, scope_key, ids, one.waiting)

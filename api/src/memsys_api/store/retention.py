@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 
 from memsys_api.metrics import EXPIRED
@@ -21,6 +21,7 @@ from memsys_api.store import (
 )
 from memsys_api.store.database import Database
 from memsys_api.store.generations import Generation
+from memsys_api.store.outbox import Outbox
 from memsys_api.store.records import projects
 
 IDEMPOTENCY = timedelta(days=2)
@@ -43,14 +44,12 @@ async def keep(database: Database, ledger: timedelta | None = None) -> None:
     await chores.repeat("retention", lambda: sweep(database, ledger), PERIOD.total_seconds())
 
 
-async def expire_by_and_by(
-    database: Database, generation: Generation, sinks: Sequence[str], wake: Callable[[], None]
-) -> None:
+async def expire_by_and_by(database: Database, generation: Generation, outbox: Outbox) -> None:
     """Bury expired memories every few minutes; never returns. No read shows them meanwhile, but sinks hold them."""
 
     async def once() -> None:
-        if await expire(database, generation, sinks):
-            wake()
+        if await expire(database, generation, outbox.sinks):
+            outbox.wake()
 
     await chores.repeat("expiry", once, _EXPIRY_SECONDS)
 

@@ -20,7 +20,7 @@ from memsys_api.problems import CONFLICT, ProblemError, invalid
 from memsys_api.quarantine.detect import Finding, kinds, texts_of
 from memsys_api.quarantine.gate import Gate
 from memsys_api.schemas.export import End, VersionLine
-from memsys_api.store import archive, audit, deliveries, erasures, feedback, versions
+from memsys_api.store import archive, audit, erasures, feedback, versions
 from memsys_api.store.archive import Imported
 from memsys_api.store.contents import NewVersion
 from memsys_api.store.database import Connection, Database
@@ -28,6 +28,7 @@ from memsys_api.store.erasures import Recorded
 from memsys_api.store.feedback import Feedback
 from memsys_api.store.generations import Generation
 from memsys_api.store.held import Held, Kept, Release
+from memsys_api.store.outbox import Outbox
 from memsys_api.transfer import lines
 from memsys_api.transfer.plan import Incoming, Known, Plan, ends, plan
 
@@ -91,15 +92,13 @@ class Importing:
         database: Database,
         generation: Generation,
         embedder: Embedder,
-        sinks: Sequence[str],
-        wake: Callable[[], None],
+        outbox: Outbox,
         gate: Gate,
     ) -> None:
         self._database = database
         self._generation = generation
         self._embedder = embedder
-        self._sinks = tuple(sinks)
-        self._wake = wake
+        self._outbox = outbox
         self._gate = gate
 
     async def run(
@@ -208,7 +207,7 @@ class Importing:
             for number, erasure in erased.items():
                 report.leave_out(number, erasure)
         if final.fresh:
-            self._wake()
+            self._outbox.wake()
 
     async def release(self, release: Release) -> None:
         """Write a line that was held. Raises a ``version-conflict`` problem where it does not fit (any more)."""
@@ -291,7 +290,7 @@ class Importing:
         for event in ("added", "updated", "deleted"):
             if changed := [(one.new.id, one.version) for one in heads if _event(one) == event]:
                 await versions.record_events(conn, project, event, changed)
-        await deliveries.enqueue(conn, project, self._sinks, [(one.new.id, one.version) for one in heads])
+        await self._outbox.enqueue(conn, project, [(one.new.id, one.version) for one in heads])
 
 
 def _words(line: VersionLine) -> dict[str, Any]:
