@@ -146,7 +146,7 @@ async def test_every_route_that_changes_something_leaves_its_line(graphed: Repli
         answer, lines = await _asked(graphed, method, target, content=content, headers=headers)
         assert answer.is_success, (method, path, answer.text)
         assert len({line["action"] for line in lines}) == len(lines), (method, path, lines)
-        assert {line["actor"] for line in lines} == {"admin"}
+        assert {line["actor"] for line in lines} == {"admin"}, (method, path)
         found[method, path] = {line["action"] for line in lines}
     expected = {operation: ACTIONS.get(operation, {"memory.added"}) for operation in CHANGES}
     assert {o: lines for o, lines in found.items() if lines != expected[o]} == {}

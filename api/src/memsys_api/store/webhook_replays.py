@@ -53,8 +53,10 @@ async def replay(
             async with database.transaction(project) as conn:
                 cursor = await conn.execute(find, {**values, "after": reached, "newest": newest})
                 row = await cursor.fetchone()
-            assert row is not None
-            first, last, newest = row
+                assert row is not None
+                first, last, newest = row
+                if last is None and reached == after:  # it was asked for all the same
+                    await audit.record(conn, project, "webhook.replayed", webhook_id, queued=0)
             if last is None:
                 return Replay(queued, None)
             queued += await _batch(database, make_due, {**values, "first": first, "last": last})
