@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.conftest import Installation, free_port, installation, kubectl
+from tests.e2e.conftest import CLUSTER, Installation, free_port, installation, kubectl
 from tests.e2e.support.kubectl import Kubectl, System
 from tests.e2e.support.waiting import eventually
 from tests.integration.ingress.conftest import API_HOST, HOSTS, MCP_HOST, WayIn
@@ -82,8 +82,7 @@ def edge(installation: Installation, kubectl: Kubectl, tmp_path_factory: pytest.
     ca = tmp_path_factory.mktemp("edge") / "ca.pem"
     ca.write_text(authority.certificate)
     port = free_port()
-    name = installation.variables[0].removeprefix("NAME=")
-    subprocess.run([CLUSTER_COMMAND, "expose", name, f"{NAMESPACE}/traefik:443={port}"], check=True)
+    subprocess.run([CLUSTER_COMMAND, "expose", CLUSTER, f"{NAMESPACE}/traefik:443={port}"], check=True)
     with connect_proxy(port) as proxy:
         yield Edge(system, port, ca, proxy)
     kubectl("delete", "namespace", NAMESPACE, "--wait=false")
