@@ -14,6 +14,7 @@ from memsys_mcp import __version__, logs, server, telemetry
 from memsys_mcp.caller import Caller
 from memsys_mcp.metrics import Metrics
 from memsys_mcp.settings import Settings
+from memsys_mcp.settings.config_file import ConfigUnusable
 from memsys_mcp.writequeue.file import QueueUnusable
 
 SHUTDOWN_SECONDS = 5
@@ -35,6 +36,9 @@ def main() -> None:
         for item in error.errors(include_url=False, include_input=False):
             place = ".".join(str(part) for part in item["loc"])
             print(f"memsys-mcp: {f'{place}: ' if place else ''}{item['msg']}", file=sys.stderr)
+        sys.exit(2)
+    except ConfigUnusable as error:
+        print(f"memsys-mcp: {error}", file=sys.stderr)
         sys.exit(2)
     telemetry.configure()
     try:

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from memsys_mcp.__main__ import main
 from memsys_mcp.projects import Isolation
 from memsys_mcp.settings import Settings
 
@@ -38,6 +39,33 @@ def test_environment_beats_secret_file_beats_yaml(monkeypatch: pytest.MonkeyPatc
     assert settings.port == 9000
     assert settings.allowed_hosts == ("a.org", "b.org")
     assert "from-file" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "cannot read"),
+        ("MEMSYS_API_KEY: 'secret-word", "is not YAML at line 1, column "),
+        ("MEMSYS_API_KEY: secret-word: x", "is not YAML at line 1, column "),
+        ("- secret-word", "must hold a mapping"),
+        ("memsys_api_kee: secret-word", "names unknown settings: MEMSYS_API_KEE"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named_without_what_it_holds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None, says: str
+):
+    config = tmp_path / "config.yaml"
+    if content is not None:
+        config.write_text(content)
+    monkeypatch.setenv("MEMSYS_CONFIG", str(config))
+    monkeypatch.setattr("sys.argv", ["memsys-mcp"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    said = capsys.readouterr().err
+    assert said.startswith("memsys-mcp: MEMSYS_CONFIG: ")
+    assert str(config) in said
+    assert says in said
+    assert "secret-word" not in said
 
 
 @pytest.mark.parametrize(

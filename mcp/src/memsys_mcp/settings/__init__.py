@@ -10,14 +10,15 @@ from typing import Literal
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
     SettingsConfigDict,
-    YamlConfigSettingsSource,
 )
 
 from memsys_mcp import projects
 from memsys_mcp.projects import Isolation
+from memsys_mcp.settings import config_file
 from memsys_mcp.settings.auth import AuthSettings, Names, split_names
 from memsys_mcp.settings.queue import QueueSettings
 
@@ -25,7 +26,10 @@ SECRETS_DIR = "/run/secrets/memsys"
 
 
 class Settings(AuthSettings, QueueSettings):
-    """Precedence: environment, then files in ``MEMSYS_SECRETS_DIR``, then the YAML file ``MEMSYS_CONFIG``."""
+    """Precedence: environment, then files in ``MEMSYS_SECRETS_DIR``, then the YAML file ``MEMSYS_CONFIG``.
+
+    Raises pydantic's ``ValidationError`` for wrong values, and :class:`~.config_file.ConfigUnusable` for that file.
+    """
 
     model_config = SettingsConfigDict(env_prefix="", extra="ignore", populate_by_name=True)
 
@@ -130,5 +134,6 @@ class Settings(AuthSettings, QueueSettings):
         if secrets.is_dir():
             sources.append(SecretsSettingsSource(settings_cls, secrets_dir=secrets))
         if config := os.environ.get("MEMSYS_CONFIG"):
-            sources.append(YamlConfigSettingsSource(settings_cls, yaml_file=config))
+            known = {str(field.alias) for field in settings_cls.model_fields.values()}
+            sources.append(InitSettingsSource(settings_cls, init_kwargs=config_file.read(Path(config), known)))
         return tuple(sources)
