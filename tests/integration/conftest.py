@@ -276,15 +276,15 @@ def served(dsn: Dsn) -> Serve:
 
 def until_ready(address: str) -> None:
     """Wait for an API that listens there."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         try:
             answer = httpx.get(f"{address}/readyz")
             if answer.status_code == 200:
                 return
             missing = answer.text
-        except httpx.ConnectError as error:
-            missing = str(error)
+        except httpx.TransportError as error:  # not there yet, or too busy starting to answer
+            missing = repr(error)
         assert time.monotonic() < deadline, f"the API is not ready: {missing}"
         time.sleep(0.05)
 
