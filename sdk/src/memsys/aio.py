@@ -18,15 +18,14 @@ from memsys.events import AsyncEventMethods
 from memsys.exchange import Attempt, Attempted, Options, Outcome, exchange
 from memsys.feedback import AsyncFeedbackMethods
 from memsys.graph_methods import AsyncGraphMethods
+from memsys.key_methods import AsyncKeyMethods
 from memsys.models import (
     AddResults,
     GraphStatus,
     HistoryEntry,
     ImportReport,
     Info,
-    Key,
     Memory,
-    NewKey,
     Page,
     SearchResults,
     SyncReport,
@@ -42,7 +41,12 @@ T = TypeVar("T")
 
 
 class AsyncClient(
-    AsyncEventMethods, AsyncFeedbackMethods, AsyncShapedExportMethods, AsyncGraphMethods, AsyncOversightMethods
+    AsyncKeyMethods,
+    AsyncEventMethods,
+    AsyncFeedbackMethods,
+    AsyncShapedExportMethods,
+    AsyncGraphMethods,
+    AsyncOversightMethods,
 ):
     """Talks to a memsys service without blocking. One instance per service: it pools connections.
 
@@ -245,82 +249,6 @@ class AsyncClient(
     ) -> Sequence[HistoryEntry]:
         """The changes of one memory, oldest first; those after a version, at most so many."""
         return await self._send(operations.history(memory_id, after=after, limit=limit))
-
-    async def create_key(
-        self,
-        name: str,
-        *,
-        projects: Sequence[str],
-        default_project: str | None = None,
-        rights: Sequence[str] = ("read", "write"),
-        user_id: str | None = None,
-        agent_id: str | None = None,
-        app_id: str | None = None,
-        run_id: str | None = None,
-        expires_at: datetime | None = None,
-        requests_per_minute: int | None = None,
-    ) -> NewKey:
-        """Make a key; needs an admin key. Its secret is in the answer and nowhere else. Never retried."""
-        return await self._send(
-            operations.create_key(
-                name,
-                projects=projects,
-                default_project=default_project,
-                rights=rights,
-                scope=Scope(user_id, agent_id, app_id, run_id),
-                expires_at=expires_at,
-                requests_per_minute=requests_per_minute,
-            )
-        )
-
-    async def declare_key(
-        self,
-        key_id: str,
-        name: str,
-        *,
-        projects: Sequence[str],
-        default_project: str | None = None,
-        rights: Sequence[str] = ("read", "write"),
-        user_id: str | None = None,
-        agent_id: str | None = None,
-        app_id: str | None = None,
-        run_id: str | None = None,
-        expires_at: datetime | None = None,
-        requests_per_minute: int | None = None,
-        secrets: Mapping[str, datetime | None] | None = None,
-        subject: str | None = None,
-    ) -> Key:
-        """Have a key be exactly this, under an id of your own; needs the server's admin key. May be repeated.
-
-        ``secrets`` are SHA-256 hashes, each with the time until which it is accepted (``None``: without end); the key
-        is then ``msk_<id>_<secret>``. ``subject`` is a Kubernetes ServiceAccount whose tokens stand for the key.
-        """
-        return await self._send(
-            operations.declare_key(
-                key_id,
-                name,
-                projects=projects,
-                default_project=default_project,
-                rights=rights,
-                scope=Scope(user_id, agent_id, app_id, run_id),
-                expires_at=expires_at,
-                requests_per_minute=requests_per_minute,
-                secrets=secrets,
-                subject=subject,
-            )
-        )
-
-    async def rotate_key(self, key_id: str, *, overlap_seconds: int | None = None) -> NewKey:
-        """Give a key a new secret; the one before is accepted for the overlap. Needs an admin key. Never retried."""
-        return await self._send(operations.rotate_key(key_id, overlap_seconds=overlap_seconds))
-
-    async def keys(self) -> Sequence[Key]:
-        """All keys, without their secrets; needs an admin key."""
-        return await self._send(operations.list_keys())
-
-    async def delete_key(self, key_id: str) -> None:
-        """Revoke a key; needs an admin key."""
-        return await self._send(operations.delete_key(key_id))
 
     async def sync_graph(self, memory_id: uuid.UUID | str | None = None) -> SyncReport:
         """Bring the graph up to date now, for one memory or all that is due."""
