@@ -15,9 +15,10 @@ from starlette.responses import Response
 
 from memsys_api import __version__, metrics, problems
 from memsys_api.assembling import Makers
+from memsys_api.causes import in_one_line
 from memsys_api.middleware import Envelope
 from memsys_api.openapi import document as openapi
-from memsys_api.ports import EmbedderRejected, EmbedderUnavailable
+from memsys_api.ports import EmbedderRejected, EmbedderUnavailable, SinkUnavailable
 from memsys_api.problems import FieldError, ProblemError, render
 from memsys_api.quarantine.gate import HeldForReview
 from memsys_api.routes import (
@@ -46,6 +47,7 @@ from memsys_api.store.database import DatabaseUnavailable, LimitExceeded, Statem
 log = logging.getLogger(__name__)
 
 _RETRY_AFTER = 1
+_SINK_RETRY_AFTER = 5
 
 
 def create(settings: Settings, makers: Makers | None = None) -> FastAPI:
@@ -149,7 +151,7 @@ def _methods_of(request: Request) -> list[str]:
 
 
 async def _database(request: Request, error: Exception) -> Response:
-    log.warning("database unavailable", extra={"reason": " ".join(str(error).split())})
+    log.warning("database unavailable", extra={"reason": in_one_line(error)})
     detail = "the database does not answer in time; try again"
     return render(ProblemError(problems.UNAVAILABLE, detail, retry_after=_RETRY_AFTER), request.url.path)
 
@@ -160,15 +162,21 @@ async def _too_large(request: Request, error: Exception) -> Response:
 
 
 async def _embedder_away(request: Request, error: Exception) -> Response:
-    log.warning("embedder unavailable", extra={"reason": " ".join(str(error).split())})
+    log.warning("embedder unavailable", extra={"reason": in_one_line(error)})
     detail = "the embedding provider does not answer; try again"
     return render(ProblemError(problems.UNAVAILABLE, detail, retry_after=_RETRY_AFTER), request.url.path)
 
 
 async def _embedder_refused(request: Request, error: Exception) -> Response:
-    log.error("embedder refused", extra={"reason": " ".join(str(error).split())})
+    log.error("embedder refused", extra={"reason": in_one_line(error)})
     detail = "the embedding provider refused the call; the server's EMBEDDER_ settings need a look"
     return render(ProblemError(problems.EMBEDDER_REJECTED, detail), request.url.path)
+
+
+async def _sink_away(request: Request, error: Exception) -> Response:
+    log.warning("sink unavailable", extra={"reason": in_one_line(error)})
+    detail = "what this needs besides PostgreSQL, the graph or the vector index, does not answer; try again"
+    return render(ProblemError(problems.UNAVAILABLE, detail, retry_after=_SINK_RETRY_AFTER), request.url.path)
 
 
 async def _held(request: Request, error: Exception) -> Response:
@@ -188,4 +196,5 @@ _HANDLERS: dict[type[Exception], Any] = {
     LimitExceeded: _too_large,
     EmbedderUnavailable: _embedder_away,
     EmbedderRejected: _embedder_refused,
+    SinkUnavailable: _sink_away,
 }

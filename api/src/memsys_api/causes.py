@@ -29,6 +29,11 @@ def cause(error: BaseException) -> str:
     return type(error).__name__ + (f" ({', '.join(codes)})" if codes else "")
 
 
+def in_one_line(error: BaseException) -> str:
+    """The message of an error that this product worded itself, or whose words hold nothing of a caller's, for a log."""
+    return " ".join(str(error).split())
+
+
 def chain(error: BaseException) -> Iterator[BaseException]:
     """An error and what lies beneath it, as far as that is worth reading."""
     current: BaseException | None = error

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from memsys_api import metrics
+from memsys_api.causes import in_one_line
 from memsys_api.store import rates
 from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
 
@@ -117,7 +118,7 @@ class RateLimits:
                 )
         except (DatabaseUnavailable, StatementTimeout, TimeoutError) as error:
             metrics.RATE_LIMIT_BLIND.inc()
-            log.warning("rate limit kept by this replica alone", extra={"reason": " ".join(str(error).split())})
+            log.warning("rate limit kept by this replica alone", extra={"reason": in_one_line(error)})
             lease.tokens, lease.left = max(1, int(per_second)), 0.0
             lease.ends = lease.refused_until = self._clock() + _LEASE_SECONDS
             return

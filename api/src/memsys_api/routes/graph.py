@@ -13,8 +13,7 @@ from memsys_api import problems
 from memsys_api.access.grants import PROJECT_NAME, Access
 from memsys_api.assembling import Service
 from memsys_api.flows.feeding import Graph, drive, queue_afresh
-from memsys_api.ports import SinkUnavailable
-from memsys_api.problems import UNAVAILABLE, ProblemError, invalid, no_such_memory
+from memsys_api.problems import ProblemError, invalid, no_such_memory
 from memsys_api.routes.common import Admin, Json, Serving, WholeReader, WholeWriter, may_answer
 from memsys_api.schemas import graph as wire
 from memsys_api.sinks import drift
@@ -64,15 +63,12 @@ async def sync(
     async with serving.database.transaction(access.project) as conn:
         await audit.record(conn, access.project, "graph.synced", memory_id, everywhere=access.everywhere)
     swept = 0
-    try:
-        if memory_id is not None:
-            project = access.project
-            if not await queue_afresh(serving.database, graph, project, memory_id):
-                raise no_such_memory()
-        if sweep:
-            swept = await graph.sink.sweep(access.project)
-    except SinkUnavailable as error:
-        raise _away() from error
+    if memory_id is not None:
+        project = access.project
+        if not await queue_afresh(serving.database, graph, project, memory_id):
+            raise no_such_memory()
+    if sweep:
+        swept = await graph.sink.sweep(access.project)
     return Json(await drive(serving.database, graph, project, memory_id) | {"swept": swept})
 
 
@@ -91,11 +87,8 @@ async def differences(
     found = drift.Drift()
     start = _place(cursor)
     if graph is not None:
-        try:
-            projects = await _projects(serving, graph, access)
-            found = await drift.compare(serving.database, graph.sink, projects, start, ranges)
-        except SinkUnavailable as error:
-            raise _away() from error
+        projects = await _projects(serving, graph, access)
+        found = await drift.compare(serving.database, graph.sink, projects, start, ranges)
     return Json(
         {
             "provider": serving.settings.graph_store,
@@ -129,10 +122,7 @@ async def rebuild(serving: Serving, access: Admin) -> Response:
         )
     async with serving.database.transaction(access.project) as conn:
         await audit.record(conn, access.project, "graph.rebuilt", everywhere=access.everywhere)
-    try:
-        await graph.rebuilder.request(await _projects(serving, graph, access))
-    except SinkUnavailable as error:
-        raise _away() from error
+    await graph.rebuilder.request(await _projects(serving, graph, access))
     return Json(await _rebuilds(serving, graph, access), 202)
 
 
@@ -165,7 +155,3 @@ def _place(cursor: str | None) -> drift.Place | None:
     except ValueError:
         pass
     raise invalid("cursor", "is not a cursor of this API; use the cursor of the answer before")
-
-
-def _away() -> ProblemError:
-    return ProblemError(UNAVAILABLE, "the graph does not answer; try again", retry_after=5)

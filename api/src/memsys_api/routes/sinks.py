@@ -11,8 +11,8 @@ from starlette.responses import Response
 from memsys_api import problems
 from memsys_api.assembling import Service
 from memsys_api.flows.feeding import Fed, drive, queue_afresh
-from memsys_api.ports import Sink, SinkUnavailable
-from memsys_api.problems import NOT_FOUND, UNAVAILABLE, ProblemError, invalid, no_such_memory
+from memsys_api.ports import Sink
+from memsys_api.problems import NOT_FOUND, ProblemError, invalid, no_such_memory
 from memsys_api.routes.common import Admin, Json, Serving, WholeReader, WholeWriter, may_answer
 from memsys_api.schemas.sinks import SinkCount, SinkStatus, SinkSync
 from memsys_api.store import audit, deliveries, fills, records
@@ -43,11 +43,7 @@ async def sync(
         await audit.record(conn, access.project, "sink.synced", memory_id, sink=name, everywhere=access.everywhere)
     if memory_id is not None:
         project = access.project
-        try:
-            known = await queue_afresh(serving.database, fed, project, memory_id)
-        except SinkUnavailable as error:
-            raise ProblemError(UNAVAILABLE, f"the sink {name} does not answer; try again", retry_after=5) from error
-        if not known:
+        if not await queue_afresh(serving.database, fed, project, memory_id):
             raise no_such_memory()
     return Json(await drive(serving.database, fed, project, memory_id))
 
@@ -82,10 +78,7 @@ async def count(serving: Serving, access: Admin, name: str) -> Response:
         raise ProblemError(
             problems.FORBIDDEN, "the index is counted over all projects; use the admin key, without X-Memsys-Project"
         )
-    try:
-        held = await vectors.sink.count()
-    except SinkUnavailable as error:
-        raise ProblemError(UNAVAILABLE, "the vector index does not answer; try again", retry_after=5) from error
+    held = await vectors.sink.count()
     embeddings = Embeddings(serving.database, serving.generation)
     expected = [await embeddings.count(project) for project in await records.projects(serving.database)]
     queue = await deliveries.status(serving.database, name)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from memsys_api.causes import in_one_line
 from memsys_api.ports import SinkUnavailable, VectorSink
 from memsys_api.store import deliveries, fills
 from memsys_api.store.database import Database, DatabaseUnavailable, StatementTimeout
@@ -34,7 +35,7 @@ class Filling:
                 more = await self.step()
             except (DatabaseUnavailable, StatementTimeout, SinkUnavailable) as error:
                 more = False
-                log.debug("vector index not filled", extra={"reason": " ".join(str(error).split())})
+                log.debug("vector index not filled", extra={"reason": in_one_line(error)})
             except Exception:
                 more = False
                 log.exception("filling the vector index failed")

@@ -13,7 +13,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 from memsys_api import background
-from memsys_api.causes import cause
+from memsys_api.causes import cause, in_one_line
 from memsys_api.ports import GraphSink, SinkUnavailable
 from memsys_api.sinks.drift import RANGE, shared_end
 from memsys_api.store import deliveries, rebuilds, records
@@ -60,7 +60,7 @@ class Rebuilder:
             try:
                 done = await self.step()
             except (DatabaseUnavailable, StatementTimeout) as error:
-                log.debug("rebuild put off", extra={"reason": " ".join(str(error).split())})
+                log.debug("rebuild put off", extra={"reason": in_one_line(error)})
                 done = False
             except Exception:
                 log.exception("rebuild failed")

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from memsys_api import background
+from memsys_api.causes import in_one_line
 from memsys_api.store.database import DatabaseUnavailable, StatementTimeout
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ async def repeat(
         try:
             await chore()
         except (DatabaseUnavailable, StatementTimeout) as error:
-            log.log(put_off, "chore put off", extra={"chore": name, "reason": " ".join(str(error).split())})
+            log.log(put_off, "chore put off", extra={"chore": name, "reason": in_one_line(error)})
         except Exception:
             log.exception("chore failed", extra={"chore": name})
         await background.wait(over, seconds)

@@ -16,7 +16,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from memsys_api import acting, background, logs, telemetry
-from memsys_api.causes import cause
+from memsys_api.causes import cause, in_one_line
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ def _said(error: Exception) -> str:
         return f"{error.diag.message_primary} (SQLSTATE {state})"
     of_connecting = isinstance(error, psycopg.OperationalError) and type(error).__module__ == "psycopg"
     if isinstance(error, PoolTimeout | TooManyRequests) or (of_connecting and state is None):
-        return " ".join(str(error).split())
+        return in_one_line(error)
     return cause(error)
 
 

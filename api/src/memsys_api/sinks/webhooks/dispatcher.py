@@ -18,7 +18,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 from memsys_api import background
-from memsys_api.causes import cause
+from memsys_api.causes import cause, in_one_line
 from memsys_api.metrics import (
     WEBHOOK_DELIVERIES,
     WEBHOOK_LAG,
@@ -142,7 +142,7 @@ class WebhookDispatcher:
                 await webhook_deliveries.release(self._database, claim)
             raise
         except (DatabaseUnavailable, StatementTimeout) as error:
-            reason = " ".join(str(error).split())
+            reason = in_one_line(error)
             log.warning("webhook delivery not recorded; it will be repeated", extra={"reason": reason})
         except Exception as error:
             log.exception("webhook delivery failed")
@@ -218,7 +218,7 @@ class WebhookDispatcher:
             try:
                 due = await webhook_deliveries.catch_up(self._database)
             except (DatabaseUnavailable, StatementTimeout) as error:
-                log.debug("missed deliveries not made due", extra={"reason": " ".join(str(error).split())})
+                log.debug("missed deliveries not made due", extra={"reason": in_one_line(error)})
             except Exception:
                 log.exception("missed deliveries not made due")
             if due is None:
