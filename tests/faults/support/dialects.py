@@ -145,7 +145,7 @@ class Bolt:
         data = self._rest[direction] + data
         messages, data = self._handshake(direction, data)
         pieces = []
-        while (size := _bolt_size(data)) is not None:
+        while self._is_shaken(direction) and (size := _bolt_size(data)) is not None:
             pieces.append(data[:size])
             data = data[size:]
         self._rest[direction] = data
@@ -185,6 +185,10 @@ class Bolt:
             self._shaken[direction] = 2
             return [Message(data[:size], "neo4j handshake")], data[size:]
         return [], data
+
+    def _is_shaken(self, direction: Direction) -> bool:
+        """Whether messages follow. The driver sends its choice in two writes: the first alone reads like a message."""
+        return self._shaken[direction] == (2 if self._manifest else 1)
 
 
 def _bolt_size(data: bytes) -> int | None:
