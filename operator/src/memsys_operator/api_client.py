@@ -7,6 +7,7 @@ import logging
 
 import httpx
 
+from memsys_operator.answers import refused
 from memsys_operator.sync import Drift, SyncReport, Walk, compares, confirmed, failed, read, read_drift
 
 logger = logging.getLogger(__name__)
@@ -53,8 +54,7 @@ class MemoryAPI:
                 answer.raise_for_status()
                 report = await self._status(url, headers)
         except httpx.HTTPStatusError as error:
-            where, status = error.request.url.path, error.response.status_code
-            return failed(f"the API answers {where} with {status}", walk)
+            return failed(refused(error.response), walk)
         except httpx.HTTPError as error:
             return failed(f"the API does not answer at {url}: {type(error).__name__}", walk)
         except (ValueError, TypeError, AttributeError):
@@ -67,7 +67,7 @@ class MemoryAPI:
     async def _compare(
         self, url: str, headers: dict[str, str], report: SyncReport, now: int, interval: int
     ) -> SyncReport:
-        """``report`` after the walk's next step; as it is, and the reason logged, when the API cannot compare now."""
+        """``report`` after the walk's next step; where it was, with the reason, when the API cannot compare now."""
         walk, found = report.walk.begun(now), report.drift
         stuck = 0
         try:
@@ -82,13 +82,14 @@ class MemoryAPI:
                 before, found = found.samples, await self._drift(url, headers, walk)
                 if found.samples == before:
                     stuck, found = found.count, dataclasses.replace(found, count=0, samples=())
+        except httpx.HTTPStatusError as error:
+            began_anew = dataclasses.replace(walk, cursor=None)
+            at = began_anew if error.response.status_code == _BAD_REQUEST else report.walk
+            return _uncompared(url, dataclasses.replace(report, walk=at), refused(error.response))
         except httpx.HTTPError as error:
-            logger.warning("%s: graph and PostgreSQL cannot be compared now: %s", url, error or type(error).__name__)
-            refused = isinstance(error, httpx.HTTPStatusError) and error.response.status_code == _BAD_REQUEST
-            return dataclasses.replace(report, walk=dataclasses.replace(walk, cursor=None)) if refused else report
-        except (ValueError, TypeError, KeyError) as error:
-            logger.warning("%s answers /graph/drift with something else than a comparison: %r", url, error)
-            return report
+            return _uncompared(url, report, f"the API does not answer at {url}: {type(error).__name__}")
+        except (ValueError, TypeError, KeyError):
+            return _uncompared(url, report, f"the API answers {url}/graph/drift with something else than a comparison")
         if not found.samples:
             walk, found = walk.stepped(found.cursor, stuck, now, interval), Drift()
         return dataclasses.replace(report, drift=found, walk=walk)
@@ -123,3 +124,8 @@ class MemoryAPI:
         answer = await self._http.get(f"{url}/graph/status", headers=headers, timeout=_STATUS_TIMEOUT_SECONDS)
         answer.raise_for_status()
         return read(answer.json())
+
+
+def _uncompared(url: str, report: SyncReport, because: str) -> SyncReport:
+    logger.warning("%s: graph and PostgreSQL cannot be compared now: %s", url, because)
+    return dataclasses.replace(report, uncompared=because)

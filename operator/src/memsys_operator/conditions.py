@@ -178,6 +178,9 @@ def graph_synced(
         return Condition(kind, "False", "Drifted", f"{said}: see the API's log")
     if sync.lag_seconds > max(GRACE_SECONDS, 2 * interval):
         return Condition(kind, "False", "Behind", "the graph is behind by more than a minute and is catching up")
+    if sync.uncompared is not None:
+        said = f"graph and PostgreSQL could not be compared: {sync.uncompared}"
+        return Condition(kind, "Unknown", "NotCompared", said)
     return Condition(kind, "True", "Synced", "the graph holds every acknowledged memory")
 
 

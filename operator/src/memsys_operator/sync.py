@@ -79,7 +79,8 @@ class Walk:
 class SyncReport:
     """One look at ``/graph/status``. ``error`` is set when the API could not be asked at all.
 
-    ``drift`` is what was found at the place where ``walk`` stands, None before the first comparison.
+    ``drift`` is what was found at the place where ``walk`` stands, None before the first comparison; ``uncompared``
+    why a comparison that was due did not come about.
     """
 
     available: bool = False
@@ -90,6 +91,7 @@ class SyncReport:
     error: str | None = None
     drift: Drift | None = None
     walk: Walk = Walk()
+    uncompared: str | None = None
 
     @property
     def due(self) -> bool:
@@ -134,11 +136,12 @@ def confirmed(first: Drift, second: Drift) -> Drift:
 
 
 def compares(report: SyncReport, last: SyncReport | None, *, now: int, interval: int) -> bool:
-    """Whether a look should compare: where the walk is due or differences wait to be mended, and when the graph is
-    back; never while it is away. What is parked is no difference, and one that stays so holds no comparison back."""
+    """Whether a look should compare: where the walk is due or differences wait to be mended, when the graph is back,
+    and when the look before could not; never while it is away. What is parked is no difference, and one that stays so
+    holds no comparison back."""
     if report.error is not None or not report.available:
         return False
-    recovered = last is not None and (last.error is not None or not last.available)
+    recovered = last is not None and (last.error is not None or last.uncompared is not None or not last.available)
     waiting = report.drift is not None and bool(report.drift.samples)
     return recovered or waiting or report.walk.due(now, interval)
 

@@ -56,7 +56,8 @@ class Status:
 async def looks(url: str, status: Status, number: int, dies_at: int | None = None) -> None:
     """A process of the operator that looks so many times, and ends at this step of them if one is given.
 
-    A look at a graph that does not answer, as one may on a busy machine, is none: there is nothing to be seen.
+    A look at a graph that does not answer, or cannot be compared, as one may on a busy machine, is none: there is
+    nothing to be seen.
     """
     api, report, left = MemoryAPI(_Mortal(dies_at)), None, number
     try:
@@ -65,8 +66,9 @@ async def looks(url: str, status: Status, number: int, dies_at: int | None = Non
                 walk = report.walk if report else restored(status.sync)
                 report = await api.check_graph(url, ADMIN_KEY, report, walk, now=int(time.time()), interval=0)
                 status.sync = written(report.walk)
-                left -= int(report.available)
-                await asyncio.sleep(0 if report.available else 0.5)
+                seen = report.available and report.uncompared is None
+                left -= int(seen)
+                await asyncio.sleep(0 if seen else 0.5)
     except TimeoutError:
         raise AssertionError(
             f"{left} of {number} looks were left after {_LOOK_SECONDS * number:g} s: {report}"

@@ -56,6 +56,14 @@ async def test_a_refusal_names_the_path_and_the_status() -> None:
     assert report.error == "the API answers /graph/status with 401"
 
 
+async def test_a_refusal_says_what_the_api_says_of_it_bounded_and_in_one_line() -> None:
+    report = await check(lambda _: httpx.Response(503, json={"detail": "waiting\nfor PostgreSQL"}))
+    assert report.error == "the API answers /graph/status with 503: waiting for PostgreSQL"
+    report = await check(lambda _: httpx.Response(503, json={"detail": "x" * 10_000}))
+    assert report.error is not None
+    assert len(report.error) < 400
+
+
 async def test_an_api_that_is_away_is_a_report_and_no_exception() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused", request=request)
@@ -70,7 +78,10 @@ async def test_an_answer_that_is_no_comparison_changes_nothing() -> None:
         return httpx.Response(200, json={"available": True})
 
     overdue = SyncReport(available=True, drift=Drift())
-    assert await check(answer, overdue) == overdue
+    report = await check(answer, overdue)
+    assert report.uncompared is not None
+    assert "/graph/drift with something else" in report.uncompared
+    assert replace(report, uncompared=None) == overdue
 
 
 async def test_an_answer_that_is_no_graph_status_is_said_to_be_none() -> None:
@@ -176,10 +187,21 @@ async def test_a_comparison_that_is_refused_leaves_what_is_known_and_is_made_at_
     store = Store("a")
     store.refuse = "/graph/drift"
     overdue = SyncReport(available=True, drift=Drift())
-    assert await check(store, overdue) == overdue
+    refused = await check(store, overdue)
+    assert refused == replace(overdue, uncompared="the API answers /graph/drift with 503")
     store.refuse = "/graph/sync"
     known = SyncReport(available=True, drift=drifted("a"))
     assert (await check(store, known)).drift == drifted("a")
+
+
+async def test_a_comparison_that_was_due_because_the_graph_came_back_stays_due_when_it_fails() -> None:
+    store = Store()
+    store.refuse = "/graph/drift"
+    first = await check(store, SyncReport(available=False, walk=RESTING), RESTING)
+    assert first.uncompared is not None
+    store.refuse = None
+    assert (await check(store, first)).uncompared is None
+    assert store.asked.count("GET /graph/drift") == 2
 
 
 async def test_a_cursor_that_the_api_does_not_know_begins_the_cycle_anew() -> None:

@@ -168,6 +168,8 @@ REFUSED_LOGIN = "Neo4j at bolt://m-neo4j:7687 refused user 'neo4j': correct NEO4
         (SyncReport(available=False, pending=1, parked=1, last_error=REFUSED_LOGIN), "False", "CredentialsRefused"),
         (SyncReport(available=True, parked=1, last_error=REFUSED_LOGIN), "False", "Parked"),
         (SyncReport(error="away"), "Unknown", "APIUnreachable"),
+        (SyncReport(available=True, uncompared="the graph is busy"), "Unknown", "NotCompared"),
+        (SyncReport(available=True, uncompared="the graph is busy", parked=1), "False", "Parked"),
         (None, "Unknown", "NotChecked"),
     ],
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from memsys_operator.answers import detail, refused
 from memsys_operator.errors import OperatorError, Rejected, Waiting
 from memsys_operator.paths import segment
 
@@ -70,10 +71,8 @@ class KeysAPI:
 
 
 def _refusal(answer: httpx.Response) -> OperatorError:
-    try:
-        said = str(answer.json()["detail"])
-    except (ValueError, TypeError, KeyError):
-        said = f"status {answer.status_code}"
     if answer.status_code in (400, 403, 409, 422):
-        return Rejected(f"the API refuses the key: {said}", reason="Refused")
-    return Waiting("APIUnavailable", f"the API answers {answer.request.url.path} with {answer.status_code}: {said}")
+        return Rejected(
+            f"the API refuses the key: {detail(answer) or f'status {answer.status_code}'}", reason="Refused"
+        )
+    return Waiting("APIUnavailable", refused(answer))
