@@ -19,6 +19,7 @@ from uuid import UUID
 from psycopg import sql
 
 from memsys_api.model import Scope
+from memsys_api.store import index_walk
 from memsys_api.store.generations import Generation
 from memsys_api.store.rows import Condition, current, given_ids, scope_clause, scope_condition
 
@@ -29,8 +30,6 @@ BEHIND = 1000
 _EXPECTED_HITS = 1_000
 _MOST_HITS = 2_000
 _QUERY_WORDS = 64
-MOST_PASSED = 10_000
-"""How many of the project's vectors the index goes through for a part of it, before that is compared whole."""
 _TEXTS = 1_000
 
 Way = Literal["scan", "filtered", "indexes"]
@@ -43,14 +42,6 @@ for that, or by the indexes."""
 _SCAN_PLANNING = (
     "SELECT set_config('enable_nestloop', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true), "
     "set_config('jit', 'off', true)"
-)
-# Without the iterative scan a filter inside the project would thin out the index's first answers. It ends where the
-# statement does (see _nearest): at its own bounds, of vectors and memory, it would return others than the nearest, and
-# not say so. Whole projects are asked by one plan; how much a narrower scope or a filter leaves, only its values tell.
-INDEX_PLANNING = (
-    "SELECT set_config('hnsw.iterative_scan', 'strict_order', true), set_config('hnsw.ef_search', '400', true), "
-    "set_config('hnsw.max_scan_tuples', '2147483647', true), set_config('hnsw.scan_mem_multiplier', '16', true), "
-    "set_config('plan_cache_mode', '{}', true), set_config('jit', 'off', true)"
 )
 
 
@@ -110,7 +101,7 @@ def build(
     )
     planning = _SCAN_PLANNING
     if indexed:
-        planning = INDEX_PLANNING.format("auto" if filters or given else "force_generic_plan")
+        planning = index_walk.PLANNING.format("auto" if filters or given else "force_generic_plan")
     text = _text(shape, filters) if filters else _unfiltered(shape)
     return Statement(text, parameters, planning, repeats=not filters)
 
@@ -186,20 +177,20 @@ def _compared(shape: _Shape, embedded: sql.Composable) -> sql.Composed:
 def _nearest(shape: _Shape, project: str, embedded: sql.Composable, filters: sql.Composable | None) -> sql.Composed:
     """The nearest, in the order of the index. ``filters`` hold what the vector's table does not.
 
-    A part of the project is looked for among the project's nearest, as many as are half its own size: twice what must
-    be expected where the part is as large as it has to be (search_way.worth_indexes) and its vectors lie like those of
-    others. Where they lie farther from the query than others', these hold too few, and the part is compared whole.
+    A part of the project is looked for among the project's nearest, and compared whole where these hold too few of it.
     """
-    # As a literal: a generic plan would drop the index that is partial by project.
-    of_project = sql.SQL("{} AND e.project = {} AND e.head AND (e.expires_at IS NULL OR e.expires_at > now())").format(
-        scope_clause((), "e"), sql.Literal(project)
-    )
     parts = {
         "table": shape.generation.table,
-        "of_project": of_project,
+        "of_project": index_walk.heads_of(project),
         "embedded": embedded,
         "pool": sql.Literal(shape.pool),
-        "most": sql.Literal(MOST_PASSED),
+        "passed": index_walk.nearest_of(
+            shape.generation,
+            project,
+            sql.SQL("e.project, e.user_id, e.agent_id, e.app_id, e.run_id, e.memory_id, e.version"),
+            sql.SQL("%(vector)s"),
+            sql.SQL("%(rows)s::bigint"),
+        ),
     }
     if not shape.given and filters is None:
         return sql.SQL(
@@ -207,17 +198,16 @@ def _nearest(shape: _Shape, project: str, embedded: sql.Composable, filters: sql
         ).format(**parts)
     own = scope_clause(shape.given, "passed")
     if filters is not None:
-        parts["filtered"] = sql.SQL(" JOIN memory_versions m ON {}").format(VERSION_OF.format(sql.SQL("e")))
+        parts["filtered"] = sql.SQL(" JOIN memory_versions m ON {}").format(index_walk.VERSION_OF.format(sql.SQL("e")))
         parts["inside"] = sql.SQL(" AND {}").format(filters)
         # Looked up one by one: a join might read them all first, or lose the order.
-        version = VERSION_OF.format(sql.SQL("passed"))
+        version = index_walk.VERSION_OF.format(sql.SQL("passed"))
         own = sql.SQL("{} AND (SELECT true FROM memory_versions m WHERE {} AND {})").format(own, version, filters)
     else:
         parts["filtered"] = parts["inside"] = sql.SQL("")
     return sql.SQL(
         """WITH passed AS (
-        SELECT e.project, e.user_id, e.agent_id, e.app_id, e.run_id, e.memory_id, e.version FROM {table} e
-        WHERE {of_project} ORDER BY e.embedding <=> %(vector)s LIMIT least(%(rows)s::bigint / 2, {most})
+        {passed}
     ), soon AS MATERIALIZED (
         SELECT memory_id AS id FROM passed WHERE {own} LIMIT {pool}
     )
@@ -229,18 +219,21 @@ def _nearest(shape: _Shape, project: str, embedded: sql.Composable, filters: sql
     ).format(own=own, **parts)
 
 
-VERSION_OF = sql.SQL("m.project = {0}.project AND m.id = {0}.memory_id AND m.version = {0}.version")
-
-
 def _named(shape: _Shape, embedded: sql.Composable) -> sql.Composed:
     """The nearest of what an index named and of what is on its way there."""
     return sql.SQL(
         """SELECT e.memory_id AS id FROM {table} e
-        WHERE {embedded} AND e.head AND (e.expires_at IS NULL OR e.expires_at > now())
+        WHERE {embedded} AND {head}
           AND e.memory_id = ANY (%(near)s::uuid[] || ARRAY(
               SELECT memory_id FROM deliveries WHERE project = %(project)s AND sink = %(near_sink)s LIMIT {behind}))
         ORDER BY e.embedding <=> %(vector)s LIMIT {pool}"""
-    ).format(table=shape.generation.table, embedded=embedded, behind=sql.Literal(BEHIND), pool=sql.Literal(shape.pool))
+    ).format(
+        table=shape.generation.table,
+        embedded=embedded,
+        head=index_walk.HEAD,
+        behind=sql.Literal(BEHIND),
+        pool=sql.Literal(shape.pool),
+    )
 
 
 # BM25 over the scope: the sum over the query's lexemes of idf · saturation(tf) / (0.5 + 0.5 · length/mean length), by

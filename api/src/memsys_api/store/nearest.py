@@ -8,13 +8,12 @@ from psycopg import sql
 
 from memsys_api.model import Memory, Scope
 from memsys_api.ports import Vectors
-from memsys_api.store import vector_index
-from memsys_api.store.candidates import INDEX_PLANNING, MOST_PASSED, VERSION_OF
+from memsys_api.store import index_walk, vector_index
 from memsys_api.store.contents import vector
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.facts import INFERRED
 from memsys_api.store.generations import Generation
-from memsys_api.store.rows import MEMORY_COLUMNS, Condition, current, exact_scope, read, scope_clause
+from memsys_api.store.rows import MEMORY_COLUMNS, Condition, current, exact_scope, read
 
 _EACH = 5
 """How many each vector puts forward."""
@@ -31,7 +30,7 @@ async def nearest(
     asked = {"vectors": [vector(generation, v) for v in vectors], "limit": limit, "large": large}
     async with database.transaction(scope.project) as conn:
         if large is not None and await vector_index.is_built(conn, generation, scope.project):
-            await conn.execute(INDEX_PLANNING.format("force_custom_plan"))
+            await conn.execute(index_walk.PLANNING.format("force_custom_plan"))
             rows = await _rows(conn, _walked(generation, scope, where), where.parameters | asked)
             if rows:
                 return [read(row) for row in rows]
@@ -72,7 +71,7 @@ def _compared(generation: Generation, where: Condition) -> sql.Composed:
 
 
 def _walked(generation: Generation, scope: Scope, where: Condition) -> sql.Composed:
-    """Through the project's index, as far as :func:`.candidates._nearest` goes for a part of a project.
+    """Through the project's index, as far as it is gone through for a part of a project.
 
     No rows at all where one of the vectors comes upon too few: then the scope is to be compared whole.
     """
@@ -83,10 +82,7 @@ def _walked(generation: Generation, scope: Scope, where: Condition) -> sql.Compo
             FROM unnest(%(vectors)s::{type}[]) WITH ORDINALITY AS asked(vector, nr)
             CROSS JOIN LATERAL (
                 SELECT memory_id AS id, version, 1 - distance AS cosine FROM (
-                    SELECT e.project, e.memory_id, e.version, e.embedding <=> asked.vector AS distance FROM {table} e
-                    WHERE {of_project} AND e.project = {project} AND e.head
-                      AND (e.expires_at IS NULL OR e.expires_at > now())
-                    ORDER BY e.embedding <=> asked.vector LIMIT least(%(large)s::bigint / 2, {most})
+                    {passed}
                 ) passed
                 WHERE (SELECT true FROM memory_versions m WHERE {version} AND {where} AND {live} AND {inferred})
                 LIMIT {each}
@@ -97,15 +93,18 @@ def _walked(generation: Generation, scope: Scope, where: Condition) -> sql.Compo
         {best}
         """
     ).format(
-        table=generation.table,
         type=generation.type,
-        of_project=scope_clause((), "e"),
-        project=sql.Literal(scope.project),
-        version=VERSION_OF.format(sql.SQL("passed")),
+        passed=index_walk.nearest_of(
+            generation,
+            scope.project,
+            sql.SQL("e.project, e.memory_id, e.version, e.embedding <=> asked.vector AS distance"),
+            sql.SQL("asked.vector"),
+            sql.SQL("%(large)s::bigint"),
+        ),
+        version=index_walk.VERSION_OF.format(sql.SQL("passed")),
         where=where.clause,
         live=current(None).clause,
         inferred=INFERRED,
-        most=sql.Literal(MOST_PASSED),
         each=sql.Literal(_EACH),
         best=_BEST_IF_ENOUGH,
     )
