@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 from memsys_api.inference.answers import moment, raw_facts
 from memsys_api.inference.prompt import (
     ANSWER_FORM,
-    LONGEST_CONTEXT,
     LONGEST_MEMORY,
-    MOST_CONTEXT,
     PromptChanged,
     system_prompt,
     user_prompt,
@@ -81,12 +79,7 @@ def test_memories_are_shown_under_numbers_and_messages_under_theirs() -> None:
 
 
 def test_what_only_helps_to_understand_is_shown_in_short() -> None:
-    context = [Message("user", f"{n} " + "x" * 5_000) for n in range(30)]
-    prompt = user_prompt([Message("user", "y" * 5_000)], [memory("z" * 5_000)], observed_at=AT, context=context)
-    shown = section(prompt, "Last k Messages")
-    assert len(shown) == MOST_CONTEXT
-    assert shown[-1]["content"].startswith("29 ")
-    assert len(shown[-1]["content"]) == LONGEST_CONTEXT + 1
+    prompt = user_prompt([Message("user", "y" * 5_000)], [memory("z" * 5_000)], observed_at=AT)
     assert len(section(prompt, "Existing Memories")[0]["text"]) == LONGEST_MEMORY + 1
     assert len(section(prompt, "New Messages")[0]["content"]) == 5_000
 
@@ -102,14 +95,13 @@ def test_steering_is_passed_on_only_if_there() -> None:
 anything = st.text() | st.text(alphabet='\n\r\u2028\x85# "\\{}[]Existing Memories')
 
 
-@given(anything, anything, anything, anything)
-def test_no_text_can_forge_a_section(content: str, name: str, existing: str, before: str) -> None:
+@given(anything, anything, anything)
+def test_no_text_can_forge_a_section(content: str, name: str, existing: str) -> None:
     """Every reader's idea of a line is kept: splitlines() knows more line ends than anyone."""
     prompt = user_prompt(
         [Message("user", content, name=name or None)],
         [memory(existing)],
         observed_at=AT,
-        context=[Message("user", before)],
         instructions=content or None,
     )
     headings = [line for line in prompt.splitlines() if line.startswith("#")]

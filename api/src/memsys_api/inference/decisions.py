@@ -39,7 +39,6 @@ class Conversation:
     now: datetime
     normalise: Callable[[str], str]
     names: Mapping[Role, str | None]
-    context: Sequence[Message] = ()
 
 
 def decide(answer: object, conversation: Conversation) -> tuple[tuple[Decision, ...], tuple[Dropped, ...]]:
@@ -95,7 +94,6 @@ def _fact(
     first = conversation.messages[sources[0]]
     role: Role = "assistant" if first.role == "assistant" else "user"
     names = {**conversation.names, role: first.name or conversation.names.get(role)}
-    before = [units(message.content) for message in conversation.context if message.role != "system"]
     known = set[str]().union(*(units(memory.text) for memory in related))
     return Fact(
         text=raw.text,
@@ -106,15 +104,13 @@ def _fact(
         event_time=moment(raw.event_date),
         extraction=extraction(raw.entities, raw.relations, names=names, normalise=conversation.normalise),
         linked=tuple(dict.fromkeys(memory.id for memory in related))[:MOST_LINKS],
-        grounded=grounded(
-            raw.text, set[str]().union(*heard, *before), known=known, speakers=_names_of_speakers(conversation)
-        ),
+        grounded=grounded(raw.text, set[str]().union(*heard), known=known, speakers=_names_of_speakers(conversation)),
     )
 
 
 def _names_of_speakers(conversation: Conversation) -> set[str]:
     """Of whoever speaks in the conversation: what the model calls them, though nobody may have said it."""
-    given = (message.name for message in (*conversation.messages, *conversation.context) if message.role != "system")
+    given = (message.name for message in conversation.messages if message.role != "system")
     return set[str]().union(*(units(name) for name in (*given, *conversation.names.values()) if name))
 
 

@@ -78,8 +78,7 @@ class LlmInferrer:
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="inference-reader")
 
     async def infer(self, request: InferenceRequest) -> Inference:
-        answers_something = any(message.role != "system" for message in request.context)
-        if holds_no_fact(request.messages, answers_something=answers_something):
+        if holds_no_fact(request.messages):
             return Inference()
         if (length := sum(len(message.content) for message in request.messages)) > LONGEST_INPUT:
             raise InferenceRejected(
@@ -93,13 +92,11 @@ class LlmInferrer:
             now=datetime.now(UTC),
             normalise=self._normalise,
             names={"user": request.user, "assistant": request.agent},
-            context=request.context,
         )
         question = user_prompt(
             request.messages,
             conversation.existing,
             observed_at=request.observed_at,
-            context=request.context,
             instructions=request.instructions,
             includes=request.includes,
             excludes=request.excludes,

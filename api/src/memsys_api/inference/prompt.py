@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -21,8 +20,6 @@ from memsys_api.model import Memory
 
 KEPT_SECTIONS = ("ROLE", "INPUTS", "GUIDELINES", "CRITICAL: Exhaustive Extraction Checklist")
 LONGEST_MEMORY = 1_000  # characters shown of an existing memory
-MOST_CONTEXT = 10  # messages before the new ones
-LONGEST_CONTEXT = 300  # characters shown of each, as mem0 does
 REWORDED = {
     "Your sole operation is ADD: identify every piece of memorable information and produce": (
         "You identify every piece of memorable information, decide what it means for existing memories, and produce"
@@ -134,7 +131,6 @@ def user_prompt(
     existing: Sequence[Memory],
     *,
     observed_at: datetime,
-    context: Sequence[Message] = (),
     instructions: str | None = None,
     includes: str | None = None,
     excludes: str | None = None,
@@ -148,9 +144,8 @@ def user_prompt(
         }
         for number, memory in enumerate(existing)
     ]
-    before = [replace(m, content=_shortened(m.content, LONGEST_CONTEXT)) for m in context if m.role != "system"]
     sections = [
-        ("Last k Messages", one_line([_shown(message) for message in before[-MOST_CONTEXT:]])),
+        ("Last k Messages", "[]"),  # mem0's prompt speaks of it; what was said before is known by what was kept of it
         ("Existing Memories", one_line(shown)),
         ("New Messages", one_line(_numbered(messages))),
         ("Observation Date", f"{observed_at.date().isoformat()} ({observed_at:%A})"),

@@ -36,8 +36,6 @@ class InferenceRequest:
     """Who speaks in the role user where a message has no name."""
     agent: str | None = None
     """The same of the role assistant."""
-    context: Sequence[Message] = ()
-    """Messages before these, only to understand them."""
     instructions: str | None = None
     """Steers what is kept, as the next two do."""
     includes: str | None = None
