@@ -1,4 +1,7 @@
-"""FastMCP and nothing behind it: what a tool call costs before memsys does anything."""
+"""FastMCP and nothing behind it: what a tool call costs before memsys does anything.
+
+Over HTTP on a port, or without one over stdio.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,15 @@ def echo(text: str) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    server.run(
-        transport="http",
-        host="127.0.0.1",
-        port=int(sys.argv[1]),
-        stateless_http=True,
-        json_response=True,
-        show_banner=False,
-        log_level="WARNING",
-    )
+    if sys.argv[1:]:
+        server.run(
+            transport="http",
+            host="127.0.0.1",
+            port=int(sys.argv[1]),
+            stateless_http=True,
+            json_response=True,
+            show_banner=False,
+            log_level="WARNING",
+        )
+    else:
+        server.run(transport="stdio", show_banner=False, log_level="WARNING")
