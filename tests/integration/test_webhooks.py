@@ -99,6 +99,8 @@ async def test_seven_attempts_then_parked_with_the_reason_and_replayed(api: Repl
     await api.add("Alice likes coffee", user_id="u")
     await in_state(api, webhook, "delivered", 1)
     assert (await deliveries(api, webhook, state="parked"))[0]["event_id"] == parked["event_id"]  # refused: it waits
+    status = await webhook_deliveries.status(api.service.database)
+    assert (status.parked, status.lag_seconds) == (1, 0.0), "what does not follow by itself is no lag"
     assert await replay(api, webhook) == 1
     await in_state(api, webhook, "delivered", 2)
     assert await replay(api, webhook) == 0
@@ -111,6 +113,7 @@ async def test_what_was_missed_while_the_endpoint_was_away_follows_when_it_answe
     webhook = await register(api, receiver.url())
     await api.add("Alice likes tea", user_id="u")
     await in_state(api, webhook, "parked", 1)
+    assert (await webhook_deliveries.status(api.service.database)).lag_seconds > 0
     receiver.answer = lambda _: Answer()
     await api.add("Alice likes coffee", user_id="u")
     await in_state(api, webhook, "delivered", 2)

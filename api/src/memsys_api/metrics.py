@@ -122,7 +122,9 @@ EXPIRED = Counter("memsys_api_expired_total", "Memories buried because their tim
 CHANGE_STREAMS = Gauge("memsys_change_streams", "Change streams that are open.", registry=REGISTRY)
 WEBHOOK_PENDING = Gauge("memsys_webhook_pending", "Webhook deliveries that wait.", registry=REGISTRY)
 WEBHOOK_PARKED = Gauge("memsys_webhook_parked", "Webhook deliveries that gave up.", registry=REGISTRY)
-WEBHOOK_LAG = Gauge("memsys_webhook_lag_seconds", "Age of the oldest webhook delivery not made.", registry=REGISTRY)
+WEBHOOK_LAG = Gauge(
+    "memsys_webhook_lag_seconds", "Age of the oldest webhook delivery still to be made.", registry=REGISTRY
+)
 WEBHOOK_DELIVERIES = Counter(
     "memsys_webhook_deliveries_total",
     "Attempts to call a webhook, by what came of them: delivered, away, refused.",

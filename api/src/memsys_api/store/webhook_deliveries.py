@@ -318,14 +318,19 @@ async def page(
 
 
 async def status(database: Database) -> QueueStatus:
-    """How much waits, how much is parked, and for how long the oldest of both has."""
+    """How much waits, how much is parked, and for how long the oldest that is still to come has waited.
+
+    What is parked because its webhook is away follows by itself; what is refused, or paused by somebody, does not, and
+    would be a lag for ever.
+    """
     async with database.system() as conn:
         cursor = await conn.execute(
             """SELECT (SELECT count(*) FROM webhook_deliveries WHERE state = 'pending'),
                       (SELECT count(*) FROM webhook_deliveries WHERE state = 'parked'),
                       coalesce(extract(epoch FROM now() - least(
                           (SELECT min(created_at) FROM webhook_deliveries WHERE state = 'pending'),
-                          (SELECT min(created_at) FROM webhook_deliveries WHERE state = 'parked'))), 0)::float"""
+                          (SELECT min(created_at) FROM webhook_deliveries
+                           WHERE state = 'parked' AND cause = 'away'))), 0)::float"""
         )
         row = await cursor.fetchone()
     assert row is not None
