@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+import httpx
+import psycopg
 import pytest
 
-from .conftest import Replica
+from memsys_api.store import past
+
+from .conftest import Dsn, Replica
 
 
 def _now() -> str:
@@ -98,3 +104,47 @@ async def test_a_history_is_complete_and_read_in_pages(api: Replica) -> None:
     assert [entry for page in paged for entry in page] == whole
     assert (await api.client.get(f"{path}/history", params={"after": 7})).json() == []
     assert (await api.client.get(f"/memories/{uuid4()}/history", params={"after": 7})).status_code == 404
+
+
+async def test_what_is_known_at_a_moment_is_the_same_for_ever_though_writers_were_under_way(api: Replica) -> None:
+    added = [(await api.add(f"old {n}", user_id="u"))[0]["id"] for n in range(100)]
+    updates = [{"memory_id": memory_id, "text": f"new {n}"} for n, memory_id in enumerate(added)]
+    writing = asyncio.create_task(api.client.put("/v1/batch/", json={"memories": updates}))
+    known: list[tuple[str, list[str]]] = []
+    while not writing.done():
+        moment = _now()
+        known.append((moment, await _list(api, as_of=moment, limit=100)))
+    assert (await writing).is_success
+    assert len(known) > 1
+    for moment, texts in known:
+        assert await _list(api, as_of=moment, limit=100) == texts
+
+
+async def test_a_moment_before_which_a_writer_began_is_waited_for_and_then_refused(
+    api: Replica, dsn: Dsn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [added] = await api.add("tea at five", user_id="u")
+    earlier = _now()
+    with psycopg.connect(dsn.app) as writer:
+        writer.execute("SELECT 1")
+        moment = _now()
+        asks: list[Callable[[], Awaitable[httpx.Response]]] = [
+            lambda: api.client.get(f"/memories/{added['id']}", params={"as_of": moment}),
+            lambda: api.client.get("/memories", params={"as_of": moment}),
+            lambda: api.client.post("/search", json={"query": "tea", "as_of": moment}),
+            lambda: api.client.get("/graph/entities/tea/timeline", params={"as_of": moment}),
+        ]
+        assert (await api.client.get("/memories", params={"as_of": earlier})).is_success
+        assert (await api.client.get("/memories", params={"as_of": "2999-01-01T00:00:00Z"})).is_success
+        assert (await api.client.get("/memories")).is_success
+        monkeypatch.setattr(past, "SETTLE_SECONDS", 0.2)
+        for ask in asks:
+            refused = await ask()
+            assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+            assert "as_of" in refused.json()["detail"]
+        monkeypatch.undo()
+        waiting = [asyncio.ensure_future(ask()) for ask in asks]
+        done, _ = await asyncio.wait(waiting, timeout=0.2)
+        assert not done
+    for one in waiting:
+        assert (await one).status_code in (200, 404)

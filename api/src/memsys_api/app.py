@@ -43,6 +43,7 @@ from memsys_api.routes.common import Json, declared_query, held_out
 from memsys_api.runtime import Runtime
 from memsys_api.settings import Settings
 from memsys_api.store.database import DatabaseUnavailable, LimitExceeded, StatementTimeout
+from memsys_api.store.past import Unsettled
 
 log = logging.getLogger(__name__)
 
@@ -156,6 +157,11 @@ async def _database(request: Request, error: Exception) -> Response:
     return render(ProblemError(problems.UNAVAILABLE, detail, retry_after=_RETRY_AFTER), request.url.path)
 
 
+async def _unsettled(request: Request, error: Exception) -> Response:
+    detail = "as_of: a write that began before this moment is still under way; try again, or ask for an earlier moment"
+    return render(ProblemError(problems.UNAVAILABLE, detail, retry_after=_RETRY_AFTER), request.url.path)
+
+
 async def _too_large(request: Request, error: Exception) -> Response:
     detail = f"the request holds something that the database cannot take: {error}; send shorter ids, names and texts"
     return render(ProblemError(problems.INVALID_REQUEST, detail), request.url.path)
@@ -193,6 +199,7 @@ _HANDLERS: dict[type[Exception], Any] = {
     HTTPException: _http,
     DatabaseUnavailable: _database,
     StatementTimeout: _database,
+    Unsettled: _unsettled,
     LimitExceeded: _too_large,
     EmbedderUnavailable: _embedder_away,
     EmbedderRejected: _embedder_refused,

@@ -26,7 +26,7 @@ from memsys_api.erasing import ledger
 from memsys_api.erasing.receipt import Kept, remainders
 from memsys_api.model import ErasureStep
 from memsys_api.ports import Sink, SinkUnavailable
-from memsys_api.store import chores, deliveries, erasure, erasures, orphans
+from memsys_api.store import chores, deliveries, erasure, erasures, orphans, past
 from memsys_api.store.database import Connection, Database, DatabaseUnavailable, StatementTimeout
 from memsys_api.store.erasures import Erasure
 from memsys_api.store.generations import Generation
@@ -171,7 +171,7 @@ class Eraser:
         await self._advance(entry, lease, "postgres")
 
     async def _postgres(self, entry: Erasure, lease: UUID) -> None:
-        if writing := await erasure.unfinished(self._database, entry.recorded_before):
+        if writing := await past.unfinished(self._database, entry.recorded_before):
             raise Wait(f"PostgreSQL: {writing} transactions that began before the request")
         await self._remove(entry, lease)
         self._outside.wake_sinks()

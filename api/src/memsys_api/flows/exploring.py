@@ -19,6 +19,7 @@ from memsys_api.problems import NOT_FOUND, FieldError, ProblemError
 from memsys_api.store import entities, merges
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.entities import Statement
+from memsys_api.store.past import reading
 
 _SECONDS = 3.0
 """No further step is begun after this; what was found until then is answered."""
@@ -79,7 +80,7 @@ class Explorer:
 
     async def neighbours(self, scope: Scope, name: str, when: When, *, depth: int, limit: int) -> Neighbourhood:
         """Entities up to ``depth`` statements away, nearest first. Raises a ``not-found`` problem."""
-        async with self._database.transaction(scope.project) as conn:
+        async with reading(self._database, scope.project, when.as_of) as conn:
             key = await self._known(conn, scope, "entity_key", name, when)
             statements, complete = await self._around(conn, scope, key, when, depth, None)
             away = paths.distances(paths.neighbours(_edges(statements)), key)
@@ -97,7 +98,7 @@ class Explorer:
 
     async def paths(self, scope: Scope, source: str, target: str, when: When, *, depth: int, limit: int) -> Ways:
         """The shortest ways from one entity to another, none when they do not hang together within ``depth``."""
-        async with self._database.transaction(scope.project) as conn:
+        async with reading(self._database, scope.project, when.as_of) as conn:
             start = await self._known(conn, scope, "from", source, when)
             end = await self._known(conn, scope, "to", target, when)
             statements, complete = await self._around(conn, scope, start, when, depth, end)
@@ -109,7 +110,7 @@ class Explorer:
 
     async def timeline(self, scope: Scope, name: str, when: When, *, limit: int) -> Timeline:
         """The newest ``limit`` memories that mention an entity, and as much of what was stated of it."""
-        async with self._database.transaction(scope.project) as conn:
+        async with reading(self._database, scope.project, when.as_of) as conn:
             key = await self._known(conn, scope, "entity_key", name, when)
             names = await merges.names_of(conn, scope.project, [key], when.as_of)
             memories = await entities.mentioning(conn, scope, names, as_of=when.as_of, limit=limit)

@@ -22,7 +22,7 @@ from memsys_api.model import Memory, Scope
 from memsys_api.ports import Embedder, SinkUnavailable
 from memsys_api.recent import Recent
 from memsys_api.reranking.flow import Outcome, Reranking
-from memsys_api.store import merges
+from memsys_api.store import merges, past
 from memsys_api.store.database import Database
 from memsys_api.store.generations import Generation
 from memsys_api.store.rows import Condition
@@ -116,7 +116,7 @@ class Searcher:
         )
         # What held at a moment, and metadata, are PostgreSQL's to search by: no index knows them.
         near = await self._vectors.near(scope, embedding) if self._vectors and not filters and as_of is None else None
-        async with self._database.transaction(scope.project) as conn:
+        async with past.reading(self._database, scope.project, as_of) as conn:
             found = await candidates(
                 conn,
                 self._generation,

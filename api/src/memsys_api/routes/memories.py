@@ -113,7 +113,7 @@ async def add(
 
 @router.get("/memories", response_model=schemas.MemoryPage)
 async def page(serving: Serving, access: Reader, query: Annotated[ListQuery, Query()]) -> Response:
-    """Memories of a scope, newest first. The pages of one `as_of` never shift."""
+    """Memories of a scope, newest first. The pages of one `as_of` that has passed never shift."""
     wanted = filters.parse(read_filters(query.filters))
     ids = wanted.within({field: getattr(query, field) for field in filters.SCOPE_FIELDS})
     memories, following = await serving.memories.page(

@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 from memsys_api.model import Scope
 from memsys_api.store import deliveries, inferences, orphans, versions
 from memsys_api.store.counting import Counts, changed, counted
-from memsys_api.store.database import SNAPSHOT, Connection, Database
+from memsys_api.store.database import Connection, Database
 from memsys_api.store.generations import Generation
 from memsys_api.store.rows import Condition, scope_condition
 
@@ -115,23 +115,6 @@ async def tables(conn: Connection) -> dict[str, Table]:
     cursor = await conn.execute("SELECT id FROM generations ORDER BY id")
     embeddings = {f"embeddings_{row[0]}": CATALOGUE["embeddings"] for row in await cursor.fetchall()}
     return {name: table for name, table in CATALOGUE.items() if name != "embeddings"} | embeddings
-
-
-async def unfinished(database: Database, before: datetime) -> int:
-    """How many transactions of this role began before then and may still record something as of before then.
-
-    Not those of exports, which write nothing and take as long as their readers.
-    """
-    async with database.system() as conn:
-        return await counted(
-            conn,
-            sql.SQL(
-                """SELECT count(*) FROM pg_stat_activity
-                   WHERE datname = current_database() AND usename = current_user AND xact_start <= %s
-                     AND application_name <> %s"""
-            ),
-            (before, SNAPSHOT),
-        )
 
 
 async def date_back(conn: Connection, scope: Scope, memory_ids: Sequence[UUID] | None) -> None:

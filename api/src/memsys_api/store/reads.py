@@ -12,6 +12,7 @@ from psycopg import sql
 
 from memsys_api.model import Memory, Scope
 from memsys_api.store.database import Database
+from memsys_api.store.past import reading
 from memsys_api.store.rows import MEMORY_COLUMNS, MEMORY_WIDTH, Condition, current, read, scope_condition
 
 
@@ -32,7 +33,7 @@ class HistoryEntry:
 async def get(database: Database, scope: Scope, memory_id: UUID, as_of: datetime | None = None) -> Memory | None:
     """One memory of the scope, or ``None``: absent, deleted, expired or outside it, which cannot be told apart."""
     where, when = scope_condition(scope, "m"), current(as_of)
-    async with database.transaction(scope.project) as conn:
+    async with reading(database, scope.project, as_of) as conn:
         cursor = await conn.execute(
             sql.SQL("SELECT {columns} FROM memory_versions m WHERE {where} AND {when} AND m.id = %(id)s").format(
                 columns=MEMORY_COLUMNS, where=where.clause, when=when.clause
@@ -74,7 +75,7 @@ async def page(
         parameters.update(condition.parameters)
     if before is not None:
         clauses.append(sql.SQL("m.seq < %(before)s"))
-    async with database.transaction(scope.project) as conn:
+    async with reading(database, scope.project, as_of) as conn:
         cursor = await conn.execute(
             sql.SQL(
                 "SELECT {columns}, m.seq FROM memory_versions m WHERE {where} ORDER BY m.seq DESC LIMIT %(limit)s"
