@@ -25,6 +25,7 @@ from psycopg import sql
 from memsys_api.openapi.document import OPEN_PATHS
 
 from .conftest import Dsn, Fleet, Replica
+from .support.by_hand import by_hand
 from .support.parts import MemorySink
 
 MARK = "zanzibar"
@@ -203,8 +204,8 @@ async def world(fleet: Fleet, dsn: Dsn) -> AsyncIterator[World]:
         await api.client.post("/v1/feedback/", json=said, headers={"X-Memsys-Project": VICTIM})
         shape = {"schema": {"description": MARK}, "filters": {"user_id": f"{MARK}-user"}}
         export = await api.client.post("/v1/exports/", json=shape, headers={"X-Memsys-Project": VICTIM})
-        with psycopg.connect(dsn.superuser) as conn:  # nor is it tried again meanwhile, which /info would show
-            conn.execute("UPDATE shaping_jobs SET lease = NULL, due_at = now() + interval '1 day'")
+        # Nor is it tried again meanwhile, which /info would show.
+        await by_hand(dsn.superuser, "UPDATE shaping_jobs SET lease = NULL, due_at = now() + interval '1 day'")
         made.real = {
             "memory_id": memory_id,
             "export_id": export.json()["id"],

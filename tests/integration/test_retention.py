@@ -11,6 +11,7 @@ import psycopg
 from memsys_api.store import retention
 
 from .conftest import Dsn, Fleet, Replica
+from .support.by_hand import by_hand
 from .support.erasing import erase
 from .support.waiting import until
 
@@ -63,8 +64,9 @@ async def test_erasures_are_forgotten_when_no_backup_can_bring_back_what_they_re
     }
     async with fleet.replica(**settings) as api:
         old, new = [(await erase(api, user_id=user))["id"] for user in ("ann", "bob")]
-        with psycopg.connect(dsn.superuser) as conn:
-            conn.execute("UPDATE erasures SET finished_at = now() - interval '41 days' WHERE id = %s", (old,))
+        await by_hand(
+            dsn.superuser, "UPDATE erasures SET finished_at = now() - interval '41 days' WHERE id = %s", (old,)
+        )
         assert await retention.sweep(api.service.database) == 0
         assert await retention.sweep(api.service.database, timedelta(days=40)) == 1
         assert [one["id"] for one in (await api.client.get("/erasures")).json()["results"]] == [new]

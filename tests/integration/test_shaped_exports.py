@@ -18,6 +18,7 @@ from memsys_api.store import retention
 from tests.support.scripted_llm import Call, Reply, ScriptedLLM
 
 from .conftest import ADMIN_KEY, Dsn, Fleet, Replica
+from .support.by_hand import by_hand
 from .support.dump import holding
 from .support.erasing import erase
 from .support.waiting import until
@@ -237,8 +238,7 @@ async def test_it_runs_out(fleet: Fleet, llm: ScriptedLLM, dsn: Dsn) -> None:
         await _remember(api, "Ana lives there", user_id="ana")
         export_id = await _ask(api.client)
         await _fetch(api.client, memory_export_id=export_id)
-        with psycopg.connect(dsn.superuser) as conn:
-            conn.execute("UPDATE shaped_exports SET created_at = created_at - interval '8 days'")
+        await by_hand(dsn.superuser, "UPDATE shaped_exports SET created_at = created_at - interval '8 days'")
         assert (await _fetch(api.client, memory_export_id=export_id)).status_code == 404
         await retention.sweep(api.service.database)
         assert holding(dsn.superuser, MARK) == {}

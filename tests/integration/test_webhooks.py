@@ -16,6 +16,7 @@ from memsys_api.sinks.webhooks.sender import Sender
 from memsys_api.store import retention, webhook_deliveries
 
 from .conftest import Dsn, Fleet, MakeKey, Replica
+from .support.by_hand import by_hand
 from .support.erasing import erase
 from .support.receiver import Answer, Receiver
 from .support.waiting import until
@@ -157,8 +158,7 @@ async def test_a_dispatcher_that_dies_after_the_call_leaves_it_to_another_under_
         assert answer.status_code == 200
         async with fleet.replica(**LOOPBACK) as two:
             assert len(receiver.calls) == 1
-            with psycopg.connect(dsn.superuser) as conn:
-                conn.execute("UPDATE webhook_deliveries SET leased_until = now() WHERE lease IS NOT NULL")
+            await by_hand(dsn.superuser, "UPDATE webhook_deliveries SET leased_until = now() WHERE lease IS NOT NULL")
             await in_state(two, webhook, "delivered", 2)
             assert [(call.id, call.data["version"]) for call in receiver.calls] == [
                 (receiver.calls[0].id, 1),
