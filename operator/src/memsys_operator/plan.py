@@ -35,7 +35,8 @@ OMITTED_WHEN_FALSE = frozenset({"hostIPC", "hostNetwork", "hostPID", "paused"})
 #: Parents of values, and values, that the server may answer in another notation of the same quantity.
 QUANTITY_PARENTS = frozenset({"requests", "limits"})
 QUANTITY_FIELDS = frozenset({"sizeLimit"})
-#: What is deleted when it is no longer desired. Secrets that open a volume and claims are never among them.
+#: What is deleted when it is no longer desired and its system owns it; all that is made of these kinds is made owned.
+#: Secrets that open a volume and claims are never among them.
 PRUNED_KINDS = frozenset(
     {
         "Deployment",
@@ -120,9 +121,24 @@ def plan(
         if key[0] in PRUNED_KINDS
         and key not in kept
         and not obj["metadata"].get("deletionTimestamp")
-        and (obj["metadata"].get("labels") or {}).get(names.MANAGED_BY_LABEL) == names.FIELD_MANAGER
+        and _made_here(obj["metadata"])
     ]
     return actions
+
+
+def _made_here(meta: Mapping[str, Any]) -> bool:
+    """Whether the operator made an object for the system whose labels it has.
+
+    The labels alone do not say so: ``kubectl expose`` gives a new Service those of the Deployment.
+    """
+    labels = meta.get("labels") or {}
+    managed = labels.get(names.MANAGED_BY_LABEL) == names.FIELD_MANAGER
+    return managed and bool(_owners(meta, labels.get(names.SYSTEM_LABEL)))
+
+
+def _owners(meta: Mapping[str, Any], system: str | None) -> list[str]:
+    """The uids under which a MemorySystem of that name owns an object; of an earlier system of the name, too."""
+    return [o["uid"] for o in meta.get("ownerReferences") or () if (o["kind"], o["name"]) == (names.KIND, system)]
 
 
 def releases(obj: Manifest, observed: Observed) -> list[Release]:
@@ -139,9 +155,8 @@ def releases(obj: Manifest, observed: Observed) -> list[Release]:
     found: list[Release] = []
     for key in kept:
         meta = observed.objects.get(key, {"metadata": {}})["metadata"]
-        # Of an earlier system of the name, too: the garbage collector deletes what only the dead own.
-        owners = [o["uid"] for o in meta.get("ownerReferences") or () if (o["kind"], o["name"]) == (names.KIND, name)]
-        if owners:
+        # The dead among them included: the garbage collector deletes what only they own.
+        if owners := _owners(meta, name):
             found.append(Release(key, meta["uid"], tuple(owners)))
     return found
 

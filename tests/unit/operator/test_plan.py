@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from memsys_operator import names
 from memsys_operator.credentials import POSTGRES_KEYS
 from memsys_operator.observed import Manifest, Observed, key_of
-from memsys_operator.plan import Apply, Create, Delete, differences, plan
+from memsys_operator.plan import PRUNED_KINDS, Apply, Create, Delete, differences, plan
+from memsys_operator.resources import expose
 
-from .support import carry_out, claim, desired, find, secret, seen, system, workload
+from .support import UID, carry_out, claim, desired, find, secret, seen, system, workload
 
 GENERATED = ("m-postgres", "m-neo4j", "m-admin-key")
 
@@ -122,6 +123,49 @@ def test_what_is_no_longer_desired_is_deleted_but_never_data_nor_credentials_nor
         ("StatefulSet", "m-neo4j"), ("Service", "m-neo4j"), ("ServiceAccount", "m-neo4j"),
         ("NetworkPolicy", "m-neo4j"), ("PodDisruptionBudget", "m-api"),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "owners",
+    [
+        [],
+        [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "m", "uid": "of-a-deployment"}],
+        [{"apiVersion": names.API_VERSION, "kind": names.KIND, "name": "another", "uid": "of-another-system"}],
+    ],
+)
+@pytest.mark.parametrize("kind", sorted(PRUNED_KINDS))
+def test_what_merely_has_the_labels_is_left_alone(kind: str, owners: list[Manifest]) -> None:
+    """``kubectl expose deployment m-mcp`` makes a Service with the labels of the Deployment."""
+    observed = settled({})
+    observed = carry_out(next_plan({}, observed), observed)
+    labels = dict(observed.objects["Deployment", "m-mcp"]["metadata"]["labels"])
+    meta = {"name": "m-mcp-lb", "namespace": "n", "uid": "u", "labels": labels, "ownerReferences": owners}
+    theirs = {"apiVersion": "v1", "kind": kind, "metadata": meta, "spec": {}}
+    assert next_plan({}, Observed({**observed.objects, key_of(theirs): theirs})) == []
+
+
+def test_whatever_may_be_deleted_later_is_owned_by_its_system() -> None:
+    exposed = {"mcp": {"host": "m.example"}, "api": {"host": "a.example"}}
+    route = {**exposed, "gateway": {"name": "g"}}
+    made = [
+        *desired(system({"expose": {**exposed, "className": "c"}, "api": {"replicas": 2}})),
+        *expose.manifests(system({"expose": route}), Observed(http_routes=True)),
+    ]
+    pruned = [m for m in made if m["kind"] in PRUNED_KINDS]
+    assert {m["kind"] for m in pruned} == PRUNED_KINDS
+    for manifest in pruned:
+        (owner,) = manifest["metadata"]["ownerReferences"]
+        assert (owner["kind"], owner["name"], owner["uid"]) == (names.KIND, "m", UID), key_of(manifest)
+
+
+def test_what_an_earlier_system_of_the_name_left_is_deleted_when_it_is_not_desired() -> None:
+    observed = settled({})
+    objects = {key: copy.deepcopy(obj) for key, obj in observed.objects.items()}
+    for obj in objects.values():
+        for owner in obj["metadata"].get("ownerReferences", ()):
+            owner["uid"] = "of-the-system-before"
+    actions = next_plan({"graph": {"provider": "none"}}, Observed(objects))
+    assert ("Service", "m-neo4j") in [a.key for a in actions if isinstance(a, Delete)]
 
 
 def test_what_is_spared_stays_although_it_is_not_desired() -> None:
