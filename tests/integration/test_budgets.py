@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -92,6 +93,36 @@ async def test_unreadable_answers_cost_too(fleet: Fleet, llm: ScriptedLLM) -> No
             return await _used(api) == 15 * len(llm.calls) >= 30
 
         await until("both tries are counted", counted)
+
+
+@pytest.mark.parametrize(
+    "second",
+    [Reply(status=429, headers={"retry-after": "60"}), Reply(status=400), Reply(delay=3)],
+    ids=["limited", "refused", "slow"],
+)
+async def test_an_unreadable_answer_costs_also_where_the_correction_fails(
+    fleet: Fleet, llm: ScriptedLLM, second: Reply
+) -> None:
+    llm.queue(Reply("I would rather not", tokens=(10, 5)))
+    llm.answer = lambda _: second
+    async with fleet.replica(**llm_settings(llm, LLM_TIMEOUT_SECONDS=1)) as api:
+        await api.add(TEA, user_id="u")
+        assert len(llm.calls) >= 2
+        assert await _used(api) == 15
+
+
+async def test_an_unreadable_answer_costs_also_where_the_caller_leaves(fleet: Fleet, llm: ScriptedLLM) -> None:
+    llm.queue(Reply("I would rather not", tokens=(10, 5)), Reply(delay=60))
+    async with fleet.replica(**llm_settings(llm)) as api:
+        leaving = asyncio.create_task(api.add(TEA, user_id="u"))
+
+        async def asked_again() -> bool:
+            return len(llm.calls) == 2
+
+        await until("the model is asked once more", asked_again)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        assert await _used(api) == 15
 
 
 async def test_the_budget_begins_anew_at_midnight_utc(api: Replica, dsn: Dsn) -> None:

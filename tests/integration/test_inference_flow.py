@@ -346,6 +346,9 @@ async def test_what_an_inference_costs_is_measured(thinking: Replica, llm: Scrip
         value("memsys_inference_decisions_total", decision="add"),
     )
     assert (after[0] - before[0], after[1] - before[1]) == (100, 1)
+    llm.queue(Reply("I would rather not", tokens=(10, 5)), Reply(status=400))
+    await thinking.add("I like black tea", user_id="u")
+    assert value("memsys_llm_tokens_total", direction="input") - after[0] == 10  # unreadable, and still paid for
 
 
 async def test_an_embedder_that_fails_after_the_model_stores_nothing(fleet: Fleet, llm: ScriptedLLM) -> None:

@@ -117,6 +117,16 @@ async def test_an_answer_of_another_shape_is_corrected_and_never_kept(fleet: Fle
         assert len(llm.calls) == 2 + 2 * 3
 
 
+async def test_an_answer_of_another_shape_costs_also_where_the_correction_fails(fleet: Fleet, llm: ScriptedLLM) -> None:
+    async with fleet.replica(**_settings(llm)) as api:
+        await _remember(api)
+        llm.queue(Reply(json.dumps({"town": MARK}), tokens=(10, 5)), Reply(status=400))
+        failed = await _fetch(api.client, memory_export_id=await _ask(api.client))
+        assert failed.status_code == 502
+        assert len(llm.calls) == 2
+        assert (await api.client.get("/policy")).json()["llm_tokens_today"] == 15
+
+
 async def test_an_answer_that_is_cut_off_is_no_export(fleet: Fleet, llm: ScriptedLLM) -> None:
     async with fleet.replica(**_settings(llm)) as api:
         await _remember(api)

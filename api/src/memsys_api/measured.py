@@ -15,9 +15,11 @@ from memsys_api.inference import (
     InferenceRequest,
     InferenceUnavailable,
     Inferrer,
+    Spent,
     State,
     Supersede,
     Usage,
+    unheeded,
 )
 from memsys_api.model import Memory
 from memsys_api.ports import Embedder, EmbedderError, Vectors
@@ -56,12 +58,12 @@ class MeasuredInferrer:
     def __init__(self, inner: Inferrer) -> None:
         self._inner = inner
 
-    async def infer(self, request: InferenceRequest) -> Inference:
+    async def infer(self, request: InferenceRequest, spent: Spent = unheeded) -> Inference:
         """As the inner inferrer does."""
         begun = time.perf_counter()
         try:
             with telemetry.span("infer", **{"memsys.messages": len(request.messages)}):
-                found = await self._inner.infer(request)
+                found = await self._inner.infer(request, _counted(spent))
         except InferenceError as error:
             metrics.INFERENCES.labels(_outcome(error)).inc()
             raise
@@ -75,19 +77,19 @@ class MeasuredInferrer:
         memories: Sequence[Memory],
         schema: Mapping[str, Any],
         check: Callable[[Any], list[str]],
+        spent: Spent = unheeded,
         *,
         instructions: str | None = None,
-    ) -> tuple[dict[str, Any], Usage]:
+    ) -> dict[str, Any]:
         """As the inner inferrer does."""
         try:
             with telemetry.span("shape", **{"memsys.memories": len(memories)}):
-                shaped, usage = await self._inner.shape(memories, schema, check, instructions=instructions)
+                shaped = await self._inner.shape(memories, schema, check, _counted(spent), instructions=instructions)
         except InferenceError as error:
             metrics.SHAPINGS.labels(_outcome(error)).inc()
             raise
         metrics.SHAPINGS.labels("shaped").inc()
-        _spent(usage)
-        return shaped, usage
+        return shaped
 
     def state(self) -> State:
         return self._inner.state()
@@ -102,17 +104,22 @@ def _outcome(error: InferenceError) -> str:
     return "malformed" if isinstance(error, InferenceMalformed) else "rejected"
 
 
-def _spent(usage: Usage) -> None:
-    metrics.LLM_CALLS.inc(usage.calls)
-    metrics.LLM_TOKENS.labels("input").inc(usage.input_tokens)
-    metrics.LLM_TOKENS.labels("output").inc(usage.output_tokens)
+def _counted(spent: Spent) -> Spent:
+    """What tells the caller of an answer's cost, and counts it."""
+
+    def told(usage: Usage) -> None:
+        metrics.LLM_CALLS.inc(usage.calls)
+        metrics.LLM_TOKENS.labels("input").inc(usage.input_tokens)
+        metrics.LLM_TOKENS.labels("output").inc(usage.output_tokens)
+        spent(usage)
+
+    return told
 
 
 def _count(found: Inference) -> None:
     metrics.INFERENCES.labels(
         "trivia" if not found.usage.calls else "truncated" if found.truncated else "inferred"
     ).inc()
-    _spent(found.usage)
     metrics.DECISIONS.labels("dropped").inc(len(found.dropped))
     for decision in found.decisions:
         kind = {Add: "add", Supersede: "supersede"}.get(type(decision), "nothing")

@@ -9,12 +9,14 @@ import pytest
 
 from memsys_api.inference import (
     Add,
+    InferenceError,
     InferenceMalformed,
     InferenceRejected,
     InferenceRequest,
     InferenceUnavailable,
     Message,
     Supersede,
+    Usage,
 )
 from memsys_api.inference.inferrer import LONGEST_INPUT
 from tests.integration.inference.conftest import NOW, Connect
@@ -74,6 +76,17 @@ async def test_twice_unreadable_is_malformed_and_no_third_call(llm: ScriptedLLM,
         await inferrer.infer(InferenceRequest(TALK, observed_at=NOW))
     assert len(llm.calls) == 2
     assert inferrer.state().available  # it answers: nonsense is no outage
+
+
+@pytest.mark.parametrize("second", [Reply(status=429), Reply(status=400), Reply("more nonsense")], ids=str)
+async def test_each_answer_is_told_once_whatever_comes_after_it(
+    second: Reply, llm: ScriptedLLM, connect: Connect
+) -> None:
+    llm.queue(Reply("nonsense", tokens=(10, 5)), second)
+    told: list[Usage] = []
+    with pytest.raises(InferenceError):
+        await (await connect()).infer(InferenceRequest(TALK, observed_at=NOW), told.append)
+    assert told == [Usage(10, 5, 1), Usage(100, 20, 1)][: 1 if second.status >= 400 else 2]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, time, timedelta
 
 from memsys_api import metrics
 from memsys_api.access.policies import Policies
-from memsys_api.inference import InferenceMalformed, InferenceUnavailable, Usage
+from memsys_api.inference import InferenceUnavailable, Spent, Usage
 from memsys_api.store import usage
 from memsys_api.store.database import Database
 
@@ -53,8 +53,8 @@ class Budgets:
         return budget
 
     @asynccontextmanager
-    async def counting(self, project: str) -> AsyncIterator[Callable[[Usage], None]]:
-        """Count what an inference within costs: what it is told of, or what failed answers tell of."""
+    async def counting(self, project: str) -> AsyncIterator[Spent]:
+        """Count what an inference within costs: every answer that it is told of, however the inference ends."""
         spent = Usage()
 
         def told(cost: Usage) -> None:
@@ -63,9 +63,6 @@ class Budgets:
 
         try:
             yield told
-        except InferenceMalformed as error:
-            told(error.usage)
-            raise
         finally:
             if spent.calls:
                 await usage.add(self._database, project, spent.input_tokens + spent.output_tokens, spent.calls)

@@ -113,7 +113,7 @@ class Inferring:
         if asked_by:
             vectors = await self._embedder.embed([passage(turn.content, turn.name) for turn in asked_by])
             existing = await self._nearest(scope, vectors)
-        async with self._budgets.counting(scope.project) as count:
+        async with self._budgets.counting(scope.project) as spent:
             found = await self._inferrer.infer(
                 InferenceRequest(
                     conversation.turns,
@@ -124,9 +124,9 @@ class Inferring:
                     instructions=conversation.instructions,
                     includes=conversation.includes,
                     excludes=conversation.excludes,
-                )
+                ),
+                spent,
             )
-            count(found.usage)
         drafts = {
             place: _draft(decision, conversation)
             for place, decision in enumerate(found.decisions)

@@ -24,9 +24,11 @@ from memsys_api.inference.types import (
     Inferrer,
     Message,
     Nothing,
+    Spent,
     State,
     Supersede,
     Usage,
+    unheeded,
 )
 
 __all__ = [
@@ -44,11 +46,13 @@ __all__ = [
     "Inferrer",
     "Message",
     "Nothing",
+    "Spent",
     "State",
     "Supersede",
     "Usage",
     "create",
     "fingerprint",
+    "unheeded",
 ]
 
 

@@ -26,8 +26,10 @@ from memsys_api.inference.types import (
     InferenceRejected,
     InferenceRequest,
     InferenceUnavailable,
+    Spent,
     State,
     Usage,
+    unheeded,
 )
 from memsys_api.model import Memory
 
@@ -77,7 +79,7 @@ class LlmInferrer:
         # loop competes with one thread and not with many.
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="inference-reader")
 
-    async def infer(self, request: InferenceRequest) -> Inference:
+    async def infer(self, request: InferenceRequest, spent: Spent = unheeded) -> Inference:
         if holds_no_fact(request.messages):
             return Inference()
         if (length := sum(len(message.content) for message in request.messages)) > LONGEST_INPUT:
@@ -103,19 +105,32 @@ class LlmInferrer:
         )
         system = self._system_for_agent if request.agent and not request.user else self._system_for_user
         prompt = [{"role": "system", "content": system}, {"role": "user", "content": question}]
-        found, usage = await self._answered(prompt, partial(_read, conversation=conversation), correction)
+        usage = Usage()
+
+        def told(cost: Usage) -> None:
+            nonlocal usage
+            usage += cost
+            spent(cost)
+
+        found = await self._answered(prompt, partial(_read, conversation=conversation), correction, told)
         return replace(found, usage=usage)
 
     async def shape(
-        self, memories: Sequence[Memory], schema: Mapping[str, Any], check: Check, *, instructions: str | None = None
-    ) -> tuple[dict[str, Any], Usage]:
+        self,
+        memories: Sequence[Memory],
+        schema: Mapping[str, Any],
+        check: Check,
+        spent: Spent = unheeded,
+        *,
+        instructions: str | None = None,
+    ) -> dict[str, Any]:
         if (length := sum(len(memory.text) for memory in memories)) > LONGEST_INPUT:
             raise InferenceRejected(
                 f"the memories have {length} characters, at most {LONGEST_INPUT} can be shaped at once: ask for fewer",
                 subject="input",
             )
         prompt = shaping_prompt(memories, schema, instructions)
-        return await self._answered(prompt, partial(read_shaped, check=check), shaping_correction)
+        return await self._answered(prompt, partial(read_shaped, check=check), shaping_correction, spent)
 
     def state(self) -> State:
         left = self._breaker.seconds_left(self._clock())
@@ -127,14 +142,19 @@ class LlmInferrer:
         await self._model.close()
 
     async def _answered(
-        self, prompt: list[dict[str, str]], read: Callable[[Completion], Answer], corrected: Callable[[str], str]
-    ) -> tuple[Answer, Usage]:
-        """What the model answers, and what that cost; it is asked once more when its answer cannot be read."""
+        self,
+        prompt: list[dict[str, str]],
+        read: Callable[[Completion], Answer],
+        corrected: Callable[[str], str],
+        spent: Spent,
+    ) -> Answer:
+        """What the model answers; it is asked once more when its answer cannot be read."""
         loop = asyncio.get_running_loop()
         deadline = self._clock() + self._timeout
         first = await self._ask(prompt, deadline)
+        spent(first.usage)  # now: what is paid is paid, however the rest ends
         try:
-            return await loop.run_in_executor(self._reader, read, first), first.usage
+            return await loop.run_in_executor(self._reader, read, first)
         except (NotJson, WrongForm) as error:
             problem = str(error)
         prompt += [
@@ -142,13 +162,12 @@ class LlmInferrer:
             {"role": "user", "content": corrected(problem)},
         ]
         second = await self._ask(prompt, deadline)
-        usage = first.usage + second.usage
+        spent(second.usage)
         try:
-            return await loop.run_in_executor(self._reader, read, second), usage
+            return await loop.run_in_executor(self._reader, read, second)
         except (NotJson, WrongForm) as error:
             raise InferenceMalformed(
-                f"{self._model.provider} model {self._model.model} answered twice with something unreadable: {error}",
-                usage=usage,
+                f"{self._model.provider} model {self._model.model} answered twice with something unreadable: {error}"
             ) from error
 
     async def _ask(self, prompt: list[dict[str, str]], deadline: float) -> Completion:

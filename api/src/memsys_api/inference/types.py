@@ -108,6 +108,14 @@ class Usage:
         )
 
 
+Spent: TypeAlias = Callable[[Usage], None]
+"""Told what each answer of the model has cost, as soon as it is there and whatever comes after it. May not raise."""
+
+
+def unheeded(usage: Usage) -> None:
+    """For callers who keep no account of what inference costs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dropped:
     """Something the model answered that was not used, and why."""
@@ -162,21 +170,18 @@ class InferenceRejected(InferenceError):
 
 
 class InferenceMalformed(InferenceError):
-    """The model answered, twice, with something that holds no facts in the agreed form; ``usage`` is what that cost."""
-
-    def __init__(self, message: str, *, usage: Usage = Usage()) -> None:  # it is immutable
-        super().__init__(message)
-        self.usage = usage
+    """The model answered, twice, with something that holds no facts in the agreed form."""
 
 
 class Inferrer(Protocol):
     """Reads facts out of conversations with a language model."""
 
-    async def infer(self, request: InferenceRequest) -> Inference:
+    async def infer(self, request: InferenceRequest, spent: Spent = unheeded) -> Inference:
         """Read the facts out of the messages and decide about each against what exists, in one call of the model.
 
-        Messages that hold no fact whatever ("ok, thanks!") are answered at once, without the model.
-        Raises nothing but :class:`InferenceError`. Never blocks the event loop.
+        Messages that hold no fact whatever ("ok, thanks!") are answered at once, without the model. ``spent`` is told
+        of every answer, also where this raises or is cancelled afterwards. Raises nothing but :class:`InferenceError`.
+        Never blocks the event loop.
         """
         ...
 
@@ -185,14 +190,15 @@ class Inferrer(Protocol):
         memories: Sequence[Memory],
         schema: Mapping[str, Any],
         check: Callable[[Any], list[str]],
+        spent: Spent = unheeded,
         *,
         instructions: str | None = None,
-    ) -> tuple[dict[str, Any], Usage]:
-        """Bring ``memories`` into the form of one JSON object; the object, and what it cost.
+    ) -> dict[str, Any]:
+        """Bring ``memories`` into the form of one JSON object.
 
         ``schema`` is the JSON Schema that the model is shown, and ``check`` tells what is wrong with its answer: the
-        model is asked once more when that is anything. Raises nothing but :class:`InferenceError`. Never blocks the
-        event loop; ``check`` is called in a thread.
+        model is asked once more when that is anything. ``spent`` is told as by :meth:`infer`. Raises nothing but
+        :class:`InferenceError`. Never blocks the event loop; ``check`` is called in a thread.
         """
         ...
 

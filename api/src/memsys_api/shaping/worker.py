@@ -127,11 +127,10 @@ class Shaper:
         memories = await self._memories(asked)
         await self._budgets.check(claim.project)
         schema = asked.request["schema"]
-        async with self._budgets.counting(claim.project) as count:
-            result, usage = await self._inferrer.shape(
-                memories, schema, Shape(schema).problems, instructions=asked.request["instructions"]
+        async with self._budgets.counting(claim.project) as spent:
+            result = await self._inferrer.shape(
+                memories, schema, Shape(schema).problems, spent, instructions=asked.request["instructions"]
             )
-            count(usage)
         ids = [memory.id for memory in memories]
         with acting.on_behalf_of(asked.actor):
             async with self._database.transaction(claim.project) as conn:
