@@ -48,8 +48,8 @@ class Credentials:
 def settle(system: System, observed: Observed, make: Generators) -> Credentials:
     """Keep what exists, make what is missing.
 
-    Raises :class:`Broken` when the PostgreSQL volume exists without its Secret, and :class:`Rejected` when the
-    Secret belongs to data of another embedder or precision, or a Secret holds a weak password. A lost Neo4j password
+    Raises :class:`Broken` when the PostgreSQL volume exists without its Secret, and :class:`Rejected` when that
+    volume was set up for another embedder or precision, or a Secret holds a weak password. A lost Neo4j password
     only takes the graph out (``graph_problem``): memories are still accepted, because PostgreSQL holds the truth.
     """
     _check_embedder(system, observed)
@@ -81,21 +81,26 @@ def _values(
 
 
 def _check_embedder(system: System, observed: Observed) -> None:
+    """What the data was set up for binds while there is a volume; before and after, the record follows the spec."""
+    if not _has_volume(system, observed, names.POSTGRES):
+        return
+    claim = names.data_claim(system.name, names.POSTGRES)
     secret = observed.get("Secret", names.component(system.name, names.POSTGRES))
     annotations = (secret or {}).get("metadata", {}).get("annotations") or {}
-    recorded = annotations.get(names.EMBEDDER_ANNOTATION)
-    if recorded and recorded != system.embedding.identity:
-        raise Rejected(
-            f"spec.embedder: the stored memories were embedded with {recorded}, the spec asks for "
-            f"{system.embedding.identity}; set spec.embedder back to {recorded}, or give the system another name"
-        )
-    stored = annotations.get(names.PRECISION_ANNOTATION)
-    if stored and stored != system.embedding.precision:
-        raise Rejected(
-            f"spec.vectorStore.precision: the vectors are stored as {stored}, the spec asks for "
-            f"{system.embedding.precision}; set spec.vectorStore.precision back to {stored}, or give the system "
-            "another name"
-        )
+    # The API is deleted too: started anew beside the new volume, one of the old spec would set that up for itself.
+    api, postgres = (names.component(system.name, part) for part in (names.API, names.POSTGRES))
+    for field, annotation, asked in (
+        ("spec.embedder", names.EMBEDDER_ANNOTATION, system.embedding.identity),
+        ("spec.vectorStore.precision", names.PRECISION_ANNOTATION, system.embedding.precision),
+    ):
+        recorded = annotations.get(annotation)
+        if recorded and recorded != asked:
+            raise Rejected(
+                f"{field}: PersistentVolumeClaim {claim} was set up for {recorded}, the spec asks for {asked}; set "
+                f"{field} back to {recorded}, or give the system another name; or, if nothing is stored yet, have the "
+                f"volume made anew, which deletes all that it holds: kubectl delete deployment/{api} "
+                f"statefulset/{postgres} pvc/{claim} -n {system.namespace} --ignore-not-found"
+            )
 
 
 def _check_strength(system: System, observed: Observed) -> None:

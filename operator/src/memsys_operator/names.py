@@ -19,7 +19,7 @@ COMPONENT_LABEL = "app.kubernetes.io/component"
 APPLIED_ANNOTATION = f"{GROUP}/applied"
 #: On a pod template: changes when a Secret that the pod reads changes, so that the pod is replaced.
 CHECKSUM_ANNOTATION = f"{GROUP}/config-checksum"
-#: On Secret ``<name>-postgres``: the embedder whose vectors the data holds, ``provider/model/dimensions``.
+#: On Secret ``<name>-postgres``: the embedder that the data is set up for, ``provider/model/dimensions``.
 EMBEDDER_ANNOTATION = f"{GROUP}/embedder"
 #: On Secret ``<name>-postgres``: how the vectors are stored, which the API cannot change either.
 PRECISION_ANNOTATION = f"{GROUP}/precision"

@@ -86,21 +86,53 @@ def test_a_graph_that_is_off_keeps_the_password_it_had() -> None:
     assert settle(system({"graph": {"provider": "none"}}), observed, counting()).neo4j == NEO4J
 
 
+#: What a MemorySystem may not change while there is data, as the Secret tells it and as a spec asks for another.
+RECORDED = {names.EMBEDDER_ANNOTATION: "openai/text-embedding-3-small/1536", names.PRECISION_ANNOTATION: "float32"}
+
+
 def test_data_of_another_embedder_is_rejected_naming_both() -> None:
+    volume = claim("data-m-postgres-0")
     annotations = {names.EMBEDDER_ANNOTATION: "openai/text-embedding-3-small/1536"}
     with pytest.raises(Rejected, match=r"openai/text-embedding-3-small/1536.*builtin/all-MiniLM-L6-v2/384"):
-        settle(system(), seen(secret("m-postgres", POSTGRES, annotations)), counting())
+        settle(system(), seen(secret("m-postgres", POSTGRES, annotations), volume), counting())
     same = {names.EMBEDDER_ANNOTATION: system().embedding.identity}
-    assert settle(system(), seen(secret("m-postgres", POSTGRES, same)), counting()).postgres == POSTGRES
+    assert settle(system(), seen(secret("m-postgres", POSTGRES, same), volume), counting()).postgres == POSTGRES
 
 
 def test_data_of_another_precision_is_rejected_with_the_remedy() -> None:
     asked = system({"vectorStore": {"precision": "float32"}})
     stored = find(desired(system()), "Secret", "m-postgres")
+    volume = claim("data-m-postgres-0")
     with pytest.raises(Rejected, match=r"spec.vectorStore.precision: .* halfvec.* float32; set .* back to halfvec"):
-        settle(asked, seen(stored), counting())
+        settle(asked, seen(stored, volume), counting())
     unrecorded = secret("m-postgres", POSTGRES)
-    assert settle(asked, seen(unrecorded), counting()).postgres == POSTGRES
+    assert settle(asked, seen(unrecorded, volume), counting()).postgres == POSTGRES
+
+
+@pytest.mark.parametrize("recorded", RECORDED)
+def test_a_choice_that_the_data_binds_has_a_way_out_while_nothing_is_stored(recorded: str) -> None:
+    objects = [secret("m-postgres", POSTGRES, {recorded: RECORDED[recorded]}), claim("data-m-postgres-0")]
+    going = claim("data-m-postgres-0")
+    going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    for observed in (seen(*objects), seen(objects[0], going)):
+        with pytest.raises(Rejected) as refused:
+            settle(system(), observed, counting())
+        for word in (
+            "PersistentVolumeClaim data-m-postgres-0 was set up for",
+            "if nothing is stored",
+            "kubectl delete deployment/m-api statefulset/m-postgres pvc/data-m-postgres-0 -n n",
+        ):
+            assert word in refused.value.message
+
+
+def test_without_a_volume_what_was_recorded_follows_the_spec() -> None:
+    observed = seen(secret("m-postgres", POSTGRES, RECORDED))
+    assert settle(system(), observed, counting()).postgres == POSTGRES
+    kept = find(desired(system(), observed), "Secret", "m-postgres")
+    assert kept["metadata"]["annotations"] == {
+        names.EMBEDDER_ANNOTATION: "builtin/all-MiniLM-L6-v2/384",
+        names.PRECISION_ANNOTATION: "halfvec",
+    }
 
 
 @pytest.mark.parametrize(

@@ -226,6 +226,56 @@ async def test_a_reset_is_done_once_and_the_permission_is_taken_back() -> None:
     assert cluster.condition("Ready")["status"] == "True"
 
 
+def embedder(model: str) -> Manifest:
+    return {"embedder": {"provider": "ollama", "model": model, "dimensions": 768, "baseURL": "http://ollama:11434"}}
+
+
+def recorded(cluster: Memory) -> str:
+    """The embedder that the data is set up for."""
+    kept = cluster.seen.get("Secret", "m-postgres")
+    assert kept is not None
+    told: str = kept["metadata"]["annotations"][names.EMBEDDER_ANNOTATION]
+    return told
+
+
+@pytest.mark.parametrize("cut_off_at", [None, ("Secret", "m-postgres"), ("StatefulSet", "m-postgres")])
+async def test_a_mistyped_embedder_can_be_corrected_before_there_is_a_volume(cut_off_at: Key | None) -> None:
+    cluster = Memory(memory_system(embedder("nomic-embed-txt")))
+    cluster.refuse = cut_off_at
+    await reconciler(cluster).run(REF, None)
+    assert cluster.obj is not None
+    cluster.obj["spec"] = embedder("nomic-embed-text")
+    await reconciler(cluster).run(REF, None)  # cut off at the same place
+    cluster.refuse = None
+    await settle(cluster)
+    assert cluster.condition("Ready")["status"] == "True"
+    assert recorded(cluster) == "ollama/nomic-embed-text/768"
+
+
+async def test_a_mistyped_embedder_is_bound_by_its_volume_until_that_is_gone() -> None:
+    cluster = Memory(memory_system(embedder("nomic-embed-txt")))
+    await settle(cluster)
+    volume = claim("data-m-postgres-0")
+    cluster.seen = Observed({**cluster.seen.objects, key_of(volume): volume})
+    await settle(cluster)
+    assert cluster.obj is not None
+    cluster.obj["spec"] = embedder("nomic-embed-text")
+    await reconciler(cluster).run(REF, None)
+    told = cluster.condition("Stalled")["message"]
+    assert recorded(cluster) == "ollama/nomic-embed-txt/768"
+    # The way out that the message names. Nothing is made anew before the volume is gone.
+    assert "kubectl delete deployment/m-api statefulset/m-postgres pvc/data-m-postgres-0" in told
+    way = [("Deployment", "m-api"), ("StatefulSet", "m-postgres"), ("PersistentVolumeClaim", "data-m-postgres-0")]
+    for gone in way:
+        writes = [write for write in cluster.writes if write != "status"]
+        await reconciler(cluster).run(REF, None)
+        assert [write for write in cluster.writes if write != "status"] == writes
+        cluster.seen = Observed({key: obj for key, obj in cluster.seen.objects.items() if key != gone})
+    await settle(cluster)
+    assert cluster.condition("Ready")["status"] == "True"
+    assert recorded(cluster) == "ollama/nomic-embed-text/768"
+
+
 async def test_what_the_apiserver_refuses_is_reported_and_everything_else_is_done() -> None:
     cluster = Memory(memory_system())
     cluster.refuse = ("StatefulSet", "m-postgres")
