@@ -26,6 +26,7 @@ from memsys.errors import (
     Unavailable,
     UnexpectedAnswer,
     Unreachable,
+    Unsendable,
 )
 from memsys.events import AddEvent, BatchAdded, Change, ChangePage, NewWebhook, Webhook, WebhookDelivery
 from memsys.feedback import Feedback
@@ -130,6 +131,7 @@ __all__ = [
     "Unavailable",
     "UnexpectedAnswer",
     "Unreachable",
+    "Unsendable",
     "Webhook",
     "WebhookDelivery",
     "__version__",

@@ -28,6 +28,10 @@ class Held(MemsysError):
         self.review_id = review_id
 
 
+class Unsendable(MemsysError):
+    """The request cannot be written as HTTP: nothing was sent, and nothing would be if it were tried again."""
+
+
 class Unavailable(MemsysError):
     """The service did not do the work, and the same call may succeed later.
 

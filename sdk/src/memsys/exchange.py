@@ -9,30 +9,35 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import httpx
 
+from memsys import headers
 from memsys.breaker import CircuitBreaker
 from memsys.delegation import Delegation
-from memsys.errors import CircuitOpen, UnexpectedAnswer, Unreachable, problem
+from memsys.errors import CircuitOpen, UnexpectedAnswer, Unreachable, Unsendable, problem
 from memsys.operations import Call
 from memsys.retry import RETRYABLE_STATUSES, RetryPolicy, parse_retry_after
 
 T = TypeVar("T")
 
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-_HOPELESS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
+UNSENDABLE = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
+"""What HTTP libraries raise for a request that cannot be written down. Their messages quote headers."""
 _GATEWAY = frozenset({502, 504})
 _OWN_PROBLEM = b"https://memsys.dev/problems/"
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What may differ from call to call over one connection pool. Times in seconds."""
+    """What may differ from call to call over one connection pool. Times in seconds.
 
-    key: str | None = None
+    Raises :class:`ValueError` for what cannot stand in a header, without quoting it.
+    """
+
+    key: str | None = field(default=None, repr=False)
     project: str | None = None
     request_id: str | None = None
     delegation: Delegation | None = None
@@ -43,6 +48,11 @@ class Options:
     """How long one attempt may take."""
     budget: float = 30.0
     """How long the call may take with all its attempts and pauses."""
+
+    def __post_init__(self) -> None:
+        for name in ("key", "project", "request_id", "traceparent"):
+            if (value := getattr(self, name)) is not None:
+                headers.word(name, value)
 
     def with_changes(self, **changes: str | float | Delegation | None) -> Options:
         """A copy with the given fields replaced."""
@@ -80,7 +90,8 @@ def exchange(
     """Carry out a call. Send in the outcome of each :class:`Attempt`, and ``None`` after a :class:`Pause`.
 
     Returns what the call reads from its answer. Raises :class:`~memsys.errors.ProblemError`,
-    :class:`~memsys.errors.Unavailable` or :class:`~memsys.errors.UnexpectedAnswer`.
+    :class:`~memsys.errors.Unavailable`, :class:`~memsys.errors.UnexpectedAnswer` or
+    :class:`~memsys.errors.Unsendable`.
     """
     deadline = clock() + options.budget
     failures = 0
@@ -93,6 +104,8 @@ def exchange(
         outcome = yield from _attempt(min(options.timeout, max(0.001, deadline - clock())), breaker)
         if isinstance(outcome, httpx.DecodingError):
             raise undecodable(call, outcome) from outcome
+        if isinstance(outcome, UNSENDABLE):
+            raise unsendable(call, outcome) from None
         if isinstance(outcome, httpx.Response):
             if outcome.is_success or (call.gone_is_done and perhaps_done and outcome.status_code == 404):
                 return call.read(outcome.content)
@@ -111,7 +124,7 @@ def exchange(
         else:
             retry_after = None
             error = Unreachable(f"{call.method} {call.path}: {_reason(outcome)}")
-            again = (call.repeatable or isinstance(outcome, _NEVER_SENT)) and not isinstance(outcome, _HOPELESS)
+            again = call.repeatable or isinstance(outcome, _NEVER_SENT)
             perhaps_done |= not isinstance(outcome, _NEVER_SENT)
         failures += 1
         pause = None
@@ -134,7 +147,7 @@ def _attempt(timeout: float, breaker: CircuitBreaker) -> Generator[Step, Outcome
         answered = not _gateway_alone(outcome)
     elif isinstance(outcome, httpx.DecodingError):
         answered = True
-    elif isinstance(outcome, (httpx.PoolTimeout, *_HOPELESS)):  # our own doing
+    elif isinstance(outcome, (httpx.PoolTimeout, *UNSENDABLE)):  # our own doing
         breaker.abandoned()
         return outcome
     else:
@@ -151,6 +164,11 @@ def undecodable(call: Call[T], error: httpx.DecodingError) -> UnexpectedAnswer:
     return UnexpectedAnswer(
         f"{call.method} {call.path}: the answer is not encoded as its Content-Encoding says: {error}"
     )
+
+
+def unsendable(call: Call[T], error: httpx.TransportError) -> Unsendable:
+    """A request that was never sent. To be raised ``from None``: the cause may quote a key."""
+    return Unsendable(f"{call.method} {call.path}: cannot be sent as it is ({type(error).__name__})")
 
 
 def _gateway_alone(response: httpx.Response) -> bool:

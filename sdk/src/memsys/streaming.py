@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import httpx
 
 from memsys import wire
-from memsys.exchange import Options, undecodable
+from memsys.exchange import UNSENDABLE, Options, undecodable, unsendable
 from memsys.operations import Call
 
 T = TypeVar("T")
@@ -17,26 +18,17 @@ T = TypeVar("T")
 
 def pieces(http: httpx.Client, call: Call[Any], options: Options, connect: float) -> Iterator[bytes]:
     """An answer's body as it arrives. Raises as the clients do."""
-    try:
-        with http.stream(**_arguments(call, options), timeout=wire.stream_timeout(connect)) as answer:
-            if not answer.is_success:
-                answer.read()
-                raise wire.refusal(answer)
-            yield from answer.iter_bytes()
-    except httpx.TransportError as error:
-        raise wire.broken(call, error) from error
-    except httpx.DecodingError as error:
-        raise undecodable(call, error) from error
+    with _told(call), http.stream(**_arguments(call, options), timeout=wire.stream_timeout(connect)) as answer:
+        if not answer.is_success:
+            answer.read()
+            raise wire.refusal(answer)
+        yield from answer.iter_bytes()
 
 
 def send(http: httpx.Client, call: Call[T], options: Options, connect: float, body: Iterable[bytes] | bytes) -> T:
     """What is answered to a body that is sent as it comes. Raises as the clients do."""
-    try:
+    with _told(call):
         answer = http.request(**_arguments(call, options) | {"content": body}, timeout=wire.stream_timeout(connect))
-    except httpx.TransportError as error:
-        raise wire.broken(call, error) from error
-    except httpx.DecodingError as error:
-        raise undecodable(call, error) from error
     if not answer.is_success:
         raise wire.refusal(answer)
     return call.read(answer.content)
@@ -46,17 +38,13 @@ async def pieces_async(
     http: httpx.AsyncClient, call: Call[Any], options: Options, connect: float
 ) -> AsyncIterator[bytes]:
     """As :func:`pieces`."""
-    try:
+    with _told(call):
         async with http.stream(**_arguments(call, options), timeout=wire.stream_timeout(connect)) as answer:
             if not answer.is_success:
                 await answer.aread()
                 raise wire.refusal(answer)
             async for chunk in answer.aiter_bytes():
                 yield chunk
-    except httpx.TransportError as error:
-        raise wire.broken(call, error) from error
-    except httpx.DecodingError as error:
-        raise undecodable(call, error) from error
 
 
 async def send_async(
@@ -67,14 +55,10 @@ async def send_async(
     body: AsyncIterable[bytes] | bytes,
 ) -> T:
     """As :func:`send`."""
-    try:
+    with _told(call):
         answer = await http.request(
             **_arguments(call, options) | {"content": body}, timeout=wire.stream_timeout(connect)
         )
-    except httpx.TransportError as error:
-        raise wire.broken(call, error) from error
-    except httpx.DecodingError as error:
-        raise undecodable(call, error) from error
     if not answer.is_success:
         raise wire.refusal(answer)
     return call.read(answer.content)
@@ -95,6 +79,19 @@ class Until(httpx.SyncByteStream):
 
     def close(self) -> None:
         self._body.close()
+
+
+@contextmanager
+def _told(call: Call[Any]) -> Iterator[None]:
+    """Raises what the HTTP library raises as the clients' own errors."""
+    try:
+        yield
+    except UNSENDABLE as error:
+        raise unsendable(call, error) from None
+    except httpx.TransportError as error:
+        raise wire.broken(call, error) from error
+    except httpx.DecodingError as error:
+        raise undecodable(call, error) from error
 
 
 def _arguments(call: Call[Any], options: Options) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from memsys import delegation
+from memsys import headers as header
 from memsys._version import __version__
 from memsys.errors import ProblemError, Unreachable, problem
 from memsys.exchange import Options
@@ -34,12 +35,15 @@ def limits(max_connections: int) -> httpx.Limits:
 
 
 def request_arguments(call: Call[Any], options: Options) -> dict[str, Any]:
-    """The arguments of ``httpx.Client.request``; the request id is the same for all attempts of a call."""
+    """The arguments of ``httpx.Client.request``; the request id is the same for all attempts of a call.
+
+    Raises :class:`ValueError` for a header that cannot be sent.
+    """
     headers = {
         "Accept": "application/json",
         "User-Agent": USER_AGENT,
         "X-Request-ID": options.request_id or uuid.uuid4().hex,
-        **call.headers,
+        **{name: header.words(name, value) for name, value in call.headers.items()},
     }
     if options.key is not None:
         headers["Authorization"] = f"Bearer {options.key}"

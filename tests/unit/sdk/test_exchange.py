@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 
 import httpx
 import pytest
@@ -181,6 +182,18 @@ def test_errors_of_a_living_service_do_not_open_the_circuit():
     for _ in range(10):
         with pytest.raises(memsys.ServiceUnavailable):
             world.run(operations.info())
+    assert not world.breaker.is_open
+
+
+@pytest.mark.parametrize("kind", [httpx.LocalProtocolError, httpx.UnsupportedProtocol])
+def test_what_could_never_be_sent_is_no_absence_and_quotes_nothing(kind: type[httpx.TransportError]):
+    world = World(*[kind("Illegal header value b'Bearer msk_secret'")] * 10)
+    for _ in range(10):
+        with pytest.raises(memsys.Unsendable, match="GET /info") as caught:
+            world.run(operations.info())
+        assert not isinstance(caught.value, memsys.Unavailable)
+        assert "msk_secret" not in "".join(traceback.format_exception(caught.value))
+    assert world.attempts == 10, "and is not tried again"
     assert not world.breaker.is_open
 
 

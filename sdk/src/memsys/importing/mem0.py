@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from memsys.headers import word
 from memsys.importing.lines import MAX_TEXT, SCOPE_IDS, Item, Skipped, identifier, memory, moment
 
 _PAGE = 500
@@ -24,9 +25,9 @@ def server(
 ) -> Iterator[Item]:
     """The memories of one scope of a running server, page by page (``GET /memories``).
 
-    Raises :class:`httpx.HTTPError`.
+    Raises :class:`httpx.HTTPError`, and :class:`ValueError` for a key that no header carries.
     """
-    headers = {"X-API-Key": key, "Authorization": f"Token {key}"} if key else {}
+    headers = {"X-API-Key": word("the source's key", key), "Authorization": f"Token {key}"} if key else {}
     with httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=60, transport=transport) as http:
         following: str | None = "/memories"
         query: dict[str, str | int] = {**scope, "top_k": _MOST}
