@@ -48,27 +48,31 @@ def _fixed(dimensions: int, *models: str) -> dict[str, KnownModel]:
     return {model.lower(): KnownModel(dimensions) for model in models}
 
 
-#: By lower-case model name without its registry, organisation or Ollama tag, unless the tag matters.
+#: By lower-case model name without its registry and organisation; with an Ollama tag for that tag and its variants,
+#: without one for ``latest``.
 KNOWN_MODELS: dict[str, KnownModel] = {
     # OpenAI
     "text-embedding-3-small": KnownModel(1536, reducible=True),
     "text-embedding-3-large": KnownModel(3072, reducible=True),
     **_fixed(1536, "text-embedding-ada-002"),
     # Ollama and Hugging Face
-    **_fixed(384, BUILTIN_MODEL, "all-minilm-l12-v2", "all-minilm", "bge-small-en-v1.5", "e5-small-v2",
-             "multilingual-e5-small", "gte-small", "snowflake-arctic-embed:22m", "snowflake-arctic-embed:33m",
-             "snowflake-arctic-embed-xs", "snowflake-arctic-embed-s", "paraphrase-multilingual-minilm-l12-v2",
-             "granite-embedding", "granite-embedding:30m", "granite-embedding-30m-english"),
-    **_fixed(768, "all-mpnet-base-v2", "paraphrase-multilingual", "paraphrase-multilingual-mpnet-base-v2",
-             "bge-base-en-v1.5", "e5-base-v2", "multilingual-e5-base", "gte-base", "gte-base-en-v1.5",
-             "nomic-embed-text", "nomic-embed-text-v1", "nomic-embed-text-v1.5", "nomic-embed-text-v2-moe",
-             "embeddinggemma", "embeddinggemma-300m", "snowflake-arctic-embed:110m", "snowflake-arctic-embed:137m",
-             "snowflake-arctic-embed-m", "granite-embedding:278m", "granite-embedding-278m-multilingual",
-             "jina-embeddings-v2-base-en"),
-    **_fixed(1024, "mxbai-embed-large", "mxbai-embed-large-v1", "bge-m3", "bge-large", "bge-large-en-v1.5",
-             "e5-large-v2", "multilingual-e5-large", "multilingual-e5-large-instruct", "gte-large",
-             "gte-large-en-v1.5", "snowflake-arctic-embed", "snowflake-arctic-embed-l", "snowflake-arctic-embed2",
-             "snowflake-arctic-embed-l-v2.0"),
+    **_fixed(384, BUILTIN_MODEL, "all-minilm-l12-v2", "all-minilm", "all-minilm:22m", "all-minilm:33m",
+             "bge-small-en-v1.5", "e5-small-v2", "multilingual-e5-small", "gte-small", "snowflake-arctic-embed:22m",
+             "snowflake-arctic-embed:33m", "snowflake-arctic-embed-xs", "snowflake-arctic-embed-s",
+             "paraphrase-multilingual-minilm-l12-v2", "granite-embedding", "granite-embedding:30m",
+             "granite-embedding-30m-english"),
+    **_fixed(768, "all-mpnet-base-v2", "paraphrase-multilingual", "paraphrase-multilingual:278m",
+             "paraphrase-multilingual-mpnet-base-v2", "bge-base-en-v1.5", "e5-base-v2", "multilingual-e5-base",
+             "gte-base", "gte-base-en-v1.5", "nomic-embed-text", "nomic-embed-text:137m", "nomic-embed-text:v1.5",
+             "nomic-embed-text-v1", "nomic-embed-text-v1.5", "nomic-embed-text-v2-moe", "embeddinggemma",
+             "embeddinggemma:300m", "embeddinggemma-300m", "snowflake-arctic-embed:110m",
+             "snowflake-arctic-embed:137m", "snowflake-arctic-embed-m", "granite-embedding:278m",
+             "granite-embedding-278m-multilingual", "jina-embeddings-v2-base-en"),
+    **_fixed(1024, "mxbai-embed-large", "mxbai-embed-large:335m", "mxbai-embed-large-v1", "bge-m3", "bge-m3:567m",
+             "bge-large", "bge-large:335m", "bge-large-en-v1.5", "e5-large-v2", "multilingual-e5-large",
+             "multilingual-e5-large-instruct", "gte-large", "gte-large-en-v1.5", "snowflake-arctic-embed",
+             "snowflake-arctic-embed:335m", "snowflake-arctic-embed-l", "snowflake-arctic-embed2",
+             "snowflake-arctic-embed2:568m", "snowflake-arctic-embed-l-v2.0"),
     **_fixed(3584, "gte-qwen2-7b-instruct"),
     **_fixed(4096, "e5-mistral-7b-instruct", "nv-embed-v2", "sfr-embedding-mistral"),
     "jina-embeddings-v3": KnownModel(1024, reducible=True),
@@ -117,9 +121,20 @@ class Embedding:
 
 
 def lookup(model: str) -> KnownModel | None:
-    """The known model of that name, whatever its organisation prefix or Ollama tag; None when unknown."""
-    name = model.lower().rsplit("/", 1)[-1].removeprefix("amazon.")
-    return KNOWN_MODELS.get(name) or KNOWN_MODELS.get(name.split(":", 1)[0])
+    """The known model of that name, whatever its organisation prefix; None when unknown.
+
+    An Ollama tag is found where it is listed or a variant of one that is, as ``0.6b-q8_0`` is of ``0.6b``. The name
+    without a tag stands for ``latest`` alone: any other tag may be a model of another size.
+    """
+    name = model.lower().rsplit("/", 1)[-1].removeprefix("amazon.").removesuffix(":latest")
+    base, colon, tag = name.partition(":")
+    if not colon:
+        return KNOWN_MODELS.get(base)
+    while tag:
+        if known := KNOWN_MODELS.get(f"{base}:{tag}"):
+            return known
+        tag = tag.rpartition("-")[0]
+    return None
 
 
 def choose(

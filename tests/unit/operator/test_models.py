@@ -28,6 +28,16 @@ def choose(**asked: Any) -> models.Embedding:
         ("ollama", "mxbai-embed-large", 1024),
         ("ollama", "qwen3-embedding:0.6b", 1024),
         ("ollama", "qwen3-embedding:8b", 4096),
+        ("ollama", "qwen3-embedding:latest", 4096),
+        ("ollama", "qwen3-embedding:0.6b-q8_0", 1024),
+        ("ollama", "Qwen3-Embedding:4B-q4_K_M", 2560),
+        ("ollama", "granite-embedding:278m-fp16", 768),
+        ("ollama", "granite-embedding:30m-fp16", 384),
+        ("ollama", "snowflake-arctic-embed:33m-s-fp16", 384),
+        ("ollama", "snowflake-arctic-embed:137m-m-long-fp16", 768),
+        ("ollama", "snowflake-arctic-embed:335m-l-fp16", 1024),
+        ("ollama", "registry.example:5000/team/bge-m3:567m-fp16", 1024),
+        ("ollama", "nomic-embed-text:v1.5", 768),
         ("openai", "BAAI/bge-m3", 1024),
         ("openai", "sentence-transformers/all-MiniLM-L6-v2", 384),
         ("openai", "embed-english-v3.0", 1024),
@@ -45,6 +55,30 @@ def test_an_unknown_model_needs_dimensions_and_the_message_says_where() -> None:
     with pytest.raises(Rejected, match=r"spec\.embedder\.dimensions.*home-made.*set spec\.embedder\.dimensions"):
         choose(model="home-made")
     assert choose(model="home-made", dimensions=700).dimensions == 700
+
+
+@pytest.mark.parametrize(
+    ("model", "dimensions"),
+    [
+        ("snowflake-arctic-embed:s", 384),
+        ("snowflake-arctic-embed:m", 768),
+        ("snowflake-arctic-embed:m-long-fp16", 768),
+        ("granite-embedding:311m", 768),
+        ("qwen3-embedding:0.6base", 1024),
+        ("bge-m3:home-made", 512),
+    ],
+)
+def test_another_tag_of_a_known_model_may_have_another_size_and_its_dimensions_are_believed(
+    model: str, dimensions: int
+) -> None:
+    with pytest.raises(Rejected, match=rf"{model} is not a model whose size is known here; set spec\.embedder\.dim"):
+        choose(provider="ollama", model=model)
+    assert choose(provider="ollama", model=model, dimensions=dimensions).dimensions == dimensions
+
+
+def test_a_variant_of_a_tag_is_held_to_the_size_of_the_tag() -> None:
+    with pytest.raises(Rejected, match=r"2048 contradicts qwen3-embedding:0\.6b-fp16, which returns 1 to 1024"):
+        choose(provider="ollama", model="qwen3-embedding:0.6b-fp16", dimensions=2048)
 
 
 def test_a_provider_without_its_model_is_rejected() -> None:
