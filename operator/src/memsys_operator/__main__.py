@@ -55,7 +55,8 @@ def main() -> None:
     # A line for every watch event and every request would bury what was done.
     for noisy in ("kopf.objects", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    assert handlers  # importing it registers the handlers
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(handlers.tells_news)
     uvloop.run(serve(settings))
 
 

@@ -64,6 +64,7 @@ class Controller:
         self._resynced = 0.0
         self._allowed = 3 * settings.resync_seconds + 30
         metrics.RESYNC_ALLOWED.set(self._allowed)
+        self._resync_loop: asyncio.Task[None] | None = None
         self._stopped = False
 
     def wake(self, ref: Ref, edit: Edit | None = None) -> None:
@@ -83,7 +84,8 @@ class Controller:
         state.due.set()
 
     async def run(self) -> None:
-        """Resync all systems again and again, until cancelled."""
+        """Resync all systems again and again, until cancelled or stopped."""
+        self._resync_loop = asyncio.current_task()
         while True:
             try:
                 await self._resync()
@@ -92,12 +94,13 @@ class Controller:
             await asyncio.sleep(self._settings.resync_seconds * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
 
     async def stop(self) -> None:
-        """End all passes where they stand: each can be interrupted and run again."""
+        """End the resync, and all passes where they stand: each can be interrupted and run again."""
         self._stopped = True
-        tasks = [task for state in self._states.values() for task in (state.worker, state.watcher) if task is not None]
-        for task in tasks:
+        tasks = [task for state in self._states.values() for task in (state.worker, state.watcher)]
+        running = [task for task in (self._resync_loop, *tasks) if task is not None]
+        for task in running:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
 
     async def _resync(self) -> None:
         found = await self._cluster.systems(self._settings.watch_namespaces)
@@ -119,6 +122,8 @@ class Controller:
 
     def stuck(self) -> str | None:
         """Why the process should be replaced; None while there is hope. An apiserver that is away is none."""
+        if self._stopped:
+            return "the controller has been stopped, and nothing starts it again"
         dead = [str(ref) for ref, state in self._states.items() if state.worker is None or state.worker.done()]
         return f"the workers of {', '.join(sorted(dead))} have ended" if dead else None
 

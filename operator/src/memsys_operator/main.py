@@ -6,6 +6,10 @@ annotation on the object, and a finalizer outlives an operator that is uninstall
 
 from __future__ import annotations
 
+import itertools
+import logging
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import kopf
@@ -14,6 +18,27 @@ from memsys_operator import names
 from memsys_operator.cluster import CHILD_KINDS, KINDS
 from memsys_operator.controller import Edit
 from memsys_operator.spec import Ref
+
+#: Of the grace period of the pod (30 s); a shutdown takes six where a connection to /metrics is left open.
+_EXIT_SECONDS = 10.0
+_REPEATED = re.compile(r"Request attempt #(?!1\b)\d+\b.* failed; will retry")
+
+
+class Backoffs:
+    """Seconds between the tries of one request to the apiserver, without end.
+
+    Kopf gives a watch up after the last of a finite list, and stops all of the operator with it: a minute of an
+    apiserver that fails, or one namespace that it may not see, would be the end. Each request begins anew, so an
+    iterator would not do; that there is no length tells Kopf that there is no last try.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.chain((1, 1, 2, 3, 5, 8, 13), itertools.repeat(21))
+
+
+def tells_news(record: logging.LogRecord) -> bool:
+    """A filter of log records: of a request that is tried without end, only the first failure is worth a line."""
+    return not (record.name.startswith("kopf.") and _REPEATED.match(record.getMessage()))
 
 
 def _resource(kind: str) -> tuple[str, str, str]:
@@ -28,6 +53,9 @@ def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.peering.standalone = True
     settings.scanning.disabled = True
     settings.networking.connect_timeout = 10
+    settings.networking.error_backoffs = Backoffs()
+    # Kopf waits for its watches when it stops, and they do not always end.
+    settings.process.ultimate_exiting_timeout = _EXIT_SECONDS
     for kind in CHILD_KINDS:
         settings.watching.label_selectors[_resource(kind)] = names.SYSTEM_LABEL
 

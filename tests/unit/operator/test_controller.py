@@ -221,7 +221,17 @@ async def test_a_stop_ends_passes_where_they_stand_and_lets_none_begin(world: Wo
         assert world.running == 0
         made.wake(B)
         assert B not in made._states
+        assert "has been stopped" in (made.stuck() or "")
     assert world.passes == []
+
+
+async def test_a_stop_ends_the_resync_too(world: World) -> None:
+    async with controlling(world, resync_seconds=0.01) as made:
+        await until("a resync", lambda: made.trouble() is None)
+        await made.stop()
+        resynced = made._resynced
+        await asyncio.sleep(0.05)
+        assert made._resynced == resynced
 
 
 async def test_trouble_is_told_until_the_first_resync_and_when_it_is_late(
