@@ -15,6 +15,7 @@ CHARACTERS_PER_TOKEN = 4
 OVERHEAD_TOKENS = 40  # the envelope around the results
 ELLIPSIS = "…"
 EXCERPT = 400  # characters of a queued write
+SCOPE = ("user_id", "agent_id", "app_id", "run_id")
 
 
 class Remembered(BaseModel):
@@ -169,10 +170,12 @@ def fit(items: Sequence[R], budget: int) -> list[R]:
 
 
 def shorten(item: R, budget: int) -> R:
-    """The item with its text (and, where that is not enough, without its metadata) cut to ``budget`` tokens."""
+    """The item within ``budget`` tokens: without its metadata, or also without its scope, or its text cut as well."""
     cut = item.model_copy(update={"cut": True})
-    if cost(cut.model_copy(update={"memory": ELLIPSIS})) > budget:
-        cut = cut.model_copy(update={"metadata": None})
+    for dispensable in (("metadata",), SCOPE):
+        cut = cut.model_copy(update=dict.fromkeys(dispensable))
+        if cost(cut) <= budget:
+            return cut
     length = _longest(
         len(item.memory), lambda n: cost(cut.model_copy(update={"memory": item.memory[:n] + ELLIPSIS})) <= budget
     )

@@ -1,12 +1,12 @@
 from datetime import UTC, datetime
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from memsys import Added, Found, HistoryEntry, Memory
 from memsys_mcp import views
-from memsys_mcp.views import Remembered
+from memsys_mcp.views import Hit, Remembered
 
 ID = UUID("6f1c8b1e-0000-4000-8000-000000000000")
 texts = st.text(min_size=1, max_size=400)
@@ -41,6 +41,52 @@ def test_one_that_is_too_long_alone_is_cut_and_says_so():
     assert cut.cut
     assert cut.memory.endswith("…")
     assert views.cost(cut) > 100, "the budget is used, not wasted"
+
+
+scope_ids = st.none() | st.text(min_size=1, max_size=256)
+hits = st.builds(
+    Hit,
+    id=st.just(str(ID)),
+    memory=st.text(min_size=1, max_size=4000),
+    event_time=st.none() | st.datetimes(timezones=st.none() | st.just(UTC)),
+    user_id=scope_ids,
+    agent_id=scope_ids,
+    app_id=scope_ids,
+    run_id=scope_ids,
+    metadata=st.none() | st.dictionaries(st.text(max_size=20), st.text(max_size=3000), min_size=1, max_size=3),
+    score=st.floats(0, 10).map(lambda score: round(score, 4)),
+    source=st.lists(st.sampled_from(["vector", "text", "graph"]), unique=True),
+)
+
+
+@given(hits, st.integers(100, 3000))
+def test_of_one_that_is_too_long_its_text_is_the_last_to_go(found: Hit, budget: int):
+    [kept] = views.fit([found], budget)
+    assert views.cost(kept) + views.OVERHEAD_TOKENS <= budget
+    scope = [kept.user_id, kept.agent_id, kept.app_id, kept.run_id]
+    if not kept.cut:
+        assert kept == found
+    elif kept.memory == found.memory:
+        assert kept.metadata is None
+        assert scope in ([found.user_id, found.agent_id, found.app_id, found.run_id], [None] * 4)
+    else:
+        assert kept.memory.endswith("…")
+        assert found.memory.startswith(kept.memory[:-1])
+        assert (kept.metadata, scope) == (None, [None] * 4), "something less worth than the text was kept"
+
+
+def test_metadata_costs_no_text():
+    long = Remembered(id=str(ID), memory="we keep tabs because of the linter. " * 60, metadata={"diff": "x" * 7600})
+    [kept] = views.fit([long], 2000)
+    assert (kept.memory, kept.metadata, kept.cut) == (long.memory, None, True)
+
+
+def test_scope_ids_cost_no_text_and_no_more_than_the_budget():
+    scope = {name: str(uuid4()) for name in ("user_id", "agent_id", "app_id", "run_id")}
+    short = Hit(id=str(ID), memory="Ana prefers tabs over spaces", score=1, source=["vector", "text"], **scope)
+    [kept] = views.fit([short], 100)
+    assert (kept.memory, kept.user_id, kept.cut) == (short.memory, None, True)
+    assert views.cost(kept) + views.OVERHEAD_TOKENS <= 100
 
 
 changes = st.lists(st.tuples(st.none() | texts, st.none() | texts), max_size=20).map(
