@@ -166,14 +166,17 @@ def register(server: FastMCP[Any], queue: WriteQueue | None = None) -> None:
         app_id: AppId = None,
         run_id: RunId = None,
     ) -> ToolResult:
-        scope: dict[str, Any] = {"user_id": user_id, "agent_id": agent_id, "app_id": app_id, "run_id": run_id}
-        page = await client().list(**scope, limit=limit, cursor=cursor)
-        kept = views.fit([views.remembered(memory) for memory in page.results], token_budget)
-        next_cursor = page.next_cursor
-        if len(kept) < len(page.results):
-            # The next page must begin where this one was cut, and only the API can make a cursor.
-            next_cursor = (await client().list(**scope, limit=len(kept), cursor=cursor)).next_cursor
-        answer = views.ListAnswer(results=kept, next_cursor=next_cursor)
+        while True:
+            page = await client().list(
+                user_id=user_id, agent_id=agent_id, app_id=app_id, run_id=run_id, limit=limit, cursor=cursor
+            )
+            kept = views.fit([views.remembered(memory) for memory in page.results], token_budget)
+            if len(kept) == len(page.results):
+                break
+            # The next page must begin where this one was cut, and only the API can make a cursor: it is asked for a
+            # page of that length. What it then gives is what counts, for meanwhile a memory may have been deleted.
+            limit = min(len(kept), limit - 1)  # one at least fits; so this ends
+        answer = views.ListAnswer(results=kept, next_cursor=page.next_cursor)
         return _result(views.list_text(answer), answer)
 
     @server.tool(
