@@ -11,7 +11,7 @@ from fastmcp import FastMCP
 from fastmcp.exceptions import ToolError
 from fastmcp.tools.base import ToolResult
 from mcp_types import ToolAnnotations
-from pydantic import AfterValidator, BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints
 
 import memsys
 from memsys_mcp import remedies, views
@@ -34,8 +34,24 @@ TokenBudget = Annotated[
     int,
     Field(description="About how many tokens the answer may take. Lower it to save context.", ge=100, le=50_000),
 ]
+
+
+def _moment(value: object) -> datetime | None:
+    """A time as somebody wrote it. A number is none: ``2024`` would be a second of the year 1970."""
+    if value is None:
+        return None
+    written = value.strip().upper() if isinstance(value, str) else ""
+    try:
+        if written.isdecimal() and len(written) != len("YYYYMMDD"):
+            raise ValueError("no date has so many digits")
+        return datetime.fromisoformat(written)
+    except ValueError:
+        raise ValueError("give a date or a time in ISO 8601, such as 2024-01-15 or 2024-01-15T10:30:00Z") from None
+
+
 Timestamp = Annotated[
     datetime | None,
+    BeforeValidator(_moment),
     Field(description="When it happened, ISO 8601; UTC if it has no offset; now if left out."),
 ]
 

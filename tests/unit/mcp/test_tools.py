@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from typing import Any
 
 import httpx
+import pytest
 
 from .playing import playing
 
@@ -34,3 +36,48 @@ async def test_what_is_deleted_between_two_pages_makes_no_other_skipped() -> Non
             listed += [memory["memory"][:2] for memory in page["results"]]
     assert set(memories) <= set(listed), "what is still there was listed"
     assert len(listed) == len(set(listed))
+
+
+async def _added(timestamp: object) -> tuple[str | None, str]:
+    """When a memory that is added with this happened, as the API is told; and what the model is answered."""
+    told: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        told.append(json.loads(request.content)["timestamp"])
+        result = {"id": str(uuid.uuid4()), "memory": "released", "event": "ADD"}
+        return httpx.Response(200, json={"results": [result]})
+
+    async with playing(answer) as client:
+        given = {"text": "released", "timestamp": timestamp}
+        answered = await client.call_tool("add_memory", given, raise_on_error=False)
+    return (told[0] if told else None), answered.content[0].text
+
+
+@pytest.mark.parametrize(
+    ("given", "means"),
+    [
+        ("2024-01-15", "2024-01-15T00:00:00Z"),
+        ("20240115", "2024-01-15T00:00:00Z"),
+        ("20240115T103000Z", "2024-01-15T10:30:00Z"),
+        ("2024-01-15T10:30", "2024-01-15T10:30:00Z"),
+        ("2024-01-15 10:30:00.5", "2024-01-15T10:30:00.500000Z"),
+        ("2024-01-15t10:30:00z", "2024-01-15T10:30:00Z"),
+        ("2024-01-15T10:30:00+02:00", "2024-01-15T10:30:00+02:00"),
+    ],
+)
+async def test_a_date_or_time_in_iso_8601_is_when_it_happened(given: str, means: str) -> None:
+    told, _ = await _added(given)
+    assert told == means
+
+
+NO_TIMES = ["2024", "202401", "1705312800", "1705312800000", "2010010110000", "1705312800.5", 1705312800, 20240115, 1.5]
+
+
+@pytest.mark.parametrize("given", [*NO_TIMES, True, "yesterday", "", "2024-13-01", "15.01.2024", ["2024-01-15"]])
+async def test_a_number_is_no_time_and_what_to_give_is_said(given: object) -> None:
+    told, said = await _added(given)
+    assert told is None
+    assert "timestamp: " in said
+    assert "ISO 8601" in said
+    assert "2024-01-15T10:30:00Z" in said
+    assert "Correct it and call again" in said
