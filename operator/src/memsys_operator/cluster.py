@@ -55,6 +55,11 @@ class ClusterError(OperatorError):
         super().__init__("APIServerError", message)
         self.status = status
 
+    @property
+    def withheld(self) -> bool:
+        """Whether what was asked for is not there or not shown to the operator; the apiserver itself is well."""
+        return self.status in (_FORBIDDEN, _NOT_FOUND)
+
 
 class Refused(ClusterError, Broken):
     """The apiserver does not admit an object. Only a person can change that."""
@@ -92,12 +97,12 @@ class Cluster:
 
     # -- reading ------------------------------------------------------------------------------------------------
 
-    async def systems(self, namespaces: Iterable[str]) -> list[Manifest]:
-        """All MemorySystems of the given namespaces; of the whole cluster when none is given."""
+    async def systems(self, namespace: str | None) -> list[Manifest]:
+        """All MemorySystems of a namespace; of the whole cluster for None."""
         prefix, plural = KINDS[names.KIND]
-        paths = [_path(names.KIND, ns) for ns in namespaces] or [f"{prefix}/{plural}"]
-        answers = await asyncio.gather(*(self._request("GET", path) for path in paths))
-        return [item for answer in answers for item in answer["items"]]
+        path = f"{prefix}/{plural}" if namespace is None else _path(names.KIND, namespace)
+        items: list[Manifest] = (await self._request("GET", path))["items"]
+        return items
 
     async def system(self, ref: Ref) -> Manifest | None:
         return await self._get(names.KIND, ref.namespace, ref.name)

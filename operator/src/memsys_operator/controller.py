@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 from memsys_operator import metrics
 from memsys_operator.api_client import MemoryAPI
-from memsys_operator.cluster import Cluster
+from memsys_operator.cluster import Cluster, ClusterError
 from memsys_operator.errors import OperatorError
+from memsys_operator.observed import Manifest
 from memsys_operator.reconcile import GraphTarget, Outcome, Reconciler
 from memsys_operator.settings import Settings
 from memsys_operator.spec import Ref
@@ -61,6 +62,7 @@ class Controller:
         self._settings = settings
         self._states: dict[Ref, _State] = {}
         self._slots = asyncio.Semaphore(settings.workers)
+        self._skipped: dict[str, str] = {}
         self._resynced = 0.0
         self._allowed = 3 * settings.resync_seconds + 30
         metrics.RESYNC_ALLOWED.set(self._allowed)
@@ -103,13 +105,46 @@ class Controller:
         await asyncio.gather(*running, return_exceptions=True)
 
     async def _resync(self) -> None:
-        found = await self._cluster.systems(self._settings.watch_namespaces)
+        found = await self._list()
         refs = {Ref(obj["metadata"]["namespace"], obj["metadata"]["name"]) for obj in found}
+        for ref in [ref for ref in self._states if ref.namespace in self._skipped]:
+            self._leave(ref)
         for ref in refs | set(self._states):
             self.wake(ref)
         self._resynced = time.monotonic()
         metrics.RESYNCED.set_to_current_time()
         metrics.SYSTEMS.set(len(refs))
+
+    async def _list(self) -> list[Manifest]:
+        """All systems. A namespace that has been deleted, or that the operator may not look into, is passed over while
+        another can be listed; raises :class:`ClusterError` when none can."""
+        if not self._settings.watch_namespaces:
+            return await self._cluster.systems(None)
+        answers = await asyncio.gather(*(self._list_one(namespace) for namespace in self._settings.watch_namespaces))
+        found = dict(zip(self._settings.watch_namespaces, answers, strict=True))
+        withheld = {namespace: answer for namespace, answer in found.items() if isinstance(answer, ClusterError)}
+        self._tell_skipped({namespace: str(error) for namespace, error in withheld.items()})
+        if len(withheld) == len(found):
+            raise next(iter(withheld.values()))
+        return [obj for answer in answers if not isinstance(answer, ClusterError) for obj in answer]
+
+    async def _list_one(self, namespace: str) -> list[Manifest] | ClusterError:
+        try:
+            return await self._cluster.systems(namespace)
+        except ClusterError as error:
+            if error.withheld:
+                return error
+            raise
+
+    def _tell_skipped(self, skipped: dict[str, str]) -> None:
+        """Log what is new of the namespaces that are passed over, each with the reason."""
+        for namespace in skipped:
+            if self._skipped.get(namespace) != skipped[namespace]:
+                logger.warning("namespace %s is passed over: %s", namespace, skipped[namespace])
+        for namespace in self._skipped.keys() - skipped.keys():
+            logger.info("namespace %s is listed again", namespace)
+        self._skipped = skipped
+        metrics.SKIPPED.set(len(skipped))
 
     def trouble(self) -> str | None:
         """Why the operator is not doing its work; None while it does."""
@@ -150,6 +185,7 @@ class Controller:
                 if state.due.is_set():
                     continue  # a system of the same name may have come meanwhile
                 self._forget(ref, state)
+                logger.info("%s: gone", ref)
                 return
             changes = changes + 1 if outcome.again else 0
             if changes > _PATIENCE:
@@ -182,12 +218,19 @@ class Controller:
             metrics.RECONCILES.labels(result).inc()
         return outcome
 
+    def _leave(self, ref: Ref) -> None:
+        """Have nothing more to do with a system of a namespace that is passed over: each pass would fail."""
+        worker = self._states[ref].worker
+        if worker is not None:
+            worker.cancel()
+        self._forget(ref, self._states[ref])
+        logger.info("%s: left alone while its namespace is passed over", ref)
+
     def _forget(self, ref: Ref, state: _State) -> None:
         if state.watcher is not None:
             state.watcher.cancel()
         del self._states[ref]
         metrics.forget(ref.namespace, ref.name)
-        logger.info("%s: gone", ref)
 
     def _watch_graph(self, ref: Ref, state: _State, target: GraphTarget | None, walk: Walk) -> None:
         """Start, change or stop the regular look at a system's graph."""

@@ -12,6 +12,9 @@ RESYNC_ALLOWED = Gauge(
     "memsys_operator_resync_allowed_seconds",
     "How long ago the last resync may have been; /readyz answers 503 after that.",
 )
+SKIPPED = Gauge(
+    "memsys_operator_namespaces_skipped", "Namespaces of watchNamespaces in which the systems could not be listed."
+)
 SYSTEMS = Gauge("memsys_operator_systems", "MemorySystems known to the operator.")
 CONDITION = Gauge(
     "memsys_system_condition",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
-from memsys_operator import controller
+from memsys_operator import controller, metrics
+from memsys_operator.cluster import ClusterError
 from memsys_operator.errors import Waiting
 from memsys_operator.reconcile import GraphTarget, Outcome
 from memsys_operator.settings import Settings
@@ -24,6 +25,7 @@ class World:
 
     def __init__(self) -> None:
         self.systems_there: list[Ref] = []
+        self.refused: dict[str, int] = {}
         self.passes: list[Ref] = []
         self.running = 0
         self.most_running = 0
@@ -36,8 +38,12 @@ class World:
         self.walks: list[Walk] = []
         self._active: set[Ref] = set()
 
-    async def systems(self, namespaces: Iterable[str]) -> list[dict[str, Any]]:
-        return [{"metadata": {"namespace": ref.namespace, "name": ref.name}} for ref in self.systems_there]
+    async def systems(self, namespace: str | None) -> list[dict[str, Any]]:
+        if namespace in self.refused:
+            status = self.refused[namespace]
+            raise ClusterError(status, f"GET {namespace}: {status} no")
+        there = [ref for ref in self.systems_there if namespace in (None, ref.namespace)]
+        return [{"metadata": {"namespace": ref.namespace, "name": ref.name}} for ref in there]
 
     async def run(self, ref: Ref, sync: SyncReport | None) -> Outcome:
         self.same_twice |= ref in self._active
@@ -244,6 +250,58 @@ async def test_trouble_is_told_until_the_first_resync_and_when_it_is_late(
     now = controller.time.monotonic()
     monkeypatch.setattr(controller.time, "monotonic", lambda: now + 61)
     assert "the last resync was 61 s ago" in (made.trouble() or "")
+
+
+HERE, THERE = Ref("here", "a"), Ref("there", "b")
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_a_namespace_that_cannot_be_listed_keeps_no_other_from_being_looked_at(
+    world: World, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    caplog.set_level("INFO", logger="memsys_operator")
+    world.systems_there = [HERE, THERE]
+    async with controlling(world, resync_seconds=0.02, watch_namespaces=("here", "there")) as made:
+        await until("passes over both", lambda: {HERE, THERE} <= set(world.passes))
+        world.refused = {"there": status}
+        await until("the one is left", lambda: THERE not in made._states)
+        world.passes.clear()
+        await until("more passes over the other", lambda: world.passes.count(HERE) >= 5)
+        assert THERE not in world.passes
+        assert made.trouble() is made.stuck() is None
+        assert metrics.SKIPPED._value.get() == 1
+        told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert len(told) == 1, "once, and not at each resync"
+        assert f"namespace there is passed over: GET there: {status} no" in told[0]
+        world.refused = {}
+        await until("its return is noticed", lambda: THERE in world.passes)
+        assert "namespace there is listed again" in caplog.text
+        assert metrics.SKIPPED._value.get() == 0
+
+
+async def test_why_a_namespace_is_passed_over_is_told_anew_when_it_changes(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.systems_there = [HERE]
+    world.refused = {"there": 404}
+    async with controlling(world, resync_seconds=0.02, watch_namespaces=("here", "there")):
+        await until("passes", lambda: len(world.passes) >= 2)
+        world.refused = {"there": 403}
+        world.passes.clear()
+        await until("passes", lambda: len(world.passes) >= 2)
+    assert [record.getMessage().split(": ", 1)[1] for record in caplog.records] == [
+        "GET there: 404 no", "GET there: 403 no",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("refused", [{"here": 403, "there": 404}, {"there": 503}, {"there": 0}])
+async def test_nothing_was_resynced_while_no_namespace_can_be_listed_or_the_apiserver_fails(
+    world: World, refused: dict[str, int]
+) -> None:
+    world.refused = refused
+    async with controlling(world, watch_namespaces=("here", "there")) as made:
+        await asyncio.sleep(0.05)
+        assert "no resync has succeeded" in (made.trouble() or "")
 
 
 def test_waits_grow_and_end_at_a_minute() -> None:

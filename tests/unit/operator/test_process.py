@@ -50,6 +50,24 @@ async def test_an_apiserver_that_fails_for_long_is_waited_for_and_the_work_goes_
         assert "attempt #2" not in log, "the same words at each try"
 
 
+async def test_one_namespace_that_is_forbidden_costs_the_others_nothing(tmp_path: Path) -> None:
+    env = {"MEMSYS_RESYNC_SECONDS": "0.2", "MEMSYS_WATCH_NAMESPACES": "team-a,team-b"}
+    async with apiserver() as (server, port), operator(port, tmp_path, **env) as process:
+        server.fail(lambda path: 403 if "/namespaces/team-b/" in path else 0)
+        for namespace in ("team-a", "team-b"):
+            server.add(namespace, "m")
+        await until("the one is looked at", lambda: ("team-a", "m") in server.statuses)
+        pods = "/api/v1/namespaces/team-b/pods"
+        await until("many tries", lambda: server.refused[pods] >= MANY)
+        server.add("team-a", "later")
+        await until("it goes on", lambda: ("team-a", "later") in server.statuses)
+        assert (await process.get("/healthz"), await process.get("/readyz")) == (200, 200), process.log()
+        assert process.log().count("namespace team-b is passed over") == 1
+        server.fail(lambda _: 0)
+        await until("the other is looked at", lambda: ("team-b", "m") in server.statuses)
+        await until("it is watched", lambda: server.watched[pods] > 0)
+
+
 async def test_it_ends_while_the_apiserver_fails(tmp_path: Path) -> None:
     async with apiserver() as (server, port), operator(port, tmp_path, MEMSYS_RESYNC_SECONDS="0.2") as process:
         await until("it watches", lambda: server.watched[SYSTEMS] > 0)
