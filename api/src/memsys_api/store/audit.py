@@ -111,31 +111,84 @@ async def page(
 ) -> tuple[list[Entry], int | None]:
     """Acts within a project, newest first, and the position to go on from (``None``: that was all)."""
     async with database.transaction(project) as conn:
-        cursor = await conn.execute(
-            """SELECT a.id, a.at, a.actor, k.name, a.action, a.target, a.request_id, a.detail
-               FROM audit a LEFT JOIN keys k ON k.id = split_part(a.actor, ' ', 1)
-               WHERE a.project = %(project)s AND (%(before)s::bigint IS NULL OR a.id < %(before)s)
-                 AND (%(actor)s::text IS NULL OR a.actor = %(actor)s OR starts_with(a.actor, %(actor)s || ' for '))
-                 AND (%(action)s::text IS NULL OR a.action = %(action)s OR starts_with(a.action, %(action)s || '.'))
-                 AND (%(target)s::text IS NULL OR a.target = %(target)s
-                      OR (a.target IS NULL AND a.detail -> 'memory_ids' ? %(target)s))
-                 AND (%(since)s::timestamptz IS NULL OR a.at >= %(since)s)
-                 AND (%(until)s::timestamptz IS NULL OR a.at < %(until)s)
-               ORDER BY a.id DESC LIMIT %(limit)s""",
-            {
-                "project": project,
-                "before": before,
-                "limit": limit + 1,
-                "actor": question.actor,
-                "action": question.action,
-                "target": question.target,
-                "since": question.since,
-                "until": question.until,
-            },
-        )
+        only_actor = question.actor if question.target is None else None
+        many = only_actor is not None and await acts_for_many(conn, project, only_actor)
+        statement, parameters = sought(project, question, many, limit=limit + 1, before=before)
+        cursor = await conn.execute(statement, parameters)
         rows: Sequence[tuple[Any, ...]] = await cursor.fetchall()
     entries = [Entry(*row) for row in rows[:limit]]
     return entries, entries[-1].id if len(rows) > limit else None
+
+
+FEW = 10_000
+"""Acts of an actor for others that are read and sorted; where there are more, the trail is walked back through."""
+
+# What begins with "<actor> for ", as an index answers it: in the order of "C", whichever the database has, it lies
+# between that and "<actor> for!". The first condition is the index's own.
+_FOR_OTHERS = """strpos(a.actor, ' for ') > 0 AND a.actor COLLATE "C" >= %(actor)s::text || ' for '
+    AND a.actor COLLATE "C" < %(actor)s::text || ' for!'"""
+_BY_ANYWAY = f"(a.actor = %(actor)s OR ({_FOR_OTHERS}))"
+_NEWEST = "a.id DESC"
+_SORTED = "a.id + 0 DESC"  # what are few: not by walking back through the trail until enough of them have come
+
+
+async def acts_for_many(conn: Connection, project: str, actor: str) -> bool:
+    """Whether there are too many acts of an actor for others to sort them."""
+    cursor = await conn.execute(
+        sql.SQL(
+            """SELECT count(*) FROM (SELECT FROM audit a WHERE a.project = %(project)s AND {}
+                                     ORDER BY a.actor COLLATE "C", a.id LIMIT %(few)s) a"""
+        ).format(sql.SQL(_FOR_OTHERS)),
+        {"project": project, "actor": actor, "few": FEW},
+    )
+    return await cursor.fetchone() == (FEW,)
+
+
+def sought(
+    project: str, question: Question, many: bool, *, limit: int, before: int | None
+) -> tuple[sql.Composed, dict[str, Any]]:
+    """The statement that finds at most ``limit`` acts before the position ``before``, newest first.
+
+    ``many`` is what :func:`acts_for_many` says of the actor that is asked for. A target is the act's own or among those
+    that it lists, an actor acts itself or for others: the statement has a part for each, answered by an index of its
+    own. What is asked besides filters what these find.
+    """
+    given = {
+        "a.id < %(before)s": before,
+        "(a.action = %(action)s OR starts_with(a.action, %(action)s::text || '.'))": question.action,
+        "a.at >= %(since)s": question.since,
+        "a.at < %(until)s": question.until,
+    }
+    conditions = ["a.project = %(project)s", *(condition for condition, value in given.items() if value is not None)]
+    parts = [("true", _NEWEST)]
+    if question.target is not None:
+        parts = [("a.target = %(target)s", _NEWEST), ("a.target IS NULL AND a.detail @> %(listed)s", _SORTED)]
+    elif question.actor is not None and not many:
+        parts = [("a.actor = %(actor)s", _NEWEST), (_FOR_OTHERS, _SORTED)]
+    if question.actor is not None and (many or question.target is not None):
+        conditions.append(_BY_ANYWAY)
+    found = sql.SQL(" UNION ALL ").join(
+        sql.SQL("(SELECT a.* FROM audit a WHERE {} ORDER BY {} LIMIT %(limit)s)").format(
+            sql.SQL(" AND ").join(map(sql.SQL, [*conditions, part])), sql.SQL(order)
+        )
+        for part, order in parts
+    )
+    statement = sql.SQL(
+        """SELECT a.id, a.at, a.actor, k.name, a.action, a.target, a.request_id, a.detail
+           FROM ({}) a LEFT JOIN keys k ON k.id = split_part(a.actor, ' ', 1)
+           ORDER BY a.id DESC LIMIT %(limit)s"""
+    ).format(found)
+    return statement, {
+        "project": project,
+        "before": before,
+        "limit": limit,
+        "actor": question.actor,
+        "action": question.action,
+        "target": question.target,
+        "listed": Jsonb({"memory_ids": [question.target]}),
+        "since": question.since,
+        "until": question.until,
+    }
 
 
 async def forget(owner_url: str, older_than: timedelta) -> int:
