@@ -21,6 +21,8 @@ class Bound:
     caller: Caller
     project: str | None
     """``None``: the default project of the caller's key."""
+    address: str = ""
+    """Where the API should be, as people may see it."""
     idempotency_key: str = field(default_factory=lambda: uuid4().hex)
     """For the one write that the request may make, however often and by whatever way it is sent."""
 

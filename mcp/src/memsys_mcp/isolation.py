@@ -41,16 +41,21 @@ class IsolationMiddleware(Middleware):
         isolation: Isolation,
         fixed: str | None,
         *,
+        address: str = "",
         service_key: str | None = None,
         stdio_key: str | None = None,
         directory: Path | None = None,
         queue: WriteQueue | None = None,
     ) -> None:
-        """``service_key`` is the server's own, for those it vouches for; ``stdio_key`` is the caller's, on stdio."""
+        """``service_key`` is the server's own, for those it vouches for; ``stdio_key`` is the caller's, on stdio.
+
+        ``address`` is the API's, as people may see it.
+        """
         self._api = api
         self._patience = patience
         self._isolation = isolation
         self._fixed = fixed
+        self._address = address
         self._service_key = service_key
         self._stdio_key = stdio_key
         self._directory = directory
@@ -116,7 +121,7 @@ class IsolationMiddleware(Middleware):
             if isinstance(answer, mcp_types.InputRequiredResult):
                 return answer
             choice = answer
-        bind(Bound(self._reach(caller, choice), self._patience, caller, choice))
+        bind(Bound(self._reach(caller, choice), self._patience, caller, choice, self._address))
         return None
 
     def _reach(self, caller: Caller, project: str | None) -> memsys.AsyncClient:

@@ -20,6 +20,7 @@ from prometheus_client import (
 )
 
 import memsys
+from memsys_mcp.away import is_away
 from memsys_mcp.catalogue import TOOLS
 from memsys_mcp.projects import ProjectError
 
@@ -116,7 +117,7 @@ def outcome_of(error: Exception) -> str:
     cause = error.__cause__
     if isinstance(error, ValidationError) or isinstance(cause, ProjectError):
         return "refused"
-    if isinstance(cause, memsys.Unavailable):
+    if isinstance(cause, memsys.Unavailable) or (isinstance(cause, memsys.MemsysError) and is_away(cause)):
         return "unavailable"
     if isinstance(cause, memsys.ProblemError):
         return "refused" if cause.status < 500 else "failed"

@@ -7,15 +7,23 @@ from typing import Any
 from pydantic import ValidationError
 
 import memsys
-from memsys_mcp.away import is_away
+from memsys_mcp.away import is_away, is_elsewhere
 
 ARGUMENTS = {"messages.0.content": "text", "messages.0.name": "speaker", "messages": "text", "top_k": "limit"}
 """What the tools call the fields of the API."""
 
 
-def explain(error: memsys.MemsysError) -> str:
-    """What went wrong and the remedy, in one or two sentences. Never contains the text of a memory or a key."""
+def explain(error: memsys.MemsysError, address: str = "its address") -> str:
+    """What went wrong and the remedy, in one or two sentences. Never contains the text of a memory or a key.
+
+    ``address`` is where the API should be.
+    """
     match error:
+        case memsys.ProblemError() if is_elsewhere(error):
+            return (
+                f"What answers at {address} is not the memory API (it said {error.status}): MEMSYS_API_URL is wrong, "
+                "or a proxy there has no route to the API. Go on without it and tell the user."
+            )
         case memsys.NotFound():
             return (
                 "memory_id: there is no such memory in this project; it may have been deleted. "

@@ -104,6 +104,7 @@ def create_server(
         Patience(upstream.probe, upstream.breaker, settings.patience_seconds),
         settings.isolation,
         settings.project,
+        address=_without_credentials(settings.api_url),
         service_key=service_key(settings),
         stdio_key=stdio_key,
         directory=directory,
@@ -119,6 +120,11 @@ def create_server(
     tools.register(server, queue)
     knowledge.register(server, queue)
     return server
+
+
+def _without_credentials(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 def service_key(settings: Settings) -> str | None:

@@ -131,7 +131,7 @@ def register(server: FastMCP[Any], queue: WriteQueue | None = None) -> None:
         call = client().add(**request, idempotency_key=bound().idempotency_key)
         try:
             stored = await bound().patience.wait(call)
-        except memsys.Unavailable as error:
+        except memsys.MemsysError as error:
             if queue is None or not is_away(error):
                 raise
             return await _kept(queue, request, error)
@@ -223,12 +223,12 @@ def register(server: FastMCP[Any], queue: WriteQueue | None = None) -> None:
         return _result(f"Deleted [id {memory_id}]", views.Changed(id=str(memory_id), event="DELETE"))
 
 
-async def _kept(queue: WriteQueue, request: dict[str, Any], error: memsys.Unavailable) -> ToolResult:
+async def _kept(queue: WriteQueue, request: dict[str, Any], error: memsys.MemsysError) -> ToolResult:
     """The answer for an add that waits for the API; it says so, since nothing is stored yet."""
     try:
         waiting = await queue.keep(bound(), request)
     except NotKept as refusal:
-        raise ToolError(f"{remedies.explain(error)} {refusal}") from error
+        raise ToolError(f"{remedies.explain(error, bound().address)} {refusal}") from error
     answer = views.AddAnswer(results=[], queued=views.Queued(waiting=waiting))
     return _result(views.add_text(answer), answer)
 

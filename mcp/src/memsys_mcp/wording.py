@@ -11,6 +11,7 @@ from fastmcp.exceptions import FastMCPError, PromptError, ResourceError, ToolErr
 
 import memsys
 from memsys_mcp import remedies
+from memsys_mcp.away import is_away
 from memsys_mcp.binding import bound
 
 P = ParamSpec("P")
@@ -42,9 +43,10 @@ def worded(kind: Kind, *, patient: bool = True) -> Callable[[Callable[P, Awaitab
 
 def spoken(error: memsys.MemsysError, kind: Kind) -> FastMCPError:
     """The protocol's error for a failed API call. What the caller did wrong is not worth a line in our log."""
-    if isinstance(error, memsys.Unavailable):
+    away = is_away(error)
+    if away or isinstance(error, memsys.Unavailable):
         logger.warning("the API did not serve a call: %s", error)
-    refused = isinstance(error, memsys.ProblemError) and error.status < 500
+    refused = isinstance(error, memsys.ProblemError) and error.status < 500 and not away
     # A tool's error is a result; that of a resource or prompt is a protocol error, where "your doing" has a code.
     chosen = ValidationError if refused and kind is not ToolError else kind
-    return chosen(remedies.explain(error), log_level=logging.INFO if refused else logging.WARNING)
+    return chosen(remedies.explain(error, bound().address), log_level=logging.INFO if refused else logging.WARNING)

@@ -25,6 +25,9 @@ def answer(status: int, slug: str) -> memsys.ProblemError:
         problem(502, b"<h1>Bad Gateway</h1>"),
         problem(503, b"no available server"),
         problem(504, b""),
+        problem(404, b"404 page not found"),
+        problem(405, b"<h1>Not Allowed</h1>"),
+        problem(308, b""),
     ],
 )
 def test_what_every_call_would_meet_is_absence(error: memsys.MemsysError) -> None:
@@ -37,6 +40,8 @@ def test_what_every_call_would_meet_is_absence(error: memsys.MemsysError) -> Non
         answer(502, "embedder-rejected"),
         answer(503, "too-slow"),
         answer(500, "internal"),
+        answer(404, "not-found"),
+        answer(405, "method-not-allowed"),
         problem(500, b""),
         problem(429, b""),
         problem(401, b""),

@@ -4,13 +4,19 @@ import memsys
 from memsys.errors import FieldError, problem
 from memsys_mcp import remedies
 
+from .queueing import answer
+
 PRIVATE = "the secret of the house"
+ADDRESS = "http://memory.example.org"
 
 
 @pytest.mark.parametrize(
     ("error", "says"),
     [
-        (problem(404, b""), ["memory_id", "search_memories"]),
+        (answer(404, "not-found"), ["memory_id", "search_memories"]),
+        (problem(404, b"404 page not found"), [f"at {ADDRESS} is not the memory API", "404", "MEMSYS_API_URL"]),
+        (problem(405, b"<h1>Not Allowed</h1>"), [f"at {ADDRESS} is not the memory API", "405", "MEMSYS_API_URL"]),
+        (problem(301, b""), [f"at {ADDRESS} is not the memory API", "301", "MEMSYS_API_URL"]),
         (problem(401, b""), ["key was refused", "Authorization: Bearer", "will not help"]),
         (problem(403, b'{"detail": "no access to project x"}'), ["no access to project x", "will not help"]),
         (problem(409, b""), ["conflict", "Read the memory again"]),
@@ -28,7 +34,7 @@ PRIVATE = "the secret of the house"
     ],
 )
 def test_every_error_says_what_to_do_next(error: memsys.MemsysError, says: list[str]):
-    text = remedies.explain(error)
+    text = remedies.explain(error, ADDRESS)
     for part in says:
         assert part in text
     assert len(text) < 300

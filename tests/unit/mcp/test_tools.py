@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import uuid
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from memsys_mcp.metrics import Metrics
+
 from .playing import playing
+from .queueing import Api, drained, start
 
 
 async def test_what_is_deleted_between_two_pages_makes_no_other_skipped() -> None:
@@ -81,3 +85,42 @@ async def test_a_number_is_no_time_and_what_to_give_is_said(given: object) -> No
     assert "ISO 8601" in said
     assert "2024-01-15T10:30:00Z" in said
     assert "Correct it and call again" in said
+
+
+CALLS: list[tuple[str, dict[str, Any]]] = [
+    ("add_memory", {"text": "x"}),
+    ("search_memories", {"query": "x"}),
+    ("list_memories", {}),
+    ("update_memory", {"memory_id": str(uuid.uuid4()), "text": "x"}),
+    ("delete_memory", {"memory_id": str(uuid.uuid4())}),
+]
+
+
+def _no_route(_: httpx.Request) -> httpx.Response:
+    return httpx.Response(404, text="404 page not found")
+
+
+async def test_where_another_answers_than_the_api_the_address_is_named_and_no_memory_is_missed() -> None:
+    metrics = Metrics()
+    async with playing(_no_route, url="http://ann:s3cret@memory.example.org/base", metrics=metrics) as client:
+        for tool, arguments in CALLS:
+            answered = await client.call_tool(tool, arguments, raise_on_error=False)
+            said = answered.content[0].text
+            assert answered.is_error
+            assert "What answers at http://memory.example.org/base is not the memory API" in said
+            assert "memory_id" not in said
+            assert "s3cret" not in said
+        with pytest.raises(Exception, match="is not the memory API"):
+            await client.read_resource(f"memory://{uuid.uuid4()}")
+    for tool, _ in CALLS:
+        assert f'memsys_mcp_tool_calls_total{{outcome="unavailable",tool="{tool}"}} 1.0' in metrics.render().decode()
+
+
+async def test_what_is_added_where_another_answers_than_the_api_waits_for_the_api(tmp_path: Path) -> None:
+    api = Api()
+    queue = start(tmp_path, api)
+    async with playing(_no_route, queue=queue) as client:
+        answered = await client.call_tool("add_memory", {"text": "said on the train"})
+    assert answered.content[0].text.startswith("Queued, not yet stored")
+    await drained(queue)
+    assert api.texts == ["said on the train"]
