@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 from memsys_api.filters import AllOf, AnyOf, Comparison, Expression, Not
 from memsys_api.store.filters import conditions
 
-from .conftest import Dsn
+from .conftest import Dsn, Replica
 
 _STRINGS = st.text("aAbB'\\%_ é茶", max_size=3)
 _SCALARS = (
@@ -168,3 +168,19 @@ def test_equality_in_metadata_is_answered_by_its_index(dsn: Dsn, comparison: Exp
             condition.parameters,
         ).fetchall()
     assert "memory_metadata" in "\n".join(line for (line,) in plan)
+
+
+async def test_a_day_is_whole_however_it_is_written(api: Replica) -> None:
+    [tea] = await api.add("Anna drinks tea", user_id="u")
+    created = datetime.fromisoformat((await api.client.get(f"/memories/{tea['id']}")).json()["created_at"]).astimezone(
+        UTC
+    )
+    for day in (f"{created:%Y-%m-%d}", f"{created:%Y%m%d}", f"{created:%G-W%V-%u}"):
+        for within in ({"lte": day}, {"gte": day}, {"eq": day}):
+            assert len(await api.search("tea", filters={"created_at": within})) == 1, within
+        for outside in ({"lt": day}, {"gt": day}, {"ne": day}):
+            assert await api.search("tea", filters={"created_at": outside}) == [], outside
+    week = {"query": "tea", "filters": {"created_at": {"lte": f"{created:%G-W%V}"}}}
+    refused = await api.client.post("/search", json=week)
+    assert refused.status_code == 400
+    assert "must be a time" in refused.text

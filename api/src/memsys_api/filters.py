@@ -38,7 +38,8 @@ _UNKNOWN_HERE = {
 EARLIEST = int(datetime(2, 1, 1, tzinfo=UTC).timestamp())
 LATEST = int(datetime(9998, 12, 31, tzinfo=UTC).timestamp())
 """Between which moments, in Unix seconds, times lie: nearer to the calendar's ends another zone would leave it."""
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+# What Python reads beside these names no day (2026-W47), or takes an offset for a time (2026-11-21+02:00).
+_ISO = re.compile(r"(?:\d{4}-\d{2}-\d{2}|\d{8}|\d{4}-W\d{2}-\d|\d{4}W\d{3})(?P<time>[Tt ].+)?")
 
 Scalar = str | int | float | bool | None
 Value = Scalar | datetime | tuple[Scalar, ...] | tuple[UUID, ...]
@@ -245,7 +246,8 @@ def _moment(field: str, operator: str, operand: Any, path: str) -> Expression:
 def read_time(value: Any, path: str) -> tuple[datetime, datetime]:
     """When a value begins and ends: a moment, twice the same; or a day. Without an offset it is UTC.
 
-    Takes ISO 8601 and Unix seconds. Raises an ``invalid-request`` problem for anything else.
+    Takes ISO 8601, days in each of its forms (2026-05-01, 20260501, 2026-W18-5), and Unix seconds. Raises an
+    ``invalid-request`` problem for anything else.
     """
     try:
         if isinstance(value, int | float) and not isinstance(value, bool):
@@ -253,11 +255,14 @@ def read_time(value: Any, path: str) -> tuple[datetime, datetime]:
             if not EARLIEST <= moment.timestamp() <= LATEST:
                 raise ValueError
             return moment, moment
+        written = _ISO.fullmatch(value)
+        if written is None:
+            raise ValueError
         moment = datetime.fromisoformat(value)
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
         if not EARLIEST <= moment.timestamp() <= LATEST:
             raise ValueError
-        return moment, moment + timedelta(days=1) if _DAY.fullmatch(value) else moment
+        return moment, moment + timedelta(days=1) if written["time"] is None else moment
     except (ValueError, TypeError, OverflowError, OSError):
         raise _no_time(path) from None
 

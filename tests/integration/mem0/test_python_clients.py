@@ -111,6 +111,8 @@ def test_days_bound_a_list(client: MemoryClient) -> None:
     wide = {"start_date": str(today - timedelta(days=1)), "end_date": str(today + timedelta(days=1))}
     assert _texts(client.get_all(filters={"user_id": "u"}, **wide)) == [TEA]
     assert _texts(client.get_all(filters={"user_id": "u"}, end_date=str(today - timedelta(days=2)))) == []
+    for day in (str(today), f"{today:%Y%m%d}", f"{today:%G-W%V-%u}"):
+        assert _texts(client.get_all(filters={"user_id": "u"}, start_date=day, end_date=day)) == [TEA]
     with pytest.raises(ValidationError, match="start_date"):
         client.get_all(start_date="soon")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memsys_api.filters import OPERATORS, AllOf, AnyOf, Comparison, Filters, Not, parse
+from memsys_api.filters import OPERATORS, AllOf, AnyOf, Comparison, Filters, Not, parse, read_time
 from memsys_api.problems import ProblemError
 
 
@@ -66,16 +66,44 @@ def test_metadata_can_be_named_as_such() -> None:
     )
 
 
-def test_a_day_is_all_of_its_hours() -> None:
+@pytest.mark.parametrize("day", ["2026-05-01", "20260501", "2026-W18-5", "2026W185"])
+def test_a_day_is_all_of_its_hours(day: str) -> None:
     begin, end = datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 5, 2, tzinfo=UTC)
     expected = {"gt": ("gte", end), "gte": ("gte", begin), "lt": ("lt", begin), "lte": ("lt", end)}
     for asked, (operator, moment) in expected.items():
-        held = parse({"created_at": {asked: "2026-05-01"}}).rest
+        held = parse({"created_at": {asked: day}}).rest
         assert held == Comparison("time", "created_at", operator, moment), asked  # type: ignore[arg-type]
+    assert read_time(day, "end_date") == (begin, end)
+
+
+@pytest.mark.parametrize("value", ["2026-W18", "2026W18", "2026-W18T12:00", "2026-05", "2026", "2026-05-01+02:00"])
+def test_what_names_no_day_and_no_moment_is_refused(value: str) -> None:
+    with pytest.raises(ProblemError) as refused:
+        parse({"created_at": {"lte": value}})
+    assert [error.field for error in refused.value.errors] == ["filters.created_at"]
+
+
+@given(st.dates(date(2, 1, 2), date(9998, 12, 30)))
+def test_a_day_is_the_same_however_it_is_written(day: date) -> None:
+    year, week, weekday = day.isocalendar()
+    extended = day.isoformat(), f"{year:04}-W{week:02}-{weekday}"
+    forms = {*extended, *(form.replace("-", "") for form in extended)}
+    begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    assert {read_time(form, "end_date") for form in forms} == {(begin, begin + timedelta(days=1))}
 
 
 @pytest.mark.parametrize(
-    "moment", ["2026-05-01T12:00:00Z", "2026-05-01T12:00:00", "2026-05-01T14:00:00+02:00", 1777636800]
+    "moment",
+    [
+        "2026-05-01T12:00:00Z",
+        "2026-05-01T12:00:00",
+        "2026-05-01T14:00:00+02:00",
+        "2026-05-01 12:00:00+00:00",
+        "2026-05-01t12",
+        "20260501T120000Z",
+        "2026-W18-5T12:00",
+        1777636800,
+    ],
 )
 def test_a_moment_is_read_in_every_form(moment: str | int) -> None:
     expected = Comparison("time", "updated_at", "gt", datetime(2026, 5, 1, 12, tzinfo=UTC))
