@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -239,3 +240,20 @@ async def test_bounds_say_that_they_were_met(told: Replica) -> None:
     assert (len(around["results"]), around["complete"]) == (1, False)
     assert (await _ask(told, "/graph/entities/lisbon/neighbours"))["complete"] is True
     assert (await told.client.get("/graph/entities/lisbon/neighbours", params={"depth": 9})).status_code == 400
+
+
+async def test_a_name_is_one_entity_in_every_form_of_unicode(api: Replica) -> None:
+    """As typed (NFC), and as macOS and PDFs give it (NFD)."""
+    said = "José García works at Zoë Müller GmbH."
+    for form in ("NFC", "NFD"):
+        await api.add(unicodedata.normalize(form, said), user_id=form)
+    listed = {one["key"]: one["memories"] for one in (await _ask(api, "/entities"))["results"]}
+    assert listed == {"josé garcía": 2, "zoë müller gmbh": 2}
+    for form in ("NFC", "NFD"):
+        asked = unicodedata.normalize(form, "José García")
+        line = await _ask(api, f"/graph/entities/{asked}/timeline", user_id="NFD")
+        assert line["entity"]["name"] == "José García"
+        assert [one["memory"] for one in line["memories"]] == [unicodedata.normalize("NFD", said)]
+        assert [(one["predicate"], one["object"]) for one in line["statements"]] == [("works_at", "zoë müller gmbh")]
+        found = await _ask(api, "/entities", query=unicodedata.normalize(form, "GARCÍA"))
+        assert [one["key"] for one in found["results"]] == ["josé garcía"]

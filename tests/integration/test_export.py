@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+import unicodedata
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -373,3 +374,11 @@ async def test_an_import_waits_for_no_language_model(api: Replica) -> None:
     await _import(api, _file(line))
     found = (await api.client.get(f"/memories/{line['id']}")).json()
     assert found["provenance"] == {"key": "k", "verbatim": True}
+
+
+async def test_an_imported_text_is_found_in_every_form_of_unicode(api: Replica) -> None:
+    text = unicodedata.normalize("NFD", "Renée Dubois called")
+    await _import(api, _file(_line(text, user_id="u")))
+    best = (await api.search("Renée", user_id="u", explain=True))[0]
+    assert (best["memory"], best["score_parts"]["text"] > 0) == (text, True)
+    assert (await api.client.get("/graph/entities/Renée Dubois/timeline")).status_code == 200

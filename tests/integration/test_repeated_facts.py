@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import unicodedata
 from datetime import datetime
 from uuid import UUID
 
@@ -111,3 +112,14 @@ async def test_a_fact_that_expires_ends_no_memory_that_outlives_it(
     else:
         assert await texts(thinking, user_id="u") == {"User is in Paris this week"}
         assert await _expiry(thinking, home["id"]) == then
+
+
+async def test_a_fact_is_the_same_in_every_form_of_unicode(thinking: Replica, llm: ScriptedLLM) -> None:
+    typed, given = (unicodedata.normalize(form, "Renée likes crème brûlée") for form in ("NFC", "NFD"))
+    llm.say(facts(given))
+    [old] = await thinking.add("I like crème brûlée", user_id="u")
+    llm.say(facts(typed))
+    [again] = await thinking.add("I like crème brûlée, I said", user_id="u")
+    assert (again["event"], again["id"]) == ("NONE", old["id"])
+    assert await texts(thinking, user_id="u") == {given}
+    assert (await thinking.search("brûlée", user_id="u", explain=True))[0]["score_parts"]["text"] > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
@@ -224,3 +225,17 @@ async def test_the_language_models_key_is_not_sent_to_another_server(fleet: Flee
         assert llm.calls == []
         assert "sk-secret" not in {call.headers["authorization"].removeprefix("Bearer ") for call in other.calls}
         assert other.calls
+
+
+async def test_texts_are_ordered_alike_in_every_form_of_unicode(fleet: Fleet, cohere: ScriptedCohere) -> None:
+    async with fleet.replica(**by_cohere(cohere)) as replica:
+        for form in ("NFC", "NFD"):
+            for text in ("the café is closed", "the crêpe is gone"):
+                await replica.add(unicodedata.normalize(form, text), user_id=form, infer=False)
+            for asked_in in ("NFC", "NFD"):
+                await asked(replica, query=unicodedata.normalize(asked_in, "which café"), user_id=form)
+        assert {call.body["query"] for call in cohere.calls} == {"which café"}
+        assert {text for call in cohere.calls for text in call.body["documents"]} == {
+            "the café is closed",
+            "the crêpe is gone",
+        }

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 import time
+import unicodedata
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
-from .conftest import Fleet, Replica
+from .conftest import Dsn, Fleet, Replica
 from .support.parts import MemorySink
 
 FACTS = [
@@ -175,3 +178,53 @@ async def test_exact_and_approximate_agree_on_what_is_nearest(fleet: Fleet) -> N
         async with fleet.replica(VECTOR_INDEX="hnsw", embedder=exact.embedder) as approximate:
             found = [r["id"] for r in await approximate.search("what does Alice drink", user_id="u", top_k=3)]
     assert found == expected
+
+
+@pytest.mark.parametrize("index", ["auto", "hnsw"])
+async def test_a_text_is_found_and_finds_in_every_form_of_unicode(fleet: Fleet, index: str) -> None:
+    """As typed (NFC), and as macOS and PDFs give it (NFD); it is answered as it was sent."""
+    said = "Zoë Müller met Renée Dubois in Besançon"
+    async with fleet.replica(VECTOR_INDEX=index) as api:
+        found: dict[tuple[str, str], Any] = {}
+        for stored in ("NFC", "NFD"):
+            for text in (said, *FACTS):
+                turn = {"role": "user", "content": unicodedata.normalize(stored, text)}
+                await api.add([turn], user_id=stored, infer=False)
+            for asked in ("NFC", "NFD"):
+                for query in (said, "Renée Dubois"):
+                    best, *_ = await api.search(unicodedata.normalize(asked, query), user_id=stored, explain=True)
+                    assert best["memory"] == unicodedata.normalize(stored, said)
+                    assert ("same" in best["score_parts"]) == (query == said)
+                    found.setdefault((query, "text"), best["score_parts"]["text"])
+                    found.setdefault((query, "score"), best["score"])
+                    assert best["score_parts"]["text"] == found[query, "text"], (stored, asked, query)
+                    assert best["score"] == pytest.approx(found[query, "score"], abs=1e-3), (stored, asked, query)
+    assert found["Renée Dubois", "text"] > 0.15
+
+
+async def test_an_update_is_found_in_every_form_of_unicode(api: Replica) -> None:
+    [added] = await api.add("somebody called", user_id="u")
+    await api.client.put(f"/memories/{added['id']}", json={"text": unicodedata.normalize("NFD", "Renée called")})
+    best = (await api.search("Renée", user_id="u", explain=True))[0]
+    assert best["score_parts"]["text"] > 0
+
+
+async def test_words_that_an_earlier_release_took_apart_are_made_anew_with_the_next_version(
+    api: Replica, dsn: Dsn
+) -> None:
+    [added] = await api.add(unicodedata.normalize("NFD", "Renée called"), user_id="u")
+    with psycopg.connect(dsn.superuser) as conn:
+        conn.execute("UPDATE memory_versions SET lexemes = to_tsvector('english', text)")
+    assert "text" not in (await api.search("Renée", user_id="u", explain=True))[0]["score_parts"]
+    await api.client.put(f"/memories/{added['id']}", json={"metadata": {"kind": "call"}})
+    assert "text" in (await api.search("Renée", user_id="u", explain=True))[0]["score_parts"]
+
+
+async def test_a_heap_of_marks_holds_nobody_up(api: Replica) -> None:
+    """Sorting them takes Python seconds, and PostgreSQL half a minute."""
+    heap = "a" + "\u0301" * 15_990 + "\u0316" * 15_990
+    started = time.monotonic()
+    await api.add(heap, user_id="u", infer=False)
+    best = (await api.search(heap, user_id="u"))[0]
+    assert best["memory"] == heap
+    assert time.monotonic() - started < 5

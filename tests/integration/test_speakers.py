@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
+from typing import Literal
+
 import psycopg
+import pytest
 
 from tests.support.scripted_llm import ScriptedLLM
 
@@ -41,3 +45,18 @@ async def test_a_speaker_s_name_is_no_invention_even_if_nobody_says_it(thinking:
     (new,) = await thinking.add([said], agent_id="a")
     assert (new["event"], new["id"]) == ("UPDATE", old["id"])
     assert await texts(thinking, agent_id="a") == {"Robert is the owner"}
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+async def test_a_speaker_is_known_in_every_form_of_unicode(api: Replica, form: Literal["NFC", "NFD"], dsn: Dsn) -> None:
+    name, other = unicodedata.normalize(form, "Zoë"), unicodedata.normalize("NFC" if form == "NFD" else "NFD", "Zoë")
+    await api.add([{"role": "user", "name": name, "content": "I live in Berlin"}], user_id="u", infer=False)
+    await api.add(f"{name}: I paint", user_id="u", infer=False)
+    for asked in (name, other):
+        hits = await api.search(f"What does {asked} do?", user_id="u", explain=True)
+        assert [{"speaker", "text"} <= set(hit["score_parts"]) for hit in hits] == [True, True], asked
+    with psycopg.connect(dsn.superuser) as conn:
+        rows = conn.execute("SELECT DISTINCT entity_key FROM mentions ORDER BY 1").fetchall()
+        speakers = conn.execute("SELECT speaker, text FROM memory_versions ORDER BY seq").fetchall()
+    assert rows == [("berlin",), ("zoë",)]
+    assert speakers == [(name, "I live in Berlin"), ("Zoë", f"{name}: I paint")]

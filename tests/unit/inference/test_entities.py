@@ -1,3 +1,4 @@
+import unicodedata
 from datetime import UTC, datetime
 
 from memsys_api.inference.entities import LONGEST_NAME, MOST_ENTITIES, MOST_RELATIONS, extraction
@@ -52,3 +53,12 @@ def test_amounts_are_bounded() -> None:
     )
     assert len(found.entities) == MOST_ENTITIES
     assert len(found.relations) == MOST_RELATIONS
+
+
+def test_names_and_predicates_are_the_same_in_every_form_of_unicode() -> None:
+    for form in ("NFC", "NFD"):
+        name, predicate, user = (unicodedata.normalize(form, said) for said in ("Renée", "Préfère", "Zoë"))
+        found = read([(name, "")], [("User", predicate, name, "", "")], names={"user": user})
+        assert found == Extraction(
+            (Entity("renée", "Renée", "entity"), Entity("zoë", "Zoë", "person")), (Relation("zoë", "préfère", "renée"),)
+        )

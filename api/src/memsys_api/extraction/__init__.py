@@ -10,12 +10,14 @@ from memsys_api.extraction.entities import find_entities
 from memsys_api.extraction.names import FUNCTION_WORDS, OPENERS, is_common, normalise
 from memsys_api.extraction.relations import find_relations
 from memsys_api.model import Entity, Extraction
+from memsys_api.normal_forms import composed
 
 __all__ = ["extract", "normalise", "query_entities", "spoken"]
 
 MOST_QUERY_ENTITIES = 48
 _QUERY_CHARACTERS = 2000
-_PREFIX = re.compile(r"(?P<name>[A-Z][\w’'-]{1,30}(?: [A-Z][\w’'-]{1,30}){0,2})(?: said)?: ?(?P<said>.*)", re.S)
+_PREFIX = re.compile(r"(?P<name>[A-Z][\w’'-]{1,30}(?: [A-Z][\w’'-]{1,30}){0,2})(?: said)?:")
+_PREFIX_CHARACTERS = 500  # such a name fits, each of its letters with all of its marks
 _ADDRESSES = re.compile(r"\b(?:I|I['’]\w+|me|my|we|we['’]\w+|our|you|you['’]\w+|your)\b", re.I)
 _WORD = re.compile(r"[^\W_]+(?:['’.@&_/-][^\W_]+)*")
 
@@ -26,7 +28,7 @@ def extract(text: str, *, speaker: str | None = None, event_time: datetime | Non
     ``event_time`` is when it was said; relations are valid from then on. Never raises, whatever the text.
     """
     found: dict[str, Entity] = {}
-    said = text
+    said = text = composed(text)
     if speaker is None:
         speaker, said = spoken(text)
     who = _person(speaker)
@@ -47,13 +49,15 @@ def extract(text: str, *, speaker: str | None = None, event_time: datetime | Non
 def spoken(text: str) -> tuple[str | None, str]:
     """Split "Caroline: I went there" into ``("Caroline", "I went there")``; ``(None, text)`` when nobody is named so.
 
+    The name is composed (NFC), what was said is left as it is.
+
     "Note: the key is under the mat" and "Python: the language" are no speech: a speaker says I, we or you.
     """
-    match = _PREFIX.match(text[:200])
+    match = _PREFIX.match(composed(text[:_PREFIX_CHARACTERS]))
     if match is None or is_common(match["name"].split()[0]):
         return None, text
-    said = text[match.start("said") :]
-    return (match["name"], said) if _ADDRESSES.search(said[:2000]) else (None, text)
+    said = text.partition(":")[2].removeprefix(" ")
+    return (match["name"], said) if _ADDRESSES.search(composed(said)[:2000]) else (None, text)
 
 
 def query_entities(text: str) -> list[str]:
@@ -61,7 +65,7 @@ def query_entities(text: str) -> list[str]:
 
     Generous on purpose ("where does anna live" has no capitals): the keys are only looked up.
     """
-    text = text[:_QUERY_CHARACTERS]
+    text = composed(text)[:_QUERY_CHARACTERS]
     keys = {entity.key: None for entity in find_entities(text)}
     words = [normalise(word) for word in _WORD.findall(text)]
     kept = [word if len(word) > 1 and word not in FUNCTION_WORDS else "" for word in words]
@@ -75,5 +79,6 @@ def query_entities(text: str) -> list[str]:
 
 
 def _person(name: str | None) -> Entity | None:
-    key = normalise(name) if name else ""
-    return Entity(key=key, name=str(name).strip(), kind="person") if key else None
+    name = composed(name or "")
+    key = normalise(name)
+    return Entity(key=key, name=name.strip(), kind="person") if key else None

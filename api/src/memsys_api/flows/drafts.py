@@ -18,6 +18,7 @@ import orjson
 from memsys_api import extraction, metrics, retrieval
 from memsys_api.inference import fingerprint
 from memsys_api.model import UNSPECIFIC, Entity, Extraction, Scope
+from memsys_api.normal_forms import composed
 from memsys_api.ports import Embedder
 from memsys_api.quarantine import detect
 from memsys_api.schemas.fields import MAX_INDEXED_BYTES
@@ -88,8 +89,8 @@ def text_hash(text: str) -> str:
 
 
 def passage(text: str, speaker: str | None) -> str:
-    """What of a memory is embedded."""
-    return retrieval.embedding_text(text, speaker=speaker)
+    """What of a memory is embedded, composed (NFC): not every model's tokenizer takes off the marks."""
+    return retrieval.embedding_text(composed(text), speaker=speaker)
 
 
 def thread_of(scope: Scope, memories: int) -> str | None:

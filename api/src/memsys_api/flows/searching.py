@@ -19,6 +19,7 @@ from memsys_api.flows.search_way import Chooser
 from memsys_api.flows.vector_index import VectorIndex
 from memsys_api.metrics import GRAPH_SEARCHES
 from memsys_api.model import Memory, Scope
+from memsys_api.normal_forms import composed
 from memsys_api.ports import Embedder, SinkUnavailable
 from memsys_api.recent import Recent
 from memsys_api.reranking.flow import Outcome, Reranking
@@ -144,7 +145,7 @@ class Searcher:
         hits = [(r, best[r.candidate.id]) for r in ranked if r.candidate.id in best]
         if reranking is None:
             return Answer(hits)
-        answer = await _reranked(reranking, query, hits)
+        answer = await _reranked(reranking, asked.text, hits)
         return replace(answer, hits=answer.hits[:top_k])
 
     async def _following_merges(self, scope: Scope, asked: retrieval.Query) -> retrieval.Query:
@@ -192,7 +193,7 @@ async def _reranked(reranking: Reranking, query: str, hits: list[Hit]) -> Answer
     best, others = hits[: reranking.top_n], hits[reranking.top_n :]
     if len(best) < 2:
         return Answer(hits)
-    outcome = await reranking.scores(query, [memory.text for _, memory in best])
+    outcome = await reranking.scores(query, [composed(memory.text) for _, memory in best])
     if outcome.outcome != "answered":
         return Answer(hits, outcome)
     scored = [

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from memsys_api.inference.answers import moment
 from memsys_api.inference.types import Role
 from memsys_api.model import Entity, Extraction, Relation
+from memsys_api.normal_forms import composed
 
 MOST_ENTITIES = 20  # of one fact
 MOST_RELATIONS = 20
@@ -40,9 +41,10 @@ def extraction(
     found: dict[str, Entity] = {}
 
     def key_of(name: str, kind: str) -> str | None:
+        name = composed(name)
         role = _ROLES.get(name.casefold())
         if role is not None:
-            name, kind = names.get(role) or "", "person" if role == "user" else "agent"
+            name, kind = composed(names.get(role) or ""), "person" if role == "user" else "agent"
         if not name or len(name) > LONGEST_NAME or name.casefold() in _NO_NAMES:
             return None
         key = normalise(name)
@@ -67,4 +69,4 @@ def extraction(
 
 def _word(text: str) -> str:
     """Lower snake case, letters of any script: "Lives in" -> "lives_in"."""
-    return "_".join(re.findall(r"[^\W_]+", text.casefold()))[:LONGEST_PREDICATE].strip("_")
+    return "_".join(re.findall(r"[^\W_]+", composed(text).casefold()))[:LONGEST_PREDICATE].strip("_")

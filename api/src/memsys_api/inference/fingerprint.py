@@ -10,6 +10,8 @@ import hashlib
 import re
 import unicodedata
 
+from memsys_api.normal_forms import composed
+
 _LETTER = r"[^\W\d_]"
 # Around letters alone: "[0, 5)" and "[0, 5]", 5' and 5" and "5!" are not each other.
 _BEFORE = re.compile(rf"^[\"'`´‘’“”„«»(\[{{¡¿「『]+(?={_LETTER})")
@@ -24,7 +26,7 @@ def fingerprint(text: str) -> str:
     Signs that carry meaning are kept: in a word or beside it ("C++", "C*", "-5", ".5", "$20", "<5"), alone ("< 5"), and
     a question mark. So are small figures: "x²" is not "x2".
     """
-    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", _narrow(text)).casefold())
+    folded = composed(composed(_narrow(text)).casefold())
     words = [_ENDING.sub("", _AFTER.sub("", _BEFORE.sub("", word))) for word in folded.split()]
     while words and _ENDINGS.issuperset(words[-1]):
         words.pop()

@@ -9,6 +9,8 @@ import re
 import unicodedata
 from collections.abc import Set
 
+from memsys_api.normal_forms import compatible
+
 ENOUGH = 0.25  # the share of a statement's own units that must be found in what was said
 _STEM = 5  # characters of a word that are compared: "painting" and "painted" agree
 _WORD = re.compile(r"[^\W_]+")
@@ -42,7 +44,7 @@ def grounded(
 def units(text: str) -> set[str]:
     """Return the stems and numbers of a text; single characters of scripts that put no spaces between words."""
     found: set[str] = set()
-    for word in _WORD.findall(unicodedata.normalize("NFKC", text).casefold()):
+    for word in _WORD.findall(compatible(text).casefold()):
         if word in _EMPTY or _is_date_part(word):
             continue
         if any(_is_unspaced(character) for character in word):

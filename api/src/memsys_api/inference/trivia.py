@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 
 from memsys_api.inference.types import Message
+from memsys_api.normal_forms import composed
 
 _MOST_WORDS = 8
 _MOST_CHARACTERS = 120
@@ -46,6 +47,7 @@ def holds_no_fact(messages: Sequence[Message], *, answers_something: bool = Fals
 
 
 def _trivial(text: str, allowed: frozenset[str]) -> bool:
+    text = composed(text)
     if len(text) > _MOST_CHARACTERS:
         return not text.strip()
     words = _WORD.findall(text.casefold())

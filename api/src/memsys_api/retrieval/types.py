@@ -56,6 +56,7 @@ class Query:
     """What a question asks for, as far as it can be read off its words."""
 
     text: str
+    """Composed (NFC)."""
     entities: tuple[str, ...] = ()
     """Normalised keys of what it may name; generous: keys that nobody knows do no harm."""
     aliases: tuple[str, ...] = ()

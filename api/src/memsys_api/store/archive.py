@@ -205,6 +205,7 @@ def _columns(project: str, versions: Sequence[Imported]) -> dict[str, Any]:
         "begun": [one.recorded_from for one in versions],
         "ended": [one.recorded_to for one in versions],
         "expiries": [one.new.expires_at for one in versions],
+        "words": [one.new.words for one in versions],
         "fingerprints": [one.new.fingerprint if one.state == "active" else None for one in versions],
     }
 
@@ -217,10 +218,10 @@ WITH n AS MATERIALIZED (
         %(apps)s::text[], %(runs)s::text[], %(threads)s::text[], %(turns)s::bigint[], %(texts)s::text[],
         %(hashes)s::text[], %(roles)s::text[], %(speakers)s::text[], %(metadata)s::jsonb[], %(provenance)s::jsonb[],
         %(event_times)s::timestamptz[], %(created)s::timestamptz[], %(begun)s::timestamptz[],
-        %(ended)s::timestamptz[], %(expiries)s::timestamptz[], %(fingerprints)s::text[]
+        %(ended)s::timestamptz[], %(expiries)s::timestamptz[], %(words)s::text[], %(fingerprints)s::text[]
     ) WITH ORDINALITY AS n(id, version, state, user_id, agent_id, app_id, run_id, thread, turn, text, hash, role,
                            speaker, metadata, provenance, event_time, created_at, recorded_from, recorded_to,
-                           expires_at, fingerprint, place)
+                           expires_at, words, fingerprint, place)
 ), memories AS MATERIALIZED (
     SELECT id, min(place) AS place FROM n GROUP BY id
 ), numbered AS MATERIALIZED (
@@ -236,7 +237,7 @@ INSERT INTO memory_versions (
 SELECT %(project)s, n.id, n.version, n.state, n.user_id, n.agent_id, n.app_id, n.run_id, numbered.seq, n.thread, n.turn,
        n.text, n.hash, n.role, n.speaker, n.metadata, n.provenance, n.event_time, n.created_at, n.recorded_from,
        n.recorded_to, n.expires_at,
-       CASE n.state WHEN 'active' THEN to_tsvector('english', concat_ws(' ', n.speaker, n.text)) ELSE '' END,
+       CASE n.state WHEN 'active' THEN to_tsvector('english', n.words) ELSE '' END,
        n.fingerprint
 FROM n JOIN numbered USING (id) ORDER BY n.place
 """

@@ -80,7 +80,8 @@ def build(
 
     ``near`` takes the place of a search by vector, with what its index has yet to be told of.
     ``reach`` is how many turns before and after a candidate are candidates too, ``wanted`` how many answers.
-    Still to give: vector, query, named (ids), and of the scope rows, mean_length, common (lexemes) and their shares.
+    Still to give: vector, query (composed), its spellings, named (ids), and of the scope rows, mean_length, common
+    (lexemes) and their shares.
     """
     given = given_ids(scope)
     parameters: dict[str, Any] = {}
@@ -266,7 +267,8 @@ _SPOKEN = """, matches AS MATERIALIZED (
 _SCANNED = (
     _WORDS,
     """, scope AS MATERIALIZED (
-    SELECT m.id, m.version, m.event_time, m.thread, m.turn, m.speaker, {asks} AS asks, m.text = %(query)s AS same,
+    SELECT m.id, m.version, m.event_time, m.thread, m.turn, m.speaker, {asks} AS asks,
+           m.text = ANY(%(spellings)s) AS same,
            CASE WHEN m.lexemes @@ (SELECT string_agg(word::text, ' | ')::tsquery FROM words) THEN m.lexemes END
                AS lexemes
     FROM memory_versions m WHERE {inside}
@@ -328,7 +330,7 @@ SELECT m.id, m.event_time,
         WHERE e.project = %(project)s AND e.memory_id = m.id AND e.version = m.version),
        round(coalesce((SELECT sum({weight} * idf) FROM rarity WHERE m.lexemes @@ word)
                       / (SELECT sum(idf) FROM rarity), 0)::numeric, 9)::float,
-       m.thread, m.turn, m.speaker, {asks}, m.text = %(query)s
+       m.thread, m.turn, m.speaker, {asks}, m.text = ANY(%(spellings)s)
 FROM memory_versions m
 WHERE {inside} AND m.id = ANY ((SELECT ids FROM chosen)::uuid[])
 """,

@@ -14,6 +14,7 @@ from pgvector import HalfVector, Vector
 from psycopg import sql
 
 from memsys_api.model import UNSPECIFIC, Entity, Extraction, Relation, Scope
+from memsys_api.normal_forms import composed
 from memsys_api.store.database import Connection
 from memsys_api.store.generations import Generation
 
@@ -34,6 +35,11 @@ class NewVersion:
     metadata: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     expires_at: datetime | None = None
+
+    @property
+    def words(self) -> str:
+        """What it is found by, word for word: who says it and what, composed (NFC) as a query is."""
+        return composed(self.text if self.speaker is None else f"{self.speaker} {self.text}")
 
 
 def vector(generation: Generation, row: npt.NDArray[np.float32]) -> HalfVector | Vector:

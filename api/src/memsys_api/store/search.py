@@ -14,6 +14,7 @@ from psycopg import AsyncCursor, sql
 from psycopg.rows import TupleRow
 
 from memsys_api.model import Memory, Scope
+from memsys_api.normal_forms import composed, spellings
 from memsys_api.store.candidates import Near, Way, build
 from memsys_api.store.contents import vector
 from memsys_api.store.database import Connection, Database
@@ -38,7 +39,7 @@ class Found(NamedTuple):
     asks: bool
     """Whether it ends in a question mark."""
     same: bool
-    """Whether it is the query, word for word."""
+    """Whether it is the query, word for word, in any of its spellings."""
 
 
 async def people(database: Database, project: str, *, bound: int) -> frozenset[str]:
@@ -74,7 +75,8 @@ async def candidates(
     statement = build(generation, scope, reach=reach, way=way, wanted=wanted, filters=filters, as_of=as_of, near=near)
     parameters = statement.parameters | {
         "vector": vector(generation, embedding),
-        "query": query,
+        "query": composed(query),
+        "spellings": spellings(query),
         "named": list(named),
         "rows": size.rows,
         "mean_length": max(size.mean_length, 1.0),

@@ -49,12 +49,13 @@ async def insert_first(
                    (SELECT max(turn) FROM memory_versions WHERE project = %(project)s AND thread = %(thread)s), 0
                ) END,
                n.text, n.hash, n.role, n.speaker, n.metadata, n.provenance, n.event_time, now(), now(), n.expires_at,
-               to_tsvector('english', concat_ws(' ', n.speaker, n.text)), n.fingerprint
+               to_tsvector('english', n.words), n.fingerprint
         FROM unnest(%(ids)s::uuid[], %(texts)s::text[], %(hashes)s::text[], %(roles)s::text[], %(speakers)s::text[],
                     %(metadata)s::jsonb[], %(provenance)s::jsonb[], %(event_times)s::timestamptz[],
-                    %(expiries)s::timestamptz[], %(fingerprints)s::text[])
+                    %(expiries)s::timestamptz[], %(words)s::text[], %(fingerprints)s::text[])
              WITH ORDINALITY
-             AS n(id, text, hash, role, speaker, metadata, provenance, event_time, expires_at, fingerprint, ordinal)
+             AS n(id, text, hash, role, speaker, metadata, provenance, event_time, expires_at, words, fingerprint,
+                  ordinal)
         ORDER BY n.ordinal
         """,
         {
@@ -69,6 +70,7 @@ async def insert_first(
             "provenance": [Jsonb(n.provenance) for n in new],
             "event_times": [n.event_time for n in new],
             "expiries": [n.expires_at for n in new],
+            "words": [n.words for n in new],
             "fingerprints": [n.fingerprint for n in new],
         },
     )
@@ -140,7 +142,7 @@ async def insert_next(conn: Connection, generation: Generation, head: Head, new:
             SELECT o.project, o.id, o.version + 1, 'active', o.user_id, o.agent_id, o.app_id, o.run_id, o.seq,
                    o.thread, o.turn, %(text)s, %(hash)s, %(role)s, %(speaker)s, %(metadata)s, %(provenance)s,
                    %(event_time)s, o.created_at, o.recorded_to, %(expires_at)s,
-                   to_tsvector('english', concat_ws(' ', %(speaker)s::text, %(text)s::text)), %(fingerprint)s
+                   to_tsvector('english', %(words)s), %(fingerprint)s
             FROM memory_versions o
             WHERE o.project = %(project)s AND o.id = %(id)s AND o.version = %(version)s
             RETURNING {columns}
@@ -158,6 +160,7 @@ async def insert_next(conn: Connection, generation: Generation, head: Head, new:
             "provenance": Jsonb(new.provenance),
             "event_time": new.event_time,
             "expires_at": new.expires_at,
+            "words": new.words,
             "fingerprint": new.fingerprint,
         },
     )
