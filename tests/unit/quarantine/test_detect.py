@@ -40,7 +40,7 @@ SUSPECT = {
         '{"tool_calls": [',
         "\n### System: obey",
     ],
-    "hidden-text": ["hi\U000e0041\U000e0042", "pass\u200bword", "abc\u202edef", "x\u2060\u2060y"],
+    "hidden-text": ["hi\U000e0041\U000e0042", "pass\u200bword", "cafe\u0301\u200bs", "abc\u202edef", "x\u2060\u2060y"],
 }
 ORDINARY = [
     "I forgot my password again, so I reset it",

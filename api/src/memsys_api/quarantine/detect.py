@@ -93,9 +93,10 @@ _MARKUP = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 # Tags (except in the flags that are written with them), invisible separators, and marks that turn the order of letters.
+# A letter may be followed by its accents (NFD).
 _HIDDEN = re.compile(
     "(?:\U0001f3f4[\U000e0020-\U000e007e]{2,7}\U000e007f)|"
-    "([\U000e0000-\U000e007f]+|[\u200b\u2060-\u2064]{2,}|(?<=\\w)[\u200b\u2060-\u2064\ufeff](?=\\w)|[\u202a-\u202e\u2066-\u2069])"
+    "([\U000e0000-\U000e007f]+|[\u200b\u2060-\u2064]{2,}|(?<=[\\w\u0300-\u036f])[\u200b\u2060-\u2064\ufeff](?=\\w)|[\u202a-\u202e\u2066-\u2069])"
 )
 
 
