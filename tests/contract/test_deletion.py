@@ -153,8 +153,23 @@ def test_lost_credentials_are_reset_when_told_to_and_pods_restart(stored: System
     assert stored.kubectl.get("pvc", "data-m-postgres-0") is not None
 
 
-def test_a_lost_graph_password_stalls_the_graph_alone(stored: System) -> None:
+def test_a_lost_graph_secret_is_made_anew_with_the_password_that_the_api_was_given(stored: System) -> None:
+    kept, api = stored.wait_child("secret", "neo4j"), stored.wait_child("secret", "api")
+    workload = stored.wait_child("statefulset", "neo4j")
     stored.kubectl("delete", "secret", "m-neo4j")
+    assert stored.wait_child("secret", "neo4j")["data"] == kept["data"]
+    eventually("labelled", lambda: "labels" in stored.wait_child("secret", "neo4j")["metadata"])
+    stored.wait("Ready", "True")
+    assert stored.wait_child("secret", "api")["data"] == api["data"]
+    assert stored.wait_child("statefulset", "neo4j")["metadata"]["generation"] == workload["metadata"]["generation"]
+
+
+def test_a_lost_graph_password_stalls_the_graph_alone(stored: System) -> None:
+    # Both Secrets that hold it: one of them would be made anew from the other.
+    stored.apply({"paused": True})
+    stored.wait("Reconciling", "False", "Paused")
+    stored.kubectl("delete", "secret", "m-neo4j", "m-api")
+    stored.apply({"paused": False})
     message = stored.wait("GraphReady", "False", "CredentialsLost")["message"]
     assert "data-m-neo4j-0" in message
     stored.wait("Stalled", "True", "CredentialsLost")

@@ -1,14 +1,15 @@
 """The passwords and keys of one system: which exist, which are due, which are lost. Pure.
 
 A password is made only while no volume depends on it. A volume whose Secret is gone is never given a new one
-without being told to: the way out is in the message. A Secret that was made by hand or restored is adopted, unless it
-holds a password that a stranger would try first.
+without being told to: the way out is in the message. First it is looked for where the API was given it. A Secret that
+was made by hand or restored is adopted, unless it holds a password that a stranger would try first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
 
 from memsys_operator import names
 from memsys_operator.errors import Broken, Rejected
@@ -19,6 +20,8 @@ from memsys_operator.weakness import weakness
 POSTGRES_KEYS = ("superuser-password", "owner-password", "app-password")
 NEO4J_KEYS = ("password",)
 ADMIN_KEYS = ("key",)
+#: What the API is given for a password of the graph that nobody knows: the graph is simply away to it.
+LOST = "lost"
 #: Fewest characters of a password, and of the admin key, whose limit is the API's.
 SHORTEST_PASSWORD, SHORTEST_ADMIN_KEY = 12, 16
 
@@ -33,7 +36,8 @@ class Generators:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """The values that the Secrets shall hold. ``neo4j`` is None when there is no graph or its password is lost.
+    """The values that the Secrets shall hold. ``neo4j`` is None when there is no graph or its password is lost; the API
+    then keeps ``neo4j_before``, what it was given for it.
 
     ``reset`` says that new PostgreSQL passwords were asked for by annotation and made just now.
     """
@@ -43,6 +47,7 @@ class Credentials:
     admin: Mapping[str, str]
     reset: bool = False
     graph_problem: Broken | None = None
+    neo4j_before: str = LOST
 
 
 def settle(system: System, observed: Observed, make: Generators) -> Credentials:
@@ -54,30 +59,67 @@ def settle(system: System, observed: Observed, make: Generators) -> Credentials:
     """
     _check_embedder(system, observed)
     _check_strength(system, observed)
-    postgres, lost = _values(system, observed, names.POSTGRES, POSTGRES_KEYS, make.password)
-    reset = lost and system.annotations.get(names.RESET_ANNOTATION) == names.POSTGRES
+    told_to = system.annotations.get(names.RESET_ANNOTATION) == names.POSTGRES
+    given = {} if told_to else _given(system, observed, names.POSTGRES)
+    postgres, lost = _values(system, observed, names.POSTGRES, POSTGRES_KEYS, make.password, given)
+    reset = lost and told_to
     if lost and not reset:
         raise _postgres_lost(system)
     neo4j: Mapping[str, str] | None = None
     graph_problem: Broken | None = None
+    given = _given(system, observed, names.NEO4J)
     # A graph that was switched off keeps its Secret, because its volume is kept too.
-    if system.runs_neo4j or observed.get("Secret", names.component(system.name, names.NEO4J)):
-        neo4j, graph_lost = _values(system, observed, names.NEO4J, NEO4J_KEYS, make.password)
+    if system.runs_neo4j or given or observed.get("Secret", names.component(system.name, names.NEO4J)):
+        neo4j, graph_lost = _values(system, observed, names.NEO4J, NEO4J_KEYS, make.password, given)
         if graph_lost:
             neo4j, graph_problem = None, _neo4j_lost(system) if system.runs_neo4j else None
-    admin, _ = _values(system, observed, "admin-key", ADMIN_KEYS, make.admin_key)
-    return Credentials(postgres, neo4j, admin, reset, graph_problem)
+    admin, _ = _values(system, observed, "admin-key", ADMIN_KEYS, make.admin_key, {})
+    before = _api_secret(system, observed).get("neo4j_password") or LOST
+    return Credentials(postgres, neo4j, admin, reset, graph_problem, before)
 
 
 def _values(
-    system: System, observed: Observed, part: str, keys: tuple[str, ...], make: Callable[[], str]
+    system: System,
+    observed: Observed,
+    part: str,
+    keys: tuple[str, ...],
+    make: Callable[[], str],
+    given: Mapping[str, str],
 ) -> tuple[dict[str, str], bool]:
-    """The values of one Secret, new ones filled in, and whether a volume depends on one that is gone."""
-    secret = observed.get("Secret", names.component(system.name, part))
-    found = secret_values(secret) if secret else {}
-    missing = [key for key in keys if not found.get(key)]
-    lost = bool(missing) and _has_volume(system, observed, part)
-    return {key: found.get(key) or make() for key in keys}, lost
+    """The values of one Secret, what it lacks filled in, and whether a volume depends on one that is gone."""
+    held = secret_values(observed.get("Secret", names.component(system.name, part)) or {})
+    found = {key: held.get(key) or given.get(key) for key in keys}
+    lost = not all(found.values()) and _has_volume(system, observed, part)
+    return {key: value or make() for key, value in found.items()}, lost
+
+
+def _given(system: System, observed: Observed, part: str) -> dict[str, str]:
+    """The passwords of one part as the API was given them, while a volume depends on them; no weak ones.
+
+    On those of a volume that is being deleted nothing depends: who deletes Secret and volume wants another password.
+    """
+    claim = observed.get("PersistentVolumeClaim", names.data_claim(system.name, part))
+    if claim is None or claim["metadata"].get("deletionTimestamp"):
+        return {}
+    api = _api_secret(system, observed)
+    if part == names.POSTGRES:
+        urls = {"owner-password": "database_owner_url", "app-password": "database_url"}
+        found = {key: _password(api.get(url, "")) for key, url in urls.items()}
+    else:
+        found = {"password": api.get("neo4j_password", "")}
+    return {key: value for key, value in found.items() if value and weakness(value, SHORTEST_PASSWORD) is None}
+
+
+def _api_secret(system: System, observed: Observed) -> dict[str, str]:
+    return secret_values(observed.get("Secret", names.component(system.name, names.API)) or {})
+
+
+def _password(url: str) -> str:
+    """The password in a URL; empty where there is none."""
+    try:
+        return unquote(urlsplit(url).password or "")
+    except ValueError:
+        return ""
 
 
 def _check_embedder(system: System, observed: Observed) -> None:

@@ -7,14 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memsys_operator import names
-from memsys_operator.credentials import NEO4J_KEYS, POSTGRES_KEYS, settle
+from memsys_operator.credentials import NEO4J_KEYS, POSTGRES_KEYS, Credentials, settle
 from memsys_operator.errors import Broken, Rejected
-from memsys_operator.observed import Observed, secret_values
+from memsys_operator.observed import Manifest, Observed, key_of, secret_values
+from memsys_operator.plan import Apply, Create, plan
 from memsys_operator.reconcile import RANDOM
 from memsys_operator.resources.credentials import api_values
 from memsys_operator.weakness import weakness
 
-from .support import claim, counting, desired, find, secret, seen, system
+from .support import carry_out, claim, counting, desired, find, secret, seen, system
 
 POSTGRES = {"superuser-password": "super-and-long", "owner-password": "owner-and-long", "app-password": "app-and-long"}
 NEO4J = {"password": "graph-and-long"}
@@ -79,6 +80,87 @@ def test_a_lost_graph_password_takes_out_the_graph_alone() -> None:
     assert "kubectl delete statefulset/m-neo4j pvc/data-m-neo4j-0" in settled.graph_problem.message
     off = settle(system({"graph": {"provider": "none"}}), observed, counting())
     assert (off.neo4j, off.graph_problem) == (None, None)
+
+
+#: Passwords as people make them, which a URL holds in another notation.
+BY_HAND = {"superuser-password": "s/per:and@long", "owner-password": "öwner and/long", "app-password": "app:p@ss%20/"}
+VOLUMES = (claim("data-m-postgres-0"), claim("data-m-neo4j-0"))
+
+
+def of_the_api(postgres: dict[str, str] = POSTGRES, neo4j: str = NEO4J["password"]) -> Manifest:
+    """Secret ``m-api`` of a system with these passwords."""
+    return secret("m-api", api_values(system(), Credentials(postgres, {"password": neo4j}, ADMIN)))
+
+
+@pytest.mark.parametrize("held", [None, {}, {"password": ""}])
+@pytest.mark.parametrize("graph", ["neo4j", "none"])
+def test_a_lost_graph_password_is_taken_from_what_the_api_was_given(held: dict[str, str] | None, graph: str) -> None:
+    objects = [secret("m-postgres", POSTGRES), of_the_api(), *VOLUMES]
+    objects += [] if held is None else [secret("m-neo4j", held)]
+    kept = settle(system({"graph": {"provider": graph}}), seen(*objects), counting())
+    assert (kept.neo4j, kept.graph_problem) == (NEO4J, None)
+
+
+def test_when_the_graphs_secret_is_lost_it_is_made_anew_and_nothing_else_changes() -> None:
+    target, observed = system(), seen(*VOLUMES, secret("m-postgres", POSTGRES), secret("m-neo4j", NEO4J))
+    observed = carry_out(plan(desired(target, observed), observed, generated=names.kept_secrets("m")), observed)
+    rest = Observed({key: obj for key, obj in observed.objects.items() if key != ("Secret", "m-neo4j")})
+    actions = plan(desired(target, rest), rest, generated=names.kept_secrets("m"))
+    assert [key_of(a.manifest) for a in actions if isinstance(a, Create | Apply)] == [("Secret", "m-neo4j")] * 2
+    after = carry_out(actions, rest)
+    assert secret_values(after.objects["Secret", "m-neo4j"]) == NEO4J
+    assert plan(desired(target, after), after, generated=names.kept_secrets("m")) == []
+
+
+@pytest.mark.parametrize("useless", ["lost", "", "Neo4j-Password"])
+def test_what_the_api_was_given_is_not_taken_where_it_is_weak_or_itself_lost(useless: str) -> None:
+    settled = settle(system(), seen(secret("m-postgres", POSTGRES), of_the_api(neo4j=useless), *VOLUMES), counting())
+    assert settled.neo4j is None
+    assert settled.graph_problem is not None
+    assert api_values(system(), settled)["neo4j_password"] == (useless or "lost")
+
+
+def test_a_volume_that_is_deleted_takes_its_password_along() -> None:
+    """The way to another password: until the volume is gone the API keeps what it has, then there is a new one."""
+    going = claim("data-m-neo4j-0")
+    going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    rest = [secret("m-postgres", POSTGRES), of_the_api(), claim("data-m-postgres-0")]
+    waiting = settle(system(), seen(*rest, going), counting())
+    assert waiting.neo4j is None
+    assert waiting.graph_problem is not None
+    assert api_values(system(), waiting)["neo4j_password"] == NEO4J["password"]
+    made = settle(system(), seen(*rest), counting())
+    assert made.graph_problem is None
+    assert made.neo4j not in (None, NEO4J)
+    assert settle(system({"graph": {"provider": "none"}}), seen(*rest), counting()).neo4j is None
+
+
+@pytest.mark.parametrize("lost", [["app-password"], ["owner-password"], ["app-password", "owner-password"]])
+@pytest.mark.parametrize("passwords", [POSTGRES, BY_HAND])
+def test_lost_passwords_of_postgres_are_taken_from_the_urls_that_the_api_was_given(
+    lost: list[str], passwords: dict[str, str]
+) -> None:
+    rest = secret("m-postgres", {key: value for key, value in passwords.items() if key not in lost})
+    observed = seen(rest, of_the_api(passwords), secret("m-neo4j", NEO4J), *VOLUMES)
+    assert settle(system(), observed, counting()).postgres == passwords
+
+
+@pytest.mark.parametrize("url", ["", "postgresql://memsys_app@m-postgres-rw/memsys", "http://[broken"])
+def test_a_url_without_a_password_brings_none_back(url: str) -> None:
+    rest = secret("m-postgres", {**POSTGRES, "app-password": ""})
+    broken = secret("m-api", {"database_url": url, "database_owner_url": url})
+    with pytest.raises(Broken, match="m-postgres"):
+        settle(system(), seen(rest, broken, *VOLUMES), counting())
+
+
+def test_the_superusers_password_is_kept_nowhere_else_and_new_ones_are_made_when_told_to() -> None:
+    observed = seen(of_the_api(), *VOLUMES)
+    with pytest.raises(Broken, match=r"Secret m-postgres .* is gone"):
+        settle(system(), observed, counting())
+    made = settle(system(annotations={names.RESET_ANNOTATION: "postgres"}), observed, counting())
+    assert made.reset
+    assert not set(made.postgres.values()) & set(POSTGRES.values())
+    assert made.neo4j == NEO4J
 
 
 def test_a_graph_that_is_off_keeps_the_password_it_had() -> None:

@@ -37,8 +37,8 @@ def api_values(system: System, credentials: Credentials) -> dict[str, str]:
         "memsys_admin_key": credentials.admin["key"],
     }
     if system.runs_neo4j:
-        # While the password is lost the graph is simply away to the API, which serves without it.
-        values["neo4j_password"] = (credentials.neo4j or {}).get("password", "lost")
+        # While the password is lost the API keeps what it has: that may be the last copy.
+        values["neo4j_password"] = (credentials.neo4j or {}).get("password", credentials.neo4j_before)
     return values
 
 
