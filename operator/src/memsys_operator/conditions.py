@@ -8,7 +8,7 @@ when a person must act. ``lastTransitionTime`` changes with the status of a cond
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from memsys_operator import names, problems
@@ -16,8 +16,8 @@ from memsys_operator.errors import Broken, OperatorError, Rejected, Waiting
 from memsys_operator.observed import Key, Manifest, Observed
 from memsys_operator.resources import expose
 from memsys_operator.resources.addresses import addresses
-from memsys_operator.spec import System
-from memsys_operator.sync import GRACE_SECONDS, SyncReport, Walk, restored, written
+from memsys_operator.spec import GraphProvider, System, graph_looks, graph_provider
+from memsys_operator.sync import GRACE_SECONDS, SyncReport, section
 
 Truth = Literal["True", "False", "Unknown"]
 
@@ -32,8 +32,6 @@ PARTS: tuple[tuple[str, str, str], ...] = (
 
 #: The reason of a part that serves with fewer pods than the spec asks for.
 PARTLY = "PartlyAvailable"
-#: How old the date of the last full cycle may become in a status that has nothing else to say.
-_DATED_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,20 +187,24 @@ def conditions(
     seen: Observed,
     found: Findings,
     *,
-    graph: bool = True,
+    graph: bool | None = True,
     runs_neo4j: bool = True,
     interval: int = GRACE_SECONDS,
     paused: bool = False,
     last_synced: Mapping[str, Any] | None = None,
 ) -> list[Condition]:
-    """All conditions of the system ``name``, ``Ready`` first."""
+    """All conditions of the system ``name``, ``Ready`` first. ``graph`` is None where it is not known whether there is
+    one."""
     parts = [part_condition(*part, name, seen, found) for part in PARTS]
     api_ready = parts[2].status == "True"
     synced = graph_synced(name, api_ready, found.sync, interval, last_synced)
     kept, claim = "", names.data_claim(name, names.NEO4J)
     if seen.get("PersistentVolumeClaim", claim) is not None:
         kept = f"; PersistentVolumeClaim {claim} is kept and holds what Neo4j knew, erased memories too"
-    if not graph:
+    if graph is None:
+        unknown = "whether there is a graph, and where, is not known: the spec is rejected"
+        parts[1] = Condition("GraphReady", "Unknown", "Rejected", unknown + kept)
+    elif not graph:
         off = "spec.graph.provider is none"
         parts[1] = Condition("GraphReady", "True", "Disabled", off + kept)
         synced = Condition("GraphSynced", "True", "Disabled", off)
@@ -280,33 +282,46 @@ def status(obj: Mapping[str, Any], system: System | None, seen: Observed, found:
     name = obj["metadata"]["name"]
     generation = obj["metadata"].get("generation", 0)
     before: Mapping[str, Any] = obj.get("status") or {}
-    graph = system.graph_enabled if system else seen.get("StatefulSet", names.component(name, names.NEO4J)) is not None
-    interval = system.spec.sync.interval_seconds if system else GRACE_SECONDS
+    provider = system.spec.graph.provider if system else _provider(obj, seen)
+    interval = (system.spec.sync if system else graph_looks(obj)).interval_seconds
     result: dict[str, Any] = {
         key: before[key] for key in ("adminKeySecret", "embedding", "endpoints", "sync") if key in before
     }
     result["observedGeneration"] = generation
     old = before.get("conditions") or ()
+    last = {condition["type"]: condition for condition in old}
+    synced = last.get("GraphSynced")
     new = conditions(
         name,
         seen,
         found,
-        graph=graph,
-        runs_neo4j=system.runs_neo4j if system else graph,
+        graph=None if provider is None else provider != "none",
+        runs_neo4j=provider == "neo4j",
         interval=interval,
         paused=system.spec.paused if system else False,
-        last_synced=next((c for c in old if c["type"] == "GraphSynced"), None),
+        last_synced=synced if synced and synced["reason"] != "Disabled" else None,
     )
-    if system is not None and system.spec.expose is not None:
+    if system is None and (way := last.get("Exposed")):  # nothing is changed about it while the spec is rejected
+        new.append(Condition("Exposed", way["status"], way["reason"], way["message"]))
+    elif system is not None and system.spec.expose is not None:
         new.append(_exposed(system, seen))
     result["conditions"] = _dated(new, old, generation, now)
     if system is not None and not isinstance(found.problem, Rejected):
         result |= _facts(system, seen, found, before)
-    if found.sync is not None and found.sync.error is None and graph:
-        result["sync"] = _sync(found.sync, before.get("sync") or {}, now)
-    elif not graph:
+    if provider == "none":
         result.pop("sync", None)
+    elif found.sync is not None and found.sync.error is None:
+        result["sync"] = section(found.sync, before.get("sync") or {}, now)
     return result
+
+
+def _provider(obj: Mapping[str, Any], seen: Observed) -> GraphProvider | None:
+    """Where the graph of a system is whose spec is rejected, and so not carried out: where it runs, else where the spec
+    wants it; None where that cannot be read, or is nowhere although there has been a graph."""
+    if seen.get("StatefulSet", names.component(obj["metadata"]["name"], names.NEO4J)) is not None:
+        return "neo4j"
+    wanted = graph_provider(obj)
+    return None if wanted == "none" and "sync" in (obj.get("status") or {}) else wanted
 
 
 def _exposed(system: System, seen: Observed) -> Condition:
@@ -357,21 +372,3 @@ def _facts(system: System, seen: Observed, found: Findings, before: Mapping[str,
     if found.problem is None or "adminKeySecret" in before:
         facts["adminKeySecret"] = {"name": names.admin_key_secret(system.name), "key": "key"}
     return facts
-
-
-def _sync(sync: SyncReport, before: Mapping[str, Any], now: str) -> dict[str, Any]:
-    numbers: dict[str, Any] = {"pending": sync.pending, "parked": sync.parked, "lagSeconds": sync.lag_seconds}
-    numbers |= written(_dated_seldom(sync.walk, restored(before)))
-    if sync.drift is not None:
-        numbers["drifted"] = sync.drift.count + sync.walk.unmended
-    elif "drifted" in before:
-        numbers["drifted"] = before["drifted"]
-    unchanged = all(before.get(name) == value for name, value in numbers.items())
-    return {**numbers, "lastChecked": before["lastChecked"] if unchanged and "lastChecked" in before else now}
-
-
-def _dated_seldom(walk: Walk, before: Walk) -> Walk:
-    """The walk with the last date that was written, while that is recent: a quiet system costs no writes."""
-    if walk.finished is None or before.finished is None or walk.finished - before.finished >= _DATED_SECONDS:
-        return walk
-    return replace(walk, finished=before.finished)

@@ -22,7 +22,7 @@ from memsys_operator.plan import Action, Apply, Create, Delete, Release, plan, r
 from memsys_operator.resources import expose, references, storage
 from memsys_operator.resources.addresses import addresses
 from memsys_operator.settings import Settings
-from memsys_operator.spec import Ref, Sync, System, parse, typed
+from memsys_operator.spec import Ref, Sync, System, graph_looks, parse
 from memsys_operator.sync import SyncReport, Walk, restored
 
 logger = logging.getLogger(__name__)
@@ -127,12 +127,8 @@ class Reconciler:
             unkept = await self._look_after_keys(
                 ref, endpoint, f"the spec of MemorySystem {ref.name} is rejected", urls
             )
-        try:
-            intervals = typed(Sync, {"spec": spec.get("sync")})
-        except Rejected:
-            intervals = Sync()
         return Outcome(
-            graph=_graph_target(endpoint, intervals) if "sync" in known else None,
+            graph=_graph_target(endpoint, graph_looks(obj)) if "sync" in known else None,
             walk=restored(known.get("sync") or {}),
             failure=unreported or unkept,
         )

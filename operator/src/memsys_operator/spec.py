@@ -126,6 +126,15 @@ class Postgres(_Model):
     parameters: dict[str, str] = {}
 
 
+GraphProvider = Literal["neo4j", "neptune", "none"]
+
+
+class _GraphProvider(BaseModel):
+    """Of :class:`Graph` this alone, whatever else is in it."""
+
+    provider: GraphProvider = "neo4j"
+
+
 class GraphPorts(_Model):
     http: int = 7474
     bolt: int = 7687
@@ -138,7 +147,7 @@ class Neptune(_Model):
 
 
 class Graph(_Model):
-    provider: Literal["neo4j", "neptune", "none"] = "neo4j"
+    provider: GraphProvider = "neo4j"
     neptune: Neptune | None = None
     ports: GraphPorts = GraphPorts()
     storage: Storage = Storage()
@@ -326,6 +335,24 @@ def typed(model: type[M], obj: Mapping[str, Any]) -> M:
         field = ".".join(["spec", *(str(part) for part in first["loc"] if part != "[key]")])
         message = first["msg"].removeprefix("Value error, ")
         raise Rejected(f"{field}: {message}; remove or correct the field") from error
+
+
+def graph_provider(obj: Mapping[str, Any]) -> GraphProvider | None:
+    """Where the graph of a MemorySystem shall be, read alone: also of a spec that :func:`parse` rejects for something
+    else. None where not even that can be read."""
+    graph = (obj.get("spec") or {}).get("graph")
+    try:
+        return _GraphProvider.model_validate({} if graph is None else graph).provider
+    except ValidationError:
+        return None
+
+
+def graph_looks(obj: Mapping[str, Any]) -> Sync:
+    """How often to look at the graph of a MemorySystem, read alone in the same way; else as often as by default."""
+    try:
+        return typed(Sync, {"spec": (obj.get("spec") or {}).get("sync")})
+    except Rejected:
+        return Sync()
 
 
 def parse(obj: Mapping[str, Any]) -> System:

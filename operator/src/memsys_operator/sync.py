@@ -11,6 +11,8 @@ from typing import Any
 #: Records younger than this are on their way, not behind.
 GRACE_SECONDS = 60
 _LAG_STEP = 10
+#: How old the date of the last full cycle may become in a status that has nothing else to say.
+_DATED_SECONDS = 3600
 #: In the API's words for a graph that refuses its login.
 REFUSED = "refused user"
 
@@ -172,6 +174,26 @@ def written(walk: Walk) -> dict[str, Any]:
         "unmendable": walk.unmended or None,
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def section(report: SyncReport, before: Mapping[str, Any], now: str) -> dict[str, Any]:
+    """``status.sync`` after a look, where ``before`` was what it said. It is dated ``now`` only where a number changed,
+    so that a quiet system costs no writes."""
+    numbers: dict[str, Any] = {"pending": report.pending, "parked": report.parked, "lagSeconds": report.lag_seconds}
+    numbers |= written(_dated_seldom(report.walk, restored(before)))
+    if report.drift is not None:
+        numbers["drifted"] = report.drift.count + report.walk.unmended
+    elif "drifted" in before:
+        numbers["drifted"] = before["drifted"]
+    unchanged = all(before.get(name) == value for name, value in numbers.items())
+    return {**numbers, "lastChecked": before["lastChecked"] if unchanged and "lastChecked" in before else now}
+
+
+def _dated_seldom(walk: Walk, before: Walk) -> Walk:
+    """The walk with the last date that was written, while that is recent."""
+    if walk.finished is None or before.finished is None or walk.finished - before.finished >= _DATED_SECONDS:
+        return walk
+    return replace(walk, finished=before.finished)
 
 
 def _time(seconds: int | None) -> str | None:
