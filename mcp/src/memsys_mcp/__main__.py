@@ -35,7 +35,8 @@ def main() -> None:
     except ValidationError as error:
         for item in error.errors(include_url=False, include_input=False):
             place = ".".join(str(part) for part in item["loc"])
-            print(f"memsys-mcp: {f'{place}: ' if place else ''}{item['msg']}", file=sys.stderr)
+            message = item["msg"].removeprefix("Value error, ")
+            print(f"memsys-mcp: {f'{place}: ' if place else ''}{message}", file=sys.stderr)
         sys.exit(2)
     except ConfigUnusable as error:
         print(f"memsys-mcp: {error}", file=sys.stderr)

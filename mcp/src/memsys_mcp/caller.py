@@ -68,9 +68,14 @@ def credentials_of(headers: Headers) -> str | None:
     if len(found) > 1:
         raise Unclear("the request brings several credentials, and the server does not choose; send one of them")
     given = next(iter(found), None)
-    if given is not None and not (given.isascii() and given.isprintable() and " " not in given):
+    if given is not None and not fits_a_header(given):
         raise Unclear("the credentials hold characters that no key and no token has")
     return given
+
+
+def fits_a_header(credentials: str) -> bool:
+    """Whether a key or token can be sent on: printable ASCII without blanks, as all of them are."""
+    return credentials.isascii() and credentials.isprintable() and " " not in credentials
 
 
 def request_id_of(headers: Mapping[str, str]) -> str:

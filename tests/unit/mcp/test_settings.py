@@ -88,6 +88,58 @@ def test_a_wrong_setting_is_named_with_what_would_be_right(
     assert says in str(caught.value)
 
 
+KEYS = ["MEMSYS_API_KEY", "MEMSYS_MCP_API_KEY"]
+
+
+@pytest.mark.parametrize("name", KEYS)
+@pytest.mark.parametrize("where", ["environment", "file", "yaml"])
+def test_white_space_around_a_key_is_none_of_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, where: str):
+    if where == "environment":
+        monkeypatch.setenv(name, " msk_word\r\n")
+    elif where == "file":
+        (tmp_path / name.lower()).write_text(" msk_word\r\n")
+        monkeypatch.setenv("MEMSYS_SECRETS_DIR", str(tmp_path))
+    else:
+        (tmp_path / "config.yaml").write_text(f"{name}: |\n  msk_word\n")
+        monkeypatch.setenv("MEMSYS_CONFIG", str(tmp_path / "config.yaml"))
+    settings = Settings()
+    key = settings.api_key if name == "MEMSYS_API_KEY" else settings.service_key
+    assert key is not None
+    assert key.get_secret_value() == "msk_word"
+
+
+@pytest.mark.parametrize("name", KEYS)
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("", "is empty; give the key, or unset it"),
+        (" \n", "is empty; give the key, or unset it"),
+        ("msk_secret word", "copy it anew"),
+        ("“msk_secret”", "copy it anew"),
+        ("msk_secret\n\nmore", "copy it anew"),
+    ],
+)
+def test_a_key_that_is_none_ends_the_start_with_the_setting_and_without_the_key(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    value: str,
+    says: str,
+):
+    monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.argv", ["memsys-mcp", "--stdio"])
+    monkeypatch.setattr("memsys_mcp.__main__.serve_stdio", lambda _: pytest.fail("it started"))
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    said = capsys.readouterr().err
+    assert said.startswith(f"memsys-mcp: {name}: ")
+    assert says in said
+    assert "msk_secret" not in said
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert "msk_secret" not in str(caught.value)
+
+
 def test_a_fixed_project_in_a_mode_that_would_ignore_it_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MEMSYS_MCP_PROJECT", "shop")
     with pytest.raises(ValidationError, match="set MEMSYS_MCP_ISOLATION=manual"):

@@ -7,7 +7,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -19,7 +19,7 @@ from pydantic_settings import (
 from memsys_mcp import projects
 from memsys_mcp.projects import Isolation
 from memsys_mcp.settings import config_file
-from memsys_mcp.settings.auth import AuthSettings, Names, split_names
+from memsys_mcp.settings.auth import AuthSettings, Key, Names, split_names
 from memsys_mcp.settings.queue import QueueSettings
 
 SECRETS_DIR = "/run/secrets/memsys"
@@ -31,7 +31,7 @@ class Settings(AuthSettings, QueueSettings):
     Raises pydantic's ``ValidationError`` for wrong values, and :class:`~.config_file.ConfigUnusable` for that file.
     """
 
-    model_config = SettingsConfigDict(env_prefix="", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(env_prefix="", extra="ignore", populate_by_name=True, hide_input_in_errors=True)
 
     api_url: str = Field("http://127.0.0.1:8000", alias="MEMSYS_API_URL", description="Address of the memory API.")
     host: str = Field(
@@ -52,7 +52,7 @@ class Settings(AuthSettings, QueueSettings):
         description="The project of `manual` (unset: each connection names its own) and of `global` "
         "(unset: the default project of the caller's key).",
     )
-    api_key: SecretStr | None = Field(
+    api_key: Key | None = Field(
         None, alias="MEMSYS_API_KEY", description="Key to use on stdio. Over HTTP each caller brings its own."
     )
     allowed_hosts: Names = Field(

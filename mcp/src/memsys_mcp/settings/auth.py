@@ -6,14 +6,27 @@ from enum import Enum
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode
 
+from memsys_mcp.caller import fits_a_header
 from memsys_mcp.oauth.grants import DEFAULT_PATTERN, ScopePattern
 from memsys_mcp.oauth.keysets import is_trustworthy
 from memsys_mcp.oauth.tokens import ALGORITHMS
 
 Names = Annotated[tuple[str, ...], NoDecode]
+
+
+def _key(value: SecretStr) -> SecretStr:
+    key = value.get_secret_value().strip()  # what `echo` wrote to a Secret ends in a line end
+    if not key:
+        raise ValueError("is empty; give the key, or unset it")
+    if not fits_a_header(key):
+        raise ValueError("has a blank or a character that no key has, such as a typographic quote; copy it anew")
+    return SecretStr(key)
+
+
+Key = Annotated[SecretStr, AfterValidator(_key)]
 
 
 def split_names(value: object) -> object:
@@ -40,7 +53,7 @@ class AuthSettings(BaseSettings):
         description="keys: every caller brings an API key. keys+oauth: or an access token of a configured issuer. "
         "none-i-understand-that-anyone-may-read-and-write: a caller without credentials uses the server's own key.",
     )
-    service_key: SecretStr | None = Field(
+    service_key: Key | None = Field(
         None,
         alias="MEMSYS_MCP_API_KEY",
         description="The server's own key for the API, used for callers with an access token, narrowed to what the "
