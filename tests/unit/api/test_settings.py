@@ -57,6 +57,9 @@ def test_nothing_set_names_everything_needed_at_once() -> None:
     ("GRAPH_STORE", "memgraph", "neo4j"),
     ("VECTOR_PRECISION", "float16", "halfvec"),
     ("MEMSYS_ADMIN_KEY", "short", "at least 16"),
+    ("MEMSYS_ADMIN_KEY", "short           \n", "at least 16"),
+    ("MEMSYS_ADMIN_KEY", "a-key-of-enough-length of two", "no header carries"),
+    ("MEMSYS_ADMIN_KEY", "“a-key-of-enough-length”", "no header carries"),
     ("MEMSYS_PORT", "99999", "65535"),
     ("EMBEDDER_DIMENSIONS", "many", "integer"),
 ])  # fmt: skip
@@ -69,6 +72,28 @@ def test_a_wrong_value_names_the_setting_and_the_remedy_but_not_the_value(
     assert name in str(refused.value)
     assert remedy in str(refused.value)
     assert "a-key-of-enough-length" not in str(refused.value)
+
+
+@pytest.mark.parametrize("where", ["environment", "yaml"])
+def test_white_space_around_the_admin_key_is_none_of_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, where: str
+) -> None:
+    _set(monkeypatch)
+    if where == "environment":
+        monkeypatch.setenv("MEMSYS_ADMIN_KEY", " a-key-of-enough-length\r\n")
+    else:
+        monkeypatch.delenv("MEMSYS_ADMIN_KEY")
+        (tmp_path / "memsys.yaml").write_text("memsys_admin_key: |\n  a-key-of-enough-length\n")
+        monkeypatch.setenv("MEMSYS_CONFIG", str(tmp_path / "memsys.yaml"))
+    key = settings.load().admin_key
+    assert key is not None
+    assert key.get_secret_value() == "a-key-of-enough-length"
+
+
+@pytest.mark.parametrize("name", ["EMBEDDER_API_KEY", "LLM_API_KEY", "RERANKER_API_KEY", "VECTOR_STORE_API_KEY"])
+def test_nor_is_it_around_a_provider_s_key(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    _set(monkeypatch, **{name: "sk-word\n"})
+    assert getattr(settings.load(), name.lower()).get_secret_value() == "sk-word"
 
 
 def test_a_graph_needs_its_address_and_password(monkeypatch: pytest.MonkeyPatch) -> None:

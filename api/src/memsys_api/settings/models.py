@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode
+
+from memsys_api.settings.keys import ProviderKey
 
 
 def _json_object(value: object) -> object:
@@ -41,7 +43,7 @@ class ModelSettings(BaseSettings):
     embedder_base_url: str | None = Field(
         None, validation_alias="EMBEDDER_BASE_URL", description="Where the provider listens, if not its default."
     )
-    embedder_api_key: SecretStr | None = Field(
+    embedder_api_key: ProviderKey | None = Field(
         None, validation_alias="EMBEDDER_API_KEY", description="Key for the embedding provider."
     )
     llm_provider: str = Field(
@@ -53,7 +55,7 @@ class ModelSettings(BaseSettings):
     llm_base_url: str | None = Field(
         None, validation_alias="LLM_BASE_URL", description="Where the provider listens, if not its default."
     )
-    llm_api_key: SecretStr | None = Field(
+    llm_api_key: ProviderKey | None = Field(
         None, validation_alias="LLM_API_KEY", description="Key for the language model's provider."
     )
     llm_timeout_seconds: float = Field(

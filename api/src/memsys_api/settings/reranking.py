@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 from pydantic_settings import BaseSettings
+
+from memsys_api.settings.keys import ProviderKey
 
 
 class RerankingSettings(BaseSettings):
@@ -18,7 +20,7 @@ class RerankingSettings(BaseSettings):
     reranker_model: str | None = Field(
         None, validation_alias="RERANKER_MODEL", description="The provider's name of the model; for llm: LLM_MODEL."
     )
-    reranker_api_key: SecretStr | None = Field(
+    reranker_api_key: ProviderKey | None = Field(
         None,
         validation_alias="RERANKER_API_KEY",
         description="Key for the reranker; for llm LLM_API_KEY, unless RERANKER_BASE_URL names another server.",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings
+
+from memsys_api.settings.keys import AdminKey
 
 
 def _upper(value: object) -> object:
@@ -15,11 +17,10 @@ def _upper(value: object) -> object:
 class ServerSettings(BaseSettings):
     """How the server listens, and how far it lets callers go."""
 
-    admin_key: SecretStr | None = Field(
+    admin_key: AdminKey | None = Field(
         None,
-        min_length=16,
         validation_alias="MEMSYS_ADMIN_KEY",
-        description="The key that may do everything; at least 16 characters.",
+        description="The key that may do everything; at least 16 characters of ASCII without blanks.",
     )
     host: str = Field(
         "*", validation_alias="MEMSYS_HOST", description="Address to listen on; *: every one, of IPv4 and of IPv6."

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 from pydantic_settings import BaseSettings
+
+from memsys_api.settings.keys import ProviderKey
 
 
 class VectorSettings(BaseSettings):
@@ -29,7 +31,7 @@ class VectorSettings(BaseSettings):
         validation_alias="VECTOR_STORE_GRPC_URL",
         description="Where Weaviate answers gRPC; unset: port 50051 of VECTOR_STORE_URL's host.",
     )
-    vector_store_api_key: SecretStr | None = Field(
+    vector_store_api_key: ProviderKey | None = Field(
         None, validation_alias="VECTOR_STORE_API_KEY", description="Key for the external vector index."
     )
     vector_store_collection: str = Field(
