@@ -35,11 +35,12 @@ class QueueMetrics:
         self.outcomes = Counter(
             "memsys_mcp_queue_writes",
             "Writes by what became of them: queued, stored, parked (the API refused), held (for a person to review), "
-            "full (not taken), erased (what they say was erased meanwhile), expired (dropped after their time).",
+            "full (not taken), unwritable (the disk did not take them), erased (what they say was erased meanwhile), "
+            "expired (dropped after their time).",
             ("outcome",),
             registry=registry,
         )
-        for outcome in ("queued", "stored", "parked", "held", "full", "erased", "expired"):
+        for outcome in ("queued", "stored", "parked", "held", "full", "unwritable", "erased", "expired"):
             self.outcomes.labels(outcome)
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 import memsys
@@ -16,6 +19,7 @@ from memsys_mcp.caller import Caller
 from memsys_mcp.metrics import QueueMetrics
 from memsys_mcp.oauth.grants import Grants, Principal
 from memsys_mcp.patience import Patience
+from memsys_mcp.writequeue import file as file_module
 from memsys_mcp.writequeue.file import QueueFile
 from memsys_mcp.writequeue.queue import WriteQueue
 
@@ -103,3 +107,14 @@ def token(project: str, rights: str = "read write", user: str | None = "u-1") ->
 
 async def listed(queue: WriteQueue, reader: Bound) -> list[str]:
     return [entry.request["content"][0]["content"] for entry in await queue.entries(reader, 100)]
+
+
+def on_a_disk_of(monkeypatch: pytest.MonkeyPatch, pages: int) -> None:
+    """Let files that are opened from now on find room for so many pages of 4 KiB and no more."""
+
+    def connect(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection = sqlite3.connect(*arguments, **options)
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+        return connection
+
+    monkeypatch.setattr(file_module, "sqlite3", SimpleNamespace(**{**vars(sqlite3), "connect": connect}))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
 
-from memsys_mcp.writequeue.file import QueueFile, QueueFull, QueueUnusable
+from memsys_mcp.writequeue.file import QueueFile, QueueFull, QueueUnusable, QueueUnwritable
+
+from .queueing import on_a_disk_of
 
 
 def test_a_folder_has_one_server(tmp_path: Path) -> None:
@@ -54,3 +57,26 @@ def test_what_was_taken_survives_the_process_that_took_it(tmp_path: Path) -> Non
     found = QueueFile(tmp_path, 5).next_of("o")
     assert found is not None
     assert (found.request, found.address, found.idempotency_key) == ({"content": "x"}, {"project": "p"}, "k")
+
+
+@pytest.mark.parametrize("pages", range(8, 16))
+def test_a_full_disk_is_said_to_be_full_and_takes_again_what_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pages: int
+) -> None:
+    on_a_disk_of(monkeypatch, pages)
+    file = QueueFile(tmp_path, 100)
+    for number in range(2):
+        with pytest.raises(QueueUnwritable, match="the queue's disk is full"):
+            file.put("o", {}, {"content": "x" * 50_000}, f"k{number}")
+    assert file.counts() == (0, 0)
+    file.put("o", {}, {"content": "x"}, "short")
+    assert file.counts() == (1, 0)
+
+
+def test_what_cannot_be_written_for_another_reason_says_which(tmp_path: Path) -> None:
+    file = QueueFile(tmp_path, 100)
+    file.put("o", {}, {}, "k")
+    other = sqlite3.connect(tmp_path / "writes.sqlite")
+    other.executescript("DROP TABLE entries")
+    with pytest.raises(QueueUnwritable, match=r"the queue cannot be written \(no such table: entries\)"):
+        file.put("o", {}, {}, "k2")

@@ -22,7 +22,7 @@ from memsys_mcp.writequeue import queue as module
 from memsys_mcp.writequeue.file import QueueFile
 from memsys_mcp.writequeue.queue import NotKept
 
-from .queueing import ANN, KEY, OWN, Api, bound, drained, listed, request, start, token, writes
+from .queueing import ANN, KEY, OWN, Api, bound, drained, listed, on_a_disk_of, request, start, token, writes
 
 
 async def test_entries_are_sent_once_in_order_as_their_caller(tmp_path: Path) -> None:
@@ -130,6 +130,20 @@ async def test_over_the_bound_nothing_is_taken_and_nothing_lost(tmp_path: Path) 
     await drained(queue)
     assert api.texts == ["a", "b"]
     await queue.keep(bound(Caller(KEY)), request("d"))
+
+
+async def test_what_a_full_disk_does_not_take_is_said_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_a_disk_of(monkeypatch, 8)
+    api, registry = Api(), CollectorRegistry()
+    queue = start(tmp_path, api, registry=registry)
+    with pytest.raises(NotKept, match="not queued either: the queue's disk is full"):
+        await queue.keep(bound(Caller(KEY)), request("x" * 30_000))
+    assert writes(registry, "unwritable") == 1
+    await queue.keep(bound(Caller(KEY)), request("short"))
+    await drained(queue)
+    assert api.texts == ["short"]
 
 
 async def test_an_add_that_is_cancelled_while_it_is_written_harms_no_other_and_is_kept(

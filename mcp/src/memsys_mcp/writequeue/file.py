@@ -43,6 +43,10 @@ class QueueFull(Exception):
     """No further entry is taken."""
 
 
+class QueueUnwritable(Exception):
+    """The disk did not take an entry; the text says why."""
+
+
 class Place(NamedTuple):
     """What of the file concerns one request: its caller's entries in its project, for the user it may act for."""
 
@@ -100,17 +104,23 @@ class QueueFile:
             raise QueueUnusable(f"MEMSYS_MCP_QUEUE_DIR: {folder} cannot hold the queue: {error}") from error
 
     def put(self, owner: str, address: Mapping[str, Any], request: Mapping[str, Any], idempotency_key: str) -> int:
-        """Keep an entry; its number. It is on disk when this returns. Raises :class:`QueueFull`."""
+        """Keep an entry; its number. It is on disk when this returns.
+
+        Raises :class:`QueueFull` and :class:`QueueUnwritable`; then nothing of it is kept.
+        """
         text = json.dumps(request)
-        with self._transaction():
-            if self._db.execute("SELECT count(*) FROM entries").fetchone()[0] >= self._limit:
-                raise QueueFull
-            if self._bytes() + len(text) > self._max_bytes:
-                raise QueueFull
-            cursor = self._db.execute(
-                "INSERT INTO entries (owner, address, request, idempotency_key, queued_at) VALUES (?, ?, ?, ?, ?)",
-                (owner, json.dumps(address), text, idempotency_key, time.time()),
-            )
+        try:
+            with self._transaction():
+                if self._db.execute("SELECT count(*) FROM entries").fetchone()[0] >= self._limit:
+                    raise QueueFull
+                if self._bytes() + len(text) > self._max_bytes:
+                    raise QueueFull
+                cursor = self._db.execute(
+                    "INSERT INTO entries (owner, address, request, idempotency_key, queued_at) VALUES (?, ?, ?, ?, ?)",
+                    (owner, json.dumps(address), text, idempotency_key, time.time()),
+                )
+        except sqlite3.Error as error:
+            raise QueueUnwritable(_why(error)) from error
         assert cursor.lastrowid is not None, "an insert has a row"
         return cursor.lastrowid
 
@@ -180,7 +190,14 @@ class QueueFile:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:  # SQLite itself rolls back what finds the disk full
+                self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
+
+
+def _why(error: sqlite3.Error) -> str:
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return "the queue's disk is full"
+    return f"the queue cannot be written ({error})"

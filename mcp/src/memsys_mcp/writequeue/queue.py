@@ -29,7 +29,7 @@ from memsys_mcp.binding import Bound
 from memsys_mcp.caller import Caller
 from memsys_mcp.delegating import delegate, on_behalf
 from memsys_mcp.metrics import QueueMetrics
-from memsys_mcp.writequeue.file import Entry, Place, QueueFile, QueueFull
+from memsys_mcp.writequeue.file import Entry, Place, QueueFile, QueueFull, QueueUnwritable
 
 T = TypeVar("T")
 
@@ -110,6 +110,10 @@ class WriteQueue:
         except QueueFull:
             self._metrics.outcomes.labels("full").inc()
             raise NotKept("It was not queued either: the queue is full.") from None
+        except QueueUnwritable as error:
+            self._metrics.outcomes.labels("unwritable").inc()
+            logger.error("a write could not be queued: %s", error)
+            raise NotKept(f"It was not queued either: {error}.") from error
         self._metrics.outcomes.labels("queued").inc()
         await self._count()
         waiting, _ = await self._on_file(lambda file: file.counts(place))
