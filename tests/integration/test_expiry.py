@@ -112,3 +112,53 @@ async def test_an_update_that_takes_the_expiry_away_is_not_buried_by_the_sweep_t
     assert (await update).status_code == 200
     assert await swept == 0
     assert (await api.client.get(path)).json()["expires_at"] is None
+
+
+async def _release(api: Replica) -> str:
+    """Let go what is held; the id of its memory."""
+    (waiting,) = (await api.client.get("/quarantine")).json()["results"]
+    answer = await api.client.post(f"/quarantine/{waiting['id']}/release")
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["memory_ids"][0])
+
+
+async def _hold(api: Replica, kind: str, **expiry: Any) -> datetime:
+    """Have a write held; by when it was."""
+    assert (await api.client.put("/policy", json={"quarantine": "hold"})).status_code == 200
+    suspect = {"text": "the password is Tr0ub4dor-and-3"} | expiry
+    if kind == "update":
+        [added] = await api.add("the password was forgotten", ttl_seconds=100_000)
+        answer = await api.client.put(f"/memories/{added['id']}", json=suspect)
+    else:
+        answer = await api.client.post("/memories", json=suspect | {"wait": kind == "add"})
+    assert answer.status_code == 202, answer.text
+    return datetime.now(UTC)
+
+
+@pytest.mark.parametrize("kind", ["add", "submission", "update"])
+async def test_a_time_to_live_counts_from_the_request_also_where_that_is_held(api: Replica, kind: str) -> None:
+    by = await _hold(api, kind, ttl_seconds=3600)
+    memory = (await api.client.get(f"/memories/{await _release(api)}")).json()
+    assert by + timedelta(seconds=3590) < datetime.fromisoformat(memory["expires_at"]) <= by + timedelta(seconds=3600)
+
+
+@pytest.mark.parametrize("expiry", [{"ttl_seconds": None}, {"expires_at": None}, {}], ids=str)
+@pytest.mark.parametrize("kind", ["add", "update"])
+async def test_an_expiry_that_is_none_or_unsaid_stays_so_while_it_is_held(
+    api: Replica, kind: str, expiry: dict[str, None]
+) -> None:
+    await _hold(api, kind, **expiry)
+    memory = (await api.client.get(f"/memories/{await _release(api)}")).json()
+    assert (memory["expires_at"] is None) == (kind == "add" or bool(expiry))
+
+
+@pytest.mark.parametrize("kind", ["add", "submission", "update"])
+async def test_what_is_past_its_time_when_it_is_released_is_out_of_sight_at_once(api: Replica, kind: str) -> None:
+    await _hold(api, kind, ttl_seconds=1)
+    await asyncio.sleep(1.1)
+    memory_id = await _release(api)
+    assert (await api.client.get(f"/memories/{memory_id}")).status_code == 404
+    assert (await api.client.get("/memories")).json()["results"] == []
+    assert await retention.expire(api.service.database, api.service.generation, []) == 1
+    history = (await api.client.get(f"/memories/{memory_id}/history")).json()
+    assert [entry["event"] for entry in history][-2:] == ["UPDATE" if kind == "update" else "ADD", "DELETE"]

@@ -317,7 +317,7 @@ async def _answered(conn: Connection, scope: Scope, once: Once) -> Memory | None
 
 def _kept(standing: Scope, change: Change, actor: str) -> Kept:
     """A change as it is kept for review, with the memory's own scope."""
-    body = change.request.model_dump(mode="json", exclude_unset=True)
+    body = change.request.lasting()
     return Kept(kind="update", scope=standing, request=body, actor=actor, memory_id=change.memory_id)
 
 

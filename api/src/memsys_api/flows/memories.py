@@ -86,9 +86,9 @@ class Memories:
             if earlier is not None:
                 return _replay(earlier, request_hash)
         repeated = idempotency_key and f"{idempotency_key}\x1f{request_hash}"
+        kept = kept_of(scope, request, actor)
         if release is None:
             texts = texts_of(words_of(request))
-            kept = kept_of(scope, request, actor)
             await self._gate.admit(kept, texts, repeated=repeated, accepted_at=accepted_at)
         while True:
             try:
@@ -97,7 +97,7 @@ class Memories:
             except Overtaken:  # what the model was shown is erased, or says something else now
                 continue
             except Suspect as error:
-                kept = replace(kept_of(scope, request, actor), facts=error.facts)
+                kept = replace(kept, facts=error.facts)
                 await self._gate.stop(kept, error.findings, repeated=repeated, accepted_at=accepted_at)
 
     async def _write(
@@ -279,7 +279,7 @@ def _metadata(request: AddRequest, turn: Message) -> dict[str, Any]:
 def kept_of(scope: Scope, request: AddRequest, actor: str) -> Kept:
     """A request as it is kept for review: said when it was said, however much later it is released."""
     said_at = request.timestamp or datetime.now(UTC)
-    body = request.model_dump(mode="json", exclude_unset=True, exclude={"wait"})
+    body = request.lasting(exclude={"wait"})
     return Kept(kind="add", scope=scope, request=body | {"timestamp": said_at.isoformat()}, actor=actor)
 
 

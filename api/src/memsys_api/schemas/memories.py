@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
@@ -62,6 +63,19 @@ class Expiring(Body):
         if self.ttl_seconds is not None:
             return datetime.now(UTC) + timedelta(seconds=self.ttl_seconds)
         return self.expires_at
+
+    @property
+    def sets_expiry(self) -> bool:
+        """Whether the request says anything of an expiry, be it that there is none."""
+        return not self.model_fields_set.isdisjoint({"expires_at", "ttl_seconds"})
+
+    def lasting(self, *, exclude: Collection[str] = ()) -> dict[str, Any]:
+        """What was given, as JSON that says the same whenever it is read: a time to live is the moment of its end."""
+        body = self.model_dump(mode="json", exclude_unset=True, exclude={"ttl_seconds", *exclude})
+        if self.sets_expiry:
+            expiry = self.expiry()
+            body["expires_at"] = expiry and expiry.isoformat()
+        return body
 
 
 class AddRequest(Scoped, Expiring):
@@ -146,11 +160,6 @@ class UpdateRequest(Expiring):
         if not self.sets_expiry and all(value is None for value in given):
             raise ValueError("give at least one of text, metadata, timestamp, expires_at and ttl_seconds")
         return self
-
-    @property
-    def sets_expiry(self) -> bool:
-        """Whether the expiry changes, be it to none."""
-        return not self.model_fields_set.isdisjoint({"expires_at", "ttl_seconds"})
 
 
 class MemoryOut(BaseModel):
