@@ -10,7 +10,7 @@ import pytest
 
 from memsys_api.ports import EmbedderUnavailable
 
-from .conftest import Dsn, Fleet, Replica
+from .conftest import Dsn, Fleet, MakeKey, Replica
 from .support.waiting import until
 
 KEY = {"Idempotency-Key": "order-66"}
@@ -52,6 +52,59 @@ async def test_a_key_belongs_to_its_project(api: Replica) -> None:
     await api.client.post("/memories", json={"text": "one"}, headers=KEY)
     other = await api.client.post("/memories", json={"text": "two"}, headers=KEY | {"X-Memsys-Project": "other"})
     assert other.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/memories", {"text": "one"}),
+        ("/memories", {"text": "one", "wait": False}),
+        ("/v3/memories/add/", {"messages": "one"}),
+        ("/memories/batch", {"requests": [{"text": "one"}]}),
+    ],
+    ids=["add", "submitted", "mem0", "batch"],
+)
+async def test_a_key_belongs_to_the_grant_of_whom_it_is_for(
+    api: Replica, keyed: MakeKey, path: str, body: dict[str, Any]
+) -> None:
+    write = ["read", "write"]
+    async with (
+        keyed(rights=write, user_id="mallory") as mallory,
+        keyed(rights=write, user_id="alice") as alice,
+        keyed(rights=write, user_id="alice") as replaced,
+        keyed(rights=write, user_id="alice", agent_id="helper") as narrower,
+        keyed(rights=write, agent_id="alice") as agent,
+        keyed(rights=write) as whole,
+    ):
+        answers = {}
+        for client in (mallory, alice, narrower, agent, whole):  # none is told of another's
+            answers[client] = await client.post(path, json=body, headers=KEY)
+            assert answers[client].status_code in (200, 202), answers[client].text
+        for client, first in answers.items():
+            assert (await client.post(path, json=body, headers=KEY)).text == first.text
+        assert len({answer.text for answer in answers.values()}) == await _count(api) == 5
+        assert (await replaced.post(path, json=body, headers=KEY)).text == answers[alice].text
+        assert (await api.client.post(path, json=body, headers=KEY)).text == answers[whole].text
+        other = await replaced.post("/memories", json={"text": "other"}, headers=KEY)
+        assert other.json()["type"].endswith("/idempotency-conflict")
+
+
+async def test_an_update_is_known_by_the_key_of_its_grant(api: Replica, keyed: MakeKey) -> None:
+    path, _ = await _updated(api)  # under the same key, for the whole project
+    async with keyed(rights=["read", "write"], app_id="shop") as shop:
+        mine = (await shop.post("/memories", json={"text": "one"})).json()["results"][0]["id"]
+        answers = [await shop.put(f"/memories/{mine}", json={"text": "two"}, headers=KEY) for _ in range(2)]
+        assert [(answer.status_code, answer.json()["version"]) for answer in answers] == [(200, 2)] * 2
+    assert await _versions(api, path) == [1, 2]
+
+
+async def test_whose_a_key_is_stands_nowhere_in_words(api: Replica, keyed: MakeKey, dsn: Dsn) -> None:
+    async with keyed(rights=["read", "write"], user_id="xyzzy") as client:
+        await client.post("/memories", json={"text": "one"}, headers=KEY)
+    with psycopg.connect(dsn.superuser) as conn:
+        rows = conn.execute("SELECT i::text FROM idempotency i").fetchall()
+    assert len(rows) == 1
+    assert "xyzzy" not in rows[0][0]
 
 
 async def _updated(api: Replica) -> tuple[str, dict[str, Any]]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import pytest
 
-from memsys_api.access.grants import PROJECT_NAME, Access, Caller, enter
+from memsys_api.access.grants import PROJECT_NAME, SCOPE_IDS, Access, Caller, enter
 from memsys_api.model import Scope
 from memsys_api.problems import FORBIDDEN, INVALID_REQUEST, ProblemError
 
@@ -54,3 +57,14 @@ def test_names_that_projects_may_have(name: str) -> None:
 @pytest.mark.parametrize("name", ["", "A", "-a", "a-", ".a", "a b", "a/b", "é", "a\n", "x" * 101])
 def test_names_that_projects_may_not_have(name: str) -> None:
     assert not PROJECT_NAME.fullmatch(name)
+
+
+def test_a_grant_for_a_part_of_a_project_has_idempotency_keys_of_its_own() -> None:
+    def known(**ids: str | None) -> str:
+        return enter(replace(LIMITED, **{"user_id": None, **ids}), "a", "read").idempotency_key("k")  # type: ignore[arg-type]
+
+    assert known() == enter(ADMIN, None, "read").idempotency_key("k") == "k"
+    parts = [{field: value} for field in SCOPE_IDS for value in ("u", "v")] + [{"user_id": "u", "run_id": "u"}]
+    assert len({known(**part) for part in parts} | {"k"}) == len(parts) + 1
+    assert known(user_id="u") == enter(replace(LIMITED, key_id="other", name="other"), "b", "read").idempotency_key("k")
+    assert not any(re.fullmatch(r"[\x20-\x7e]+", known(**part)) for part in parts)  # as given ones must be

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +21,8 @@ PROJECT_PATTERN = f"^{PROJECT_NAME.pattern}$"
 """The same for JSON Schema, which looks for a pattern anywhere in a text."""
 PROJECT_FORM = "1 to 100 of a-z, 0-9, '.', '_', '-', beginning and ending with a letter or digit"
 PROJECT_HEADER = "X-Memsys-Project"
+_NOT_GIVEN = "\x1f"
+"""No Idempotency-Key that a request gives has it, so none is taken for one of a grant's own."""
 SCOPE_IDS = ("user_id", "agent_id", "app_id", "run_id")
 
 
@@ -75,6 +79,17 @@ class Access:
     def in_part(self) -> bool:
         """Whether the key is granted for a part of the project only."""
         return any(getattr(self.caller, field) is not None for field in SCOPE_IDS)
+
+    def idempotency_key(self, given: str) -> str:
+        """Under what a request's Idempotency-Key is known: a key that is granted for a part of the project has its own.
+
+        It shares them with other keys of the same grant, so that a repetition is known when the key has been replaced
+        meanwhile. The grant stands there as a digest: an erasure finds nobody's id in it.
+        """
+        if not self.in_part:
+            return given
+        granted = json.dumps([getattr(self.caller, field) for field in SCOPE_IDS])
+        return f"{hashlib.sha256(granted.encode()).hexdigest()}{_NOT_GIVEN}{given}"
 
     def scope(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
@@ -33,16 +33,26 @@ from memsys_api.store.filters import conditions
 
 router = APIRouter(tags=["memories"])
 
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        pattern=r"^[\x20-\x7e]+$",
-        description="A request repeated under the same key is answered as the first time and stores nothing.",
-    ),
-]
+
+async def _idempotency_key(
+    access: Writer,
+    given: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            min_length=1,
+            max_length=255,
+            pattern=r"^[\x20-\x7e]+$",
+            description="A request repeated under the same key within two days is answered as the first time and "
+            "stores nothing. API keys that are granted for one user, agent, app or run have keys of their own here.",
+        ),
+    ] = None,
+) -> str | None:
+    return None if given is None else access.idempotency_key(given)
+
+
+IdempotencyKey = Annotated[str | None, Depends(_idempotency_key)]
+"""Under what the request is known, where it has a key."""
 
 
 class ListQuery(schemas.Scoped):
@@ -79,7 +89,7 @@ async def add(
     serving: Serving,
     access: Writer,
     request: schemas.AddRequest,
-    idempotency_key: IdempotencyKey = None,
+    idempotency_key: IdempotencyKey,
     prefer: Annotated[
         str | None, Header(max_length=1000, description="`respond-async` is the same as `wait: false` (RFC 7240).")
     ] = None,
@@ -162,7 +172,7 @@ async def update(
     access: Writer,
     memory_id: UUID,
     request: schemas.UpdateRequest,
-    idempotency_key: IdempotencyKey = None,
+    idempotency_key: IdempotencyKey,
 ) -> Response:
     """Write a memory's next version; the one before stays in its history."""
     memory = await serving.changing.update(

@@ -25,7 +25,7 @@ router = APIRouter(tags=["memories"])
     },
 )
 async def batch(
-    serving: Serving, access: Writer, request: wire.BatchAddRequest, idempotency_key: IdempotencyKey = None
+    serving: Serving, access: Writer, request: wire.BatchAddRequest, idempotency_key: IdempotencyKey
 ) -> Response:
     """Remember what many requests say: all of them or, on any error, none.
 

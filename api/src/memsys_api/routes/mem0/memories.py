@@ -36,9 +36,7 @@ async def ping(access: Reader) -> Response:
     response_model=schemas.AddResults,
     responses=may_answer(problems.IDEMPOTENCY_CONFLICT, problems.NOT_SUPPORTED) | HELD,
 )
-async def add(
-    serving: Serving, access: Writer, request: options.Mem0Add, idempotency_key: IdempotencyKey = None
-) -> Response:
+async def add(serving: Serving, access: Writer, request: options.Mem0Add, idempotency_key: IdempotencyKey) -> Response:
     """Remember messages; answered when they are stored."""
     options.supported(request)
     if request.custom_instructions is not None and serving.settings.llm_provider == "none":
