@@ -12,15 +12,16 @@ from uuid import UUID
 from memsys_api.flows.drafts import Draft, finished
 from memsys_api.model import Extraction, Memory, Outcome, Scope
 from memsys_api.ports import Embedder
-from memsys_api.problems import CONFLICT, NOT_FOUND, FieldError, ProblemError, invalid, key_reused, no_such_memory
+from memsys_api.problems import CONFLICT, NOT_FOUND, FieldError, ProblemError, invalid, no_such_memory
 from memsys_api.quarantine.detect import Finding, texts_of
-from memsys_api.quarantine.gate import Gate, refused
+from memsys_api.quarantine.gate import Gate, again, refused
 from memsys_api.schemas import UpdateRequest
 from memsys_api.store import idempotency, inferences, versions
 from memsys_api.store.contents import NewVersion, extractions
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.generations import Generation
 from memsys_api.store.held import Held, Kept, Release
+from memsys_api.store.idempotency import Once
 from memsys_api.store.outbox import Outbox
 
 DELETED = 1_000
@@ -40,13 +41,6 @@ class Changed(NamedTuple):
     memories: list[Memory]
     held: list[Held]
     """What waits for review instead."""
-
-
-class Once(NamedTuple):
-    """What makes a request one that is carried out once: its Idempotency-Key, and a hash to tell it from others."""
-
-    key: str
-    request_hash: str
 
 
 class Changing:
@@ -82,7 +76,7 @@ class Changing:
         The same ``idempotency_key`` with the same request is answered as the first time, whatever became of the memory
         since, and writes nothing; with another request it raises an ``idempotency-conflict`` problem.
         A suspect request raises what the quarantine's gate raises, unless it is the ``release`` of a held one, which is
-        settled in the same transaction.
+        settled in the same transaction. One that was held and released is answered what the release wrote.
         """
         change = Change(memory_id, request)
         once = None if idempotency_key is None else Once(idempotency_key, _request_hash(scope, change))
@@ -93,8 +87,10 @@ class Changing:
                         return earlier
             texts = _texts(request) if release is None else ()
             if texts and (standing := await self._standing(scope, memory_id)):
-                repeated = once and f"{once.key}\x1f{once.request_hash}"
-                await self._gate.admit(_kept(standing, change, actor), texts, repeated=repeated)
+                answered = await self._gate.admit(_kept(standing, change, actor), texts, once=once)
+                if answered is not None:
+                    async with self._database.transaction(scope.project) as conn:
+                        return await _told(conn, scope, answered)
             return (await self._update(scope, [change], actor, once=once, release=release)).memories[0]
         except _Missing as error:
             raise no_such_memory() from error
@@ -187,7 +183,7 @@ class Changing:
                 _all_there(ids, heads)
                 if heads != seen:
                     continue
-                if once is not None and not await idempotency.claim(conn, scope.project, *once):
+                if once is not None and not await idempotency.claim(conn, scope.project, once):
                     continue
                 written = [await versions.insert_next(conn, self._generation, heads[n.id], n) for n in new]
                 await inferences.settle(conn, scope.project, [m.id for m in written])
@@ -303,13 +299,14 @@ def _request_hash(scope: Scope, change: Change) -> str:
 
 
 async def _answered(conn: Connection, scope: Scope, once: Once) -> Memory | None:
-    """What the same request was answered with before; ``None``: it is the first. Raises ``idempotency-conflict``."""
+    """What the same request was answered with before; ``None``: it is the first. Raises as :func:`again`."""
     earlier = await idempotency.recall(conn, scope.project, once.key)
-    if earlier is None:
-        return None
-    if earlier.request_hash != once.request_hash:
-        raise key_reused()
-    for outcome in earlier.outcomes:
+    return None if earlier is None else await _told(conn, scope, again(scope.project, earlier, once))
+
+
+async def _told(conn: Connection, scope: Scope, outcomes: Sequence[Outcome]) -> Memory:
+    """The version that an update was answered with."""
+    for outcome in outcomes:
         if (memory := await versions.at(conn, scope, outcome.id, outcome.version)) is not None:
             return memory
     raise no_such_memory()  # erased, or forgotten with age

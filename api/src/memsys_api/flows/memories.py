@@ -19,15 +19,16 @@ from memsys_api.inference import InferenceError, InferenceRejected
 from memsys_api.inference.trivia import holds_no_fact
 from memsys_api.model import Memory, Outcome, Scope, Uninferred
 from memsys_api.ports import Embedder
-from memsys_api.problems import key_reused, no_such_memory
+from memsys_api.problems import no_such_memory
 from memsys_api.quarantine.detect import texts_of
-from memsys_api.quarantine.gate import Gate
+from memsys_api.quarantine.gate import Gate, again
 from memsys_api.schemas import AddRequest, Message
 from memsys_api.store import facts, idempotency, inferences, reads, versions
 from memsys_api.store.contents import NewVersion
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.generations import Generation
 from memsys_api.store.held import Kept, Release
+from memsys_api.store.idempotency import Once
 from memsys_api.store.outbox import Outbox
 from memsys_api.store.rows import Condition
 
@@ -73,57 +74,55 @@ class Memories:
         and without one, every message as it was said. The same ``idempotency_key`` with the same request is answered
         as the first time and stores nothing; with another request it raises an ``idempotency-conflict`` problem.
         A suspect request raises what the quarantine's gate raises, unless it is the ``release`` of a held one, which is
-        settled in the same transaction. ``accepted_at`` is when another server had taken it: what was erased since
-        raises an ``erased`` problem.
+        settled in the same transaction. One that was held and released is answered what the release stored.
+        ``accepted_at`` is when another server had taken it: what was erased since raises an ``erased`` problem.
         """
-        request_hash = _request_hash(scope, request)
+        once = None if idempotency_key is None else Once(idempotency_key, _request_hash(scope, request))
         if accepted_at is not None:
             async with self._database.transaction(scope.project) as conn:
                 await late.refuse(conn, scope, accepted_at)
-        if idempotency_key is not None:
+        if once is not None:
             async with self._database.transaction(scope.project) as conn:
-                earlier = await idempotency.recall(conn, scope.project, idempotency_key)
+                earlier = await idempotency.recall(conn, scope.project, once.key)
             if earlier is not None:
-                return _replay(earlier, request_hash)
-        repeated = idempotency_key and f"{idempotency_key}\x1f{request_hash}"
+                return list(again(scope.project, earlier, once))
         kept = kept_of(scope, request, actor)
         if release is None:
             texts = texts_of(words_of(request))
-            await self._gate.admit(kept, texts, repeated=repeated, accepted_at=accepted_at)
+            answered = await self._gate.admit(kept, texts, once=once, accepted_at=accepted_at)
+            if answered is not None:
+                return list(answered)
         while True:
             try:
                 write = await self._prepare(scope, request, actor, reviewed=release is not None)
-                return await self._write(scope, write, request_hash, idempotency_key, accepted_at, release)
+                return await self._write(scope, write, once, accepted_at, release)
             except Overtaken:  # what the model was shown is erased, or says something else now
                 continue
             except Suspect as error:
                 kept = replace(kept, facts=error.facts)
-                await self._gate.stop(kept, error.findings, repeated=repeated, accepted_at=accepted_at)
+                return list(await self._gate.stop(kept, error.findings, once=once, accepted_at=accepted_at))
 
     async def _write(
         self,
         scope: Scope,
         write: Write,
-        request_hash: str,
-        idempotency_key: str | None,
+        once: Once | None,
         accepted_at: datetime | None,
         release: Release | None,
     ) -> list[Outcome]:
         """The one transaction of an add."""
         async with self._database.transaction(scope.project) as conn:
             await late.refuse(conn, scope, accepted_at)
-            if idempotency_key is not None and not await idempotency.claim(
-                conn, scope.project, idempotency_key, request_hash
-            ):
-                earlier = await idempotency.recall(conn, scope.project, idempotency_key)
+            if once is not None and not await idempotency.claim(conn, scope.project, once):
+                earlier = await idempotency.recall(conn, scope.project, once.key)
                 assert earlier is not None  # it was in the way just now
-                return _replay(earlier, request_hash)
+                return list(again(scope.project, earlier, once))
             if scope.project not in self._projects:
                 await versions.ensure_project(conn, scope.project)
             written = await write(conn)
             await self._outbox.enqueue(conn, scope.project, written.changed)
-            if idempotency_key is not None:
-                await idempotency.remember(conn, scope.project, idempotency_key, written.outcomes)
+            if once is not None:
+                await idempotency.remember(conn, scope.project, once.key, written.outcomes)
             if release is not None:
                 await release.settle(conn, written.outcomes)
         self._projects.add(scope.project)
@@ -305,9 +304,3 @@ def request_content(scope: Scope, request: AddRequest) -> list[Any]:
 
 def _request_hash(scope: Scope, request: AddRequest) -> str:
     return idempotency.hash_of(request_content(scope, request))
-
-
-def _replay(earlier: idempotency.Remembered, request_hash: str) -> list[Outcome]:
-    if earlier.request_hash != request_hash:
-        raise key_reused()
-    return list(earlier.outcomes)

@@ -30,6 +30,7 @@ from memsys_api.store.contents import NewVersion
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.generations import Generation
 from memsys_api.store.held import Kept
+from memsys_api.store.idempotency import Once
 from memsys_api.store.outbox import Outbox
 
 Item = tuple[Scope, AddRequest]
@@ -86,32 +87,29 @@ class Submitting:
         Raises a ``quarantined`` problem where the policy refuses one of them, and an ``erased`` one as
         :meth:`memsys_api.flows.memories.Memories.add`.
         """
-        request_hash = _hash(items)
+        once = None if idempotency_key is None else Once(idempotency_key, _hash(items))
         if accepted_at is not None:
             async with self._database.transaction(project) as conn:
                 await self._refuse_late(conn, items, accepted_at)
-        if idempotency_key is not None:
+        if once is not None:
             async with self._database.transaction(project) as conn:
-                earlier = await self._earlier(conn, project, idempotency_key, request_hash)
+                earlier = await self._earlier(conn, project, once)
             if earlier is not None:
                 return earlier
         ready = await self._prepare(project, items, await self._suspect(project, items, within), actor)
         ids = [uuid4() for _ in ready]
         async with self._database.transaction(project) as conn:
             await self._refuse_late(conn, items, accepted_at)
-            if idempotency_key is not None and not await idempotency.claim(
-                conn, project, idempotency_key, request_hash
-            ):
-                earlier = await self._earlier(conn, project, idempotency_key, request_hash)
+            if once is not None and not await idempotency.claim(conn, project, once):
+                earlier = await self._earlier(conn, project, once)
                 assert earlier is not None  # it was in the way just now
                 return earlier
             await versions.ensure_project(conn, project)
             for event_id, one in zip(ids, ready, strict=True):
                 await self._write(conn, event_id, one)
             events = await add_events.read(conn, Scope(project), ids)
-            if idempotency_key is not None:
-                outcomes = [outcome for event in events for outcome in event.outcomes]
-                await idempotency.remember(conn, project, idempotency_key, outcomes, ids)
+            if once is not None:
+                await idempotency.remember_events(conn, project, once.key, events)
         self._outbox.wake()
         if self._wake_backfill:
             self._wake_backfill()
@@ -140,14 +138,17 @@ class Submitting:
             raise ProblemError(NOT_FOUND, "there is no such event")
         return found[0]
 
-    async def _earlier(self, conn: Connection, project: str, key: str, request_hash: str) -> list[AddEvent] | None:
+    async def _earlier(self, conn: Connection, project: str, once: Once) -> list[AddEvent] | None:
         """The events of an earlier submission under the key."""
-        earlier = await idempotency.recall(conn, project, key)
+        earlier = await idempotency.recall(conn, project, once.key)
         if earlier is None:
             return None
-        if earlier.request_hash != request_hash:
+        if earlier.request_hash != once.request_hash:
             raise key_reused()
-        return await add_events.read(conn, Scope(project), earlier.event_ids)
+        events = await add_events.read(conn, Scope(project), earlier.event_ids)
+        if len(events) < len(earlier.event_ids):  # erased, of whom there was nothing else to know the key by
+            raise key_reused()
+        return events
 
     async def _prepare(
         self, project: str, items: Sequence[Item], suspect: Mapping[int, list[Finding]], actor: str

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NoReturn
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID, uuid4
 
 from memsys_api import metrics
 from memsys_api.access.policies import Policies
 from memsys_api.erasing import late
-from memsys_api.model import Quarantine
-from memsys_api.problems import QUARANTINED, FieldError, ProblemError
+from memsys_api.model import Outcome, Quarantine
+from memsys_api.problems import QUARANTINED, FieldError, ProblemError, key_reused
 from memsys_api.quarantine.detect import Finding, Texts, inspect, kinds
-from memsys_api.store import held
+from memsys_api.store import held, idempotency
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.held import Kept
-
-_REPEATED = UUID("5f4e7a0c-93d4-4c07-8f7b-0a3d6e1f2b59")
+from memsys_api.store.idempotency import Once, Remembered
 
 
 class HeldForReview(Exception):
@@ -48,41 +46,38 @@ class Gate:
         return inspect(texts) if await self.mode(project) in ("hold", "refuse") else []
 
     async def admit(
-        self, write: Kept, texts: Texts, *, repeated: str | None = None, accepted_at: datetime | None = None
-    ) -> None:
-        """Let a write through, or not: :meth:`stop` says what is raised.
-
-        A request that is known to be one that came before, by ``repeated``, is held once, and stays so when the same
-        texts or what is made of them would pass by now.
-        """
-        if repeated is not None and await self.mode(write.scope.project) == "hold":
-            earlier = await held.get(self._database, write.scope.project, _review(write, repeated))
-            if earlier is not None:
-                findings = [Finding(**finding) for finding in earlier.findings]
-                raise HeldForReview(write.scope.project, earlier.id, earlier.memory_id, findings)
+        self, write: Kept, texts: Texts, *, once: Once | None = None, accepted_at: datetime | None = None
+    ) -> Sequence[Outcome] | None:
+        """Let a write through (``None``), or not: :meth:`stop` says what is raised and answered instead."""
         if findings := await self.stopped(write.scope.project, texts):
-            await self.stop(write, findings, repeated=repeated, accepted_at=accepted_at)
+            return await self.stop(write, findings, once=once, accepted_at=accepted_at)
+        return None
 
     async def stop(
         self,
         write: Kept,
         findings: Sequence[Finding],
         *,
-        repeated: str | None = None,
+        once: Once | None = None,
         accepted_at: datetime | None = None,
-    ) -> NoReturn:
-        """Hold a suspect write, or refuse it.
+    ) -> Sequence[Outcome]:
+        """Hold a suspect write, together with its Idempotency-Key, or refuse it.
 
         Raises :class:`HeldForReview`, or a ``quarantined`` problem that names kinds and fields, never what was found.
-        What was ``accepted_at`` some time before it came, and erased since, raises an ``erased`` problem.
+        What was ``accepted_at`` some time before it came, and erased since, raises an ``erased`` problem. Where another
+        attempt at the same request was first meanwhile, nothing is held, and the answer is that of :func:`again`.
         """
-        if await self.mode(write.scope.project) != "hold":
+        project, review = write.scope.project, uuid4()
+        if await self.mode(project) != "hold":
             raise refused(findings)
-        review = _review(write, repeated)
-        async with self._database.transaction(write.scope.project) as conn:
+        async with self._database.transaction(project) as conn:
             await late.refuse(conn, write.scope, accepted_at)
+            if once is not None and not await idempotency.claim(conn, project, once, review):
+                earlier = await idempotency.recall(conn, project, once.key)
+                assert earlier is not None  # it was in the way just now
+                return again(project, earlier, once)
             await self.hold(conn, write, findings, review)
-        raise HeldForReview(write.scope.project, review, write.memory_id, findings)
+        raise HeldForReview(project, review, write.memory_id, findings)
 
     async def hold(
         self, conn: Connection, write: Kept, findings: Sequence[Finding], review: UUID | None = None
@@ -102,6 +97,19 @@ class Gate:
             raise refused(findings)
 
 
+def again(project: str, earlier: Remembered, once: Once) -> Sequence[Outcome]:
+    """What a request that comes again under its key is answered: as the first time, whatever the policy says by now.
+
+    Raises :class:`HeldForReview` as the first time where it was held and is not released, and ``idempotency-conflict``
+    for another request.
+    """
+    if earlier.request_hash != once.request_hash:
+        raise key_reused()
+    if (review := earlier.review) is not None:
+        raise HeldForReview(project, review.id, review.memory_id, [Finding(**one) for one in review.findings])
+    return earlier.outcomes
+
+
 def refused(findings: Sequence[Finding]) -> ProblemError:
     """The refusal of a write, by kinds and fields."""
     metrics.QUARANTINE.labels("refused").inc()
@@ -111,7 +119,3 @@ def refused(findings: Sequence[Finding]) -> ProblemError:
         f"the write looks like {said}, which this project's policy does not let in; leave it out",
         errors=[FieldError(f.field, f"looks like {f.kind}, characters {f.start} to {f.end}") for f in findings[:20]],
     )
-
-
-def _review(write: Kept, repeated: str | None) -> UUID:
-    return uuid4() if repeated is None else uuid5(_REPEATED, f"{write.scope.project}\x1f{repeated}")

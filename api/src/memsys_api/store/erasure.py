@@ -183,18 +183,18 @@ async def strip(conn: Connection, erasure: UUID, target: Target) -> Counts:
     refused instead of raising the dead.
     """
     values = {"project": target.scope.project, "erasure": erasure}
+    keys = _keys(erasure, target)
     counts = {
         "idempotency": await counted(
             conn,
             changed(
                 sql.SQL(
                     """UPDATE idempotency t SET key = 'erased:' || encode(sha256(convert_to(key, 'UTF8')), 'hex'),
-                          request_hash = '', memory_ids = '{}', outcomes = '[]'
-                   WHERE t.project = %(project)s AND"""
-                )
-                + _POINTING
+                          request_hash = '', memory_ids = '{{}}', outcomes = '[]', review_ids = NULL
+                   WHERE {}"""
+                ).format(keys.clause)
             ),
-            values,
+            keys.parameters,
         )
     }
     cursor = await conn.execute(
@@ -232,10 +232,25 @@ async def strip(conn: Connection, erasure: UUID, target: Target) -> Counts:
     return counts
 
 
-_POINTING = sql.SQL(
-    """ EXISTS (SELECT FROM unnest(t.memory_ids) AS pointed(id)
-                JOIN erased e ON e.project = t.project AND e.erasure_id = %(erasure)s AND e.memory_id = pointed.id)"""
-)
+def _pointing(alias: str) -> sql.Composable:
+    return sql.SQL(
+        """ EXISTS (SELECT FROM unnest({0}.memory_ids) AS pointed(id) JOIN erased e
+                    ON e.project = {0}.project AND e.erasure_id = %(erasure)s AND e.memory_id = pointed.id)"""
+    ).format(sql.Identifier(alias))
+
+
+_POINTING = _pointing("t")
+
+
+def _keys(erasure: UUID, target: Target) -> Condition:
+    """Idempotency keys, as `t`: of erased memories, of reviews that go with them, and of those that released them."""
+    reviewed = _within(CATALOGUE["held"], erasure, target)
+    clause = sql.SQL(
+        """t.project = %(project)s AND ({} OR EXISTS (
+             SELECT FROM unnest(t.review_ids) AS reviewed(id)
+             JOIN held m ON m.project = t.project AND m.id = reviewed.id WHERE {} OR {}))"""
+    ).format(_POINTING, _pointing("m"), reviewed.clause)
+    return Condition(clause, reviewed.parameters)
 
 
 def _requests(erasure: UUID, target: Target) -> Condition:
@@ -311,12 +326,13 @@ async def left(database: Database, erasure: UUID, target: Target) -> Counts:
         counts["memory_versions"] += await counted(
             conn, sql.SQL("SELECT count(*) FROM memory_versions m WHERE {}").format(where.clause), where.parameters
         )
-        for name in ("idempotency", "inference_requests"):
+        of_project = sql.SQL("t.project = %(project)s AND") + _POINTING
+        waiting = Condition(of_project, {"project": project, "erasure": erasure})
+        for name, pointing in (("idempotency", _keys(erasure, target)), ("inference_requests", waiting)):
             counts[name] = await counted(
                 conn,
-                sql.SQL("SELECT count(*) FROM {} t WHERE t.project = %(project)s AND").format(sql.Identifier(name))
-                + _POINTING,
-                {"project": project, "erasure": erasure},
+                sql.SQL("SELECT count(*) FROM {} t WHERE {}").format(sql.Identifier(name), pointing.clause),
+                pointing.parameters,
             )
         for name, table in CATALOGUE.items():
             if table.treatment == "scope":

@@ -145,13 +145,14 @@ async def decide(
 ) -> bool:
     """Decide on a held write in the caller's transaction, and drop its words; ``False``: that was done before.
 
-    Whoever follows the add hears of it. ``outcomes`` are what came of a release.
+    Whoever follows the add hears of it, and whoever repeats its request. ``outcomes`` are what came of a release.
     """
+    came = Jsonb(written(outcomes)) if state == "released" else None
     cursor = await conn.execute(
         """UPDATE held SET state = %s, request = NULL, facts = NULL, decided_at = now(), decided_by = %s,
-                  memory_ids = %s
+                  memory_ids = %s, outcomes = %s
            WHERE project = %s AND id = %s AND state = 'held' RETURNING true""",
-        (state, by, [outcome.id for outcome in outcomes], project, review),
+        (state, by, [outcome.id for outcome in outcomes], came, project, review),
     )
     if await cursor.fetchone() is None:
         return False
