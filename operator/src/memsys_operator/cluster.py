@@ -17,7 +17,7 @@ from memsys_operator import __version__, metrics, names
 from memsys_operator.errors import Broken, OperatorError, Rejected, Waiting
 from memsys_operator.observed import Key, Manifest, Observed, key_of
 from memsys_operator.paths import segment
-from memsys_operator.plan import Action, Apply, Create, Delete, Release
+from memsys_operator.plan import Action, Apply, Create, Delete, Release, target
 from memsys_operator.spec import Ref
 
 #: kind -> path prefix of its API and plural.
@@ -39,6 +39,9 @@ KINDS: dict[str, tuple[str, str]] = {
 #: What belongs to a system, in no order. Their plurals are also what is watched. HTTPRoute is left out: it cannot be
 #: watched in a cluster that does not serve it; the resync sees what happens to one.
 CHILD_KINDS = tuple(kind for kind in KINDS if kind not in (names.KIND, names.KEY_KIND, "HTTPRoute"))
+
+#: What stands beside the parts of a system, which serve without it.
+_BESIDE = ("Ingress", "HTTPRoute", "PodDisruptionBudget")
 
 _TIMEOUT_SECONDS = 30.0
 _FORBIDDEN, _NOT_FOUND, _CONFLICT = 403, 404, 409
@@ -72,7 +75,6 @@ class Refused(ClusterError, Broken):
             f"names: {said}",
         )
         self.reason = "Refused"
-        self.key: Key = (kind, name)
 
 
 class Cluster:
@@ -213,11 +215,13 @@ class Cluster:
             existing = await self._get(kind, namespace, name)
             # One of ours that lost its labels still carries the hash.
             if existing and names.APPLIED_ANNOTATION not in (existing["metadata"].get("annotations") or {}):
-                raise Rejected(
-                    f"metadata.name: {kind} {name} already exists in namespace {namespace} and does not belong to "
-                    "this system; delete or rename it, or give the system another name",
-                    reason="NameTaken",
+                said = (
+                    f"{kind} {name} already exists in namespace {namespace} and does not belong to this system; delete "
+                    "or rename that object"
                 )
+                if kind not in _BESIDE:
+                    said = f"metadata.name: {said}, or give the system another name"
+                raise Rejected(said, reason="NameTaken")
         query = {"fieldManager": names.FIELD_MANAGER, "force": "true"} | ({"dryRun": "All"} if dry_run else {})
         await self._request("PATCH", _path(kind, namespace, name), body=action.manifest, query=query, kind=kind)
 
@@ -354,8 +358,7 @@ def _naming(action: Action) -> Iterator[None]:
     except ClusterError as error:
         if error.status not in _REFUSALS:
             raise
-        kind, name = key_of(action.manifest) if isinstance(action, Apply | Create) else action.key
-        raise Refused(error, kind, name) from error
+        raise Refused(error, *target(action)) from error
 
 
 async def _refusal(method: str, path: str, response: aiohttp.ClientResponse) -> str:

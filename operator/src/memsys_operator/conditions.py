@@ -14,9 +14,10 @@ from typing import Any, Literal
 from memsys_operator import names, problems
 from memsys_operator.errors import Broken, OperatorError, Rejected, Waiting
 from memsys_operator.observed import Key, Manifest, Observed
+from memsys_operator.plan import FIRST
 from memsys_operator.resources import expose
 from memsys_operator.resources.addresses import addresses
-from memsys_operator.spec import GraphProvider, System, graph_looks, graph_provider
+from memsys_operator.spec import Expose, GraphProvider, System, graph_looks, graph_provider
 from memsys_operator.sync import GRACE_SECONDS, SyncReport, section
 
 Truth = Literal["True", "False", "Unknown"]
@@ -47,18 +48,26 @@ class Findings:
     """What one pass found out beside the observed objects.
 
     ``problem`` stopped the pass; ``obstacles`` need a person, or time, but stop only a part; ``notes`` are worth
-    telling and need neither; ``refused`` holds what the apiserver said of the objects that it does not admit;
-    ``waiting`` holds why a part is not created yet; ``changes`` counts the writes of this pass.
+    telling and need neither; ``refused`` holds why objects could not be written: the apiserver does not admit them, or
+    their names are taken; ``waiting`` holds why a part is not created yet; ``changes`` counts the writes of this pass.
     """
 
     problem: OperatorError | None = None
     obstacles: Sequence[OperatorError] = ()
     notes: Sequence[str] = ()
-    refused: Mapping[Key, Broken] = field(default_factory=dict)
+    refused: Mapping[Key, OperatorError] = field(default_factory=dict)
     graph_problem: Broken | None = None
     waiting: Mapping[str, OperatorError] = field(default_factory=dict)
     changes: int = 0
     sync: SyncReport | None = None
+
+    def kept_out(self, key: Key, seen: Observed) -> OperatorError | None:
+        """Why an object that is not there cannot be made; None where it is, or nothing is known to be in its way."""
+        return self.refused.get(key) if key not in seen.objects else None
+
+    def held_up(self) -> OperatorError | None:
+        """Why nothing was made that follows the Secrets and the NetworkPolicies."""
+        return next((error for (kind, _), error in self.refused.items() if kind in FIRST), None)
 
 
 def serving(workload: Manifest | None) -> bool:
@@ -118,8 +127,10 @@ def rollout(part: str, workload: Manifest | None, seen: Observed) -> OperatorErr
 
 def part_condition(kind: str, part: str, workload_kind: str, system: str, seen: Observed, found: Findings) -> Condition:
     workload = seen.get(workload_kind, names.component(system, part))
+    if unreached := found.kept_out(("Service", names.service(system, part)), seen):
+        return Condition(kind, "False", unreached.reason, unreached.message)
     if workload is None:
-        if refusal := found.refused.get((workload_kind, names.component(system, part))):
+        if refusal := found.refused.get((workload_kind, names.component(system, part))) or found.held_up():
             return Condition(kind, "False", refusal.reason, refusal.message)
         if reason := found.waiting.get(part) or (found.problem if not isinstance(found.problem, Rejected) else None):
             return Condition(kind, "False", reason.reason, reason.message)
@@ -228,8 +239,10 @@ def conditions(
 def _ready(parts: Sequence[Condition], found: Findings) -> Condition:
     if found.problem is not None:
         return Condition("Ready", "False", found.problem.reason, found.problem.message)
-    # A part that waits for another says less than the other itself, which stands before it.
-    for part in sorted(parts, key=lambda part: part.type == "GraphReady"):
+    refusals = {error.reason for error in found.refused.values()}
+    # What needs a person is told before what may yet come by itself. A part that waits for another says less than the
+    # other itself, which stands before it.
+    for part in sorted(parts, key=lambda part: (part.reason not in refusals, part.type == "GraphReady")):
         if part.status != "True":
             subject = part.type.removesuffix("Ready")
             return Condition("Ready", "False", part.reason, f"{subject}: {part.message}")
@@ -304,7 +317,7 @@ def status(obj: Mapping[str, Any], system: System | None, seen: Observed, found:
     if system is None and (way := last.get("Exposed")):  # nothing is changed about it while the spec is rejected
         new.append(Condition("Exposed", way["status"], way["reason"], way["message"]))
     elif system is not None and system.spec.expose is not None:
-        new.append(_exposed(system, seen))
+        new.append(_exposed(system, system.spec.expose, seen, found))
     result["conditions"] = _dated(new, old, generation, now)
     if system is not None and not isinstance(found.problem, Rejected):
         result |= _facts(system, seen, found, before)
@@ -324,14 +337,17 @@ def _provider(obj: Mapping[str, Any], seen: Observed) -> GraphProvider | None:
     return None if wanted == "none" and "sync" in (obj.get("status") or {}) else wanted
 
 
-def _exposed(system: System, seen: Observed) -> Condition:
+def _exposed(system: System, asked: Expose, seen: Observed, found: Findings) -> Condition:
     """Only of a system that asks for it; ``Ready`` speaks of what serves inside the cluster."""
-    if problem := expose.problem(system, seen):
+    kind = "Ingress" if asked.gateway is None else "HTTPRoute"
+    ways = [(kind, names.component(system.name, part)) for part in asked.hosts]
+    obstacle = next((error for way in ways if (error := found.kept_out(way, seen))), None)
+    if problem := obstacle or expose.problem(system, seen):
         return Condition("Exposed", "False", problem.reason, problem.message)
-    ways = ", ".join(expose.urls(system, seen).values())
-    said = f"requests to {ways} are routed to this system"
+    urls = ", ".join(expose.urls(system, seen).values())
+    said = f"requests to {urls} are routed to this system"
     if expose.unpublished(system, seen):
-        said = f"the Ingress for {ways} is in place; whether a controller serves it is not known: it has no address yet"
+        said = f"the Ingress for {urls} is in place; whether a controller serves it is not known: it has no address yet"
     return Condition("Exposed", "True", "RouteInPlace", said)
 
 
@@ -358,8 +374,14 @@ def _dated(
 
 def _facts(system: System, seen: Observed, found: Findings, before: Mapping[str, Any]) -> dict[str, Any]:
     embedding = system.embedding
+    # A Service that has the name of one of ours leads to somebody else's pods.
+    own = {
+        part: address
+        for part, address in addresses(system).items()
+        if not found.kept_out(("Service", names.service(system.name, part)), seen)
+    }
     facts: dict[str, Any] = {
-        "endpoints": addresses(system) | expose.urls(system, seen),
+        "endpoints": own | expose.urls(system, seen),
         "embedding": {
             "provider": embedding.provider,
             "model": embedding.model,

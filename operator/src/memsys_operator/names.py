@@ -52,6 +52,11 @@ def postgres_service(system: str) -> str:
     return f"{system}-postgres-rw"
 
 
+def service(system: str, part: str) -> str:
+    """Name of the Service through which a part is reached."""
+    return postgres_service(system) if part == POSTGRES else component(system, part)
+
+
 def admin_key_secret(system: str) -> str:
     return f"{system}-admin-key"
 

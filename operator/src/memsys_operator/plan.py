@@ -35,6 +35,8 @@ OMITTED_WHEN_FALSE = frozenset({"hostIPC", "hostNetwork", "hostPID", "paused"})
 #: Parents of values, and values, that the server may answer in another notation of the same quantity.
 QUANTITY_PARENTS = frozenset({"requests", "limits"})
 QUANTITY_FIELDS = frozenset({"sizeLimit"})
+#: Kinds that pods must not be without: nothing follows one that could not be written.
+FIRST = ("Secret", "NetworkPolicy")
 #: What is deleted when it is no longer desired and its system owns it; all that is made of these kinds is made owned.
 #: Secrets that open a volume and claims are never among them.
 PRUNED_KINDS = frozenset(
@@ -84,6 +86,11 @@ class Release:
 
 
 Action = Create | Apply | Delete | Release
+
+
+def target(action: Action) -> Key:
+    """The object that an action is about."""
+    return key_of(action.manifest) if isinstance(action, Apply | Create) else action.key
 
 
 def plan(

@@ -17,8 +17,8 @@ from memsys_operator.credentials import Generators
 from memsys_operator.errors import Broken, OperatorError, Rejected
 from memsys_operator.keys.api import Endpoint, KeysAPI
 from memsys_operator.keys.steward import Steward
-from memsys_operator.observed import Manifest, Observed, key_of, secret_values
-from memsys_operator.plan import Action, Apply, Create, Delete, Release, plan, releases
+from memsys_operator.observed import Key, Manifest, Observed, key_of, secret_values
+from memsys_operator.plan import FIRST, Action, Apply, Create, Delete, Release, plan, releases, target
 from memsys_operator.resources import expose, references, storage
 from memsys_operator.resources.addresses import addresses
 from memsys_operator.settings import Settings
@@ -27,8 +27,6 @@ from memsys_operator.sync import SyncReport, Walk, restored
 
 logger = logging.getLogger(__name__)
 
-#: Kinds that pods must not be without.
-_FIRST = ("Secret", "NetworkPolicy")
 _BASE62 = string.ascii_letters + string.digits
 
 
@@ -187,27 +185,24 @@ class Reconciler:
         except OperatorError as error:
             return Findings(problem=error, obstacles=obstacles, waiting=waiting), None
         changes, failures = await self._carry_out(system, actions)
-        refused = {error.key: error for error in failures if isinstance(error, Refused)}
-        rejected = [error for error in failures if isinstance(error, Rejected)]
-        passing = [error for error in failures if not isinstance(error, Refused | Rejected)]
+        passing = [error for error in failures.values() if not isinstance(error, Refused | Rejected)]
         found = Findings(
-            problem=rejected[0] if rejected else None,
-            obstacles=[*rejected[1:], *obstacles],
-            refused=refused,
+            obstacles=obstacles,
+            refused={key: error for key, error in failures.items() if isinstance(error, Refused | Rejected)},
             graph_problem=settled.graph_problem,
             waiting={**({"apiserver": passing[0]} if passing else {}), **waiting},
             changes=changes,
         )
-        return found, next((error for error in failures if not isinstance(error, Rejected)), None)
+        return found, next((error for error in failures.values() if not isinstance(error, Rejected)), None)
 
-    async def _carry_out(self, system: System, actions: Sequence[Action]) -> tuple[int, list[OperatorError]]:
-        """How many actions were carried out, and what kept the others from it.
+    async def _carry_out(self, system: System, actions: Sequence[Action]) -> tuple[int, dict[Key, OperatorError]]:
+        """How many actions were carried out, and what kept the others from it, by the object.
 
         Nothing follows a Secret or a NetworkPolicy that could not be written, because pods read the one and are walled
         in by the other; nor an apiserver that does not answer, because the pass would end while it waits.
         """
         changes = 0
-        failures: list[OperatorError] = []
+        failures: dict[Key, OperatorError] = {}
         for action in actions:
             _log(system.ref, action)
             try:
@@ -215,9 +210,9 @@ class Reconciler:
                 changes += 1
             except OperatorError as error:
                 logger.warning("%s: %s", system.ref, error)
-                failures.append(error)
+                failures[target(action)] = error
                 silent = isinstance(error, ClusterError) and not error.status
-                if silent or (isinstance(action, Apply | Create) and action.manifest["kind"] in _FIRST):
+                if silent or (isinstance(action, Apply | Create) and action.manifest["kind"] in FIRST):
                     break
         return changes, failures
 

@@ -9,9 +9,10 @@ from typing import Any
 import httpx
 
 from memsys_operator.cluster import ClusterError, Refused
+from memsys_operator.errors import Rejected
 from memsys_operator.keys.api import KeysAPI
 from memsys_operator.observed import Key, Manifest, Observed, key_of
-from memsys_operator.plan import Action, Delete, Release
+from memsys_operator.plan import Action, Apply, target
 from memsys_operator.reconcile import Reconciler
 from memsys_operator.spec import Ref
 from memsys_operator.sync import SyncReport
@@ -30,6 +31,7 @@ class Memory:
         self.writes: list[str] = []
         self.events: list[tuple[str, str]] = []
         self.refuse: Key | None = None
+        self.taken: Key | None = None
         self.refuse_events = False
         self.refuse_keys = False
         self.refuse_status = False
@@ -53,7 +55,9 @@ class Memory:
         return None
 
     async def execute(self, namespace: str, action: Action) -> None:
-        key = action.key if isinstance(action, Delete | Release) else key_of(action.manifest)
+        key = target(action)
+        if key == self.taken and isinstance(action, Apply) and action.new:
+            raise Rejected(f"{key[0]} {key[1]} does not belong to this system", reason="NameTaken")
         if key == self.refuse:
             if not self.answers:
                 raise ClusterError(0, "the apiserver does not answer")
