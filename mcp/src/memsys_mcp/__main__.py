@@ -11,7 +11,6 @@ import uvicorn
 from pydantic import ValidationError
 
 from memsys_mcp import __version__, logs, server, telemetry
-from memsys_mcp.caller import Caller
 from memsys_mcp.metrics import Metrics
 from memsys_mcp.settings import Settings
 from memsys_mcp.settings.config_file import ConfigUnusable
@@ -80,10 +79,8 @@ async def serve_stdio(settings: Settings) -> None:
     upstream = server.create_upstream(settings, environment_proxies=True)
     metrics, key = Metrics(), settings.api_key.get_secret_value()
     queue = server.create_queue(
-        settings, upstream, metrics, knows=lambda _: True
+        settings, upstream, metrics, knows=lambda _: True, stdio_key=key
     )  # whoever started this may write here
-    if queue is not None:
-        queue.recognise(Caller(key))
     mcp = server.create_server(settings, upstream, metrics, stdio_key=key, directory=Path.cwd(), queue=queue)
     try:
         async with server.draining(queue):

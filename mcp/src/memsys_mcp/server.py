@@ -22,6 +22,7 @@ import memsys
 from memsys_mcp import __version__, knowledge, schemas, tools
 from memsys_mcp.access import Access
 from memsys_mcp.answers import problem
+from memsys_mcp.caller import Caller
 from memsys_mcp.edge import Edge
 from memsys_mcp.gate import Gate
 from memsys_mcp.isolation import IsolationMiddleware
@@ -133,13 +134,23 @@ def service_key(settings: Settings) -> str | None:
 
 
 def create_queue(
-    settings: Settings, upstream: Upstream, metrics: Metrics, knows: Callable[[str], bool]
+    settings: Settings,
+    upstream: Upstream,
+    metrics: Metrics,
+    knows: Callable[[str], bool],
+    *,
+    stdio_key: str | None = None,
 ) -> WriteQueue | None:
-    """The write queue, where there is to be one. Raises :class:`~memsys_mcp.writequeue.file.QueueUnusable`."""
+    """The write queue, where there is to be one. Raises :class:`~memsys_mcp.writequeue.file.QueueUnusable`.
+
+    On stdio, where a client starts a server for each of its windows, they share the folder.
+    """
     if settings.write_queue == "off":
         return None
     assert settings.queue_dir is not None, "held by the settings"
-    file = QueueFile(settings.queue_dir, settings.write_queue, settings.queue_megabytes * 1024**2)
+    only = None if stdio_key is None else Caller(stdio_key)
+    max_bytes = settings.queue_megabytes * 1024**2
+    file = QueueFile(settings.queue_dir, settings.write_queue, max_bytes, shared=only is not None)
     return WriteQueue(
         file,
         upstream.sender,
@@ -147,6 +158,7 @@ def create_queue(
         knows=knows,
         keep_seconds=settings.queue_hours * 3600,
         service_key=service_key(settings),
+        only=only,
     )
 
 

@@ -139,3 +139,26 @@ async def test_on_stdio_the_next_start_sends_what_waited(scripted: tuple[Scripte
     api.down = False
     async with fastmcp.Client(stdio(Target("", url, "msk_any", "alpha"), **settings)):
         wait_until(lambda: texts(api) == ["said on the train"], "what waited is stored", 30)
+
+
+async def test_on_stdio_two_windows_share_a_folder_and_what_either_adds_is_stored_once(
+    scripted: tuple[ScriptedApi, str], tmp_path: Path
+) -> None:
+    api, url = scripted
+    settings = {
+        "MEMSYS_MCP_ISOLATION": "manual",
+        "MEMSYS_MCP_PROJECT": "alpha",
+        "MEMSYS_MCP_WRITE_QUEUE": "10",
+        "MEMSYS_MCP_QUEUE_DIR": str(tmp_path / "queue"),
+    }
+    api.down = True
+    async with fastmcp.Client(stdio(Target("", url, "msk_any", "alpha"), **settings)) as staying:
+        async with fastmcp.Client(stdio(Target("", url, "msk_any", "alpha"), **settings)) as closing:
+            for number, window in enumerate((closing, staying, closing)):
+                answer = await Session(window).call("add_memory", text=f"said {number}")
+                assert answer.data["queued"] == {"stored": False, "waiting": number + 1}
+        api.down = False
+        wait_until(lambda: len(api.memories) >= 3, "what both windows kept is stored", 30)
+        async with fastmcp.Client(stdio(Target("", url, "msk_any", "alpha"), **settings)) as third:
+            assert json.loads(await Session(third).read("memsys://queue"))["writes"] == []
+    assert texts(api) == ["said 0", "said 1", "said 2"]

@@ -78,11 +78,18 @@ def start(
     keep: float = 3600,
     clock: Clock | None = None,
     registry: CollectorRegistry | None = None,
+    only: Caller | None = None,
 ) -> WriteQueue:
-    metrics = QueueMetrics(registry or CollectorRegistry())
-    file = QueueFile(folder, limit)
+    """A queue as of a server over HTTP, or as of one on stdio, whose one caller is ``only``."""
     return WriteQueue(
-        file, api, metrics, knows=lambda _: knows, keep_seconds=keep, service_key=OWN, clock=clock or Clock()
+        QueueFile(folder, limit, shared=only is not None),
+        api,
+        QueueMetrics(registry or CollectorRegistry()),
+        knows=lambda _: knows,
+        keep_seconds=keep,
+        service_key=OWN,
+        only=only,
+        clock=clock or Clock(),
     )
 
 

@@ -30,8 +30,8 @@ class QueueSettings(BaseSettings):
     queue_dir: Path | None = Field(
         None,
         alias="MEMSYS_MCP_QUEUE_DIR",
-        description="Where to keep them: a folder of this server's own. What is kept there can be read by whoever "
-        "reads the folder; keys and tokens are not.",
+        description="Where to keep them: a folder of this server's own; servers on stdio may share one. What is kept "
+        "there can be read by whoever reads the folder; keys and tokens are not.",
     )
 
     queue_megabytes: int = Field(

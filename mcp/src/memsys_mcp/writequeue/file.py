@@ -77,14 +77,19 @@ class QueueFile:
     Together they take no more than ``max_bytes`` on the disk, whatever each of them holds.
     """
 
-    def __init__(self, folder: Path, limit: int, max_bytes: int = MAX_BYTES) -> None:
-        """Open or make the queue in a folder that no other process uses. Raises :class:`QueueUnusable`."""
+    def __init__(self, folder: Path, limit: int, max_bytes: int = MAX_BYTES, *, shared: bool = False) -> None:
+        """Open or make the queue in a folder that no other process uses, or none but such as want it ``shared``, too.
+
+        Raises :class:`QueueUnusable`.
+        """
+        self._folder = folder
+        self._shared = shared
+        self._claims: dict[str, int] = {}
         self._limit = limit
         self._max_bytes = max_bytes
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = _locked(folder / "lock", fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
             path = folder / "writes.sqlite"
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             # Opened by one thread and then used by another, the queue's own.
@@ -123,6 +128,23 @@ class QueueFile:
             raise QueueUnwritable(_why(error)) from error
         assert cursor.lastrowid is not None, "an insert has a row"
         return cursor.lastrowid
+
+    def claim(self, owner: str) -> bool:
+        """Whether this process may send an owner's entries: of those that share the file, one at a time may.
+
+        It may until it releases them, or ends. What it read of them before is not to be relied on.
+        """
+        if self._shared and owner not in self._claims:
+            try:
+                self._claims[owner] = _locked(self._folder / f"sender-{owner}", fcntl.LOCK_EX)
+            except BlockingIOError:
+                return False
+        return True
+
+    def release(self, owner: str) -> None:
+        """Leave what an owner adds from now on to whichever process claims it."""
+        if (claim := self._claims.pop(owner, None)) is not None:
+            os.close(claim)
 
     def next_of(self, owner: str) -> Entry | None:
         """The oldest entry of an owner that is not parked."""
@@ -169,6 +191,8 @@ class QueueFile:
 
     def close(self) -> None:
         self._db.close()
+        for owner in list(self._claims):
+            self.release(owner)
         os.close(self._lock)
 
     def _bytes(self) -> int:
@@ -195,6 +219,17 @@ class QueueFile:
             if self._db.in_transaction:  # SQLite itself rolls back what finds the disk full
                 self._db.execute("ROLLBACK")
             raise
+
+
+def _locked(path: Path, kind: int) -> int:
+    """A file that is locked as long as it is open. Raises :class:`BlockingIOError` where another process has it."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        raise
+    return file
 
 
 def _why(error: sqlite3.Error) -> str:

@@ -50,7 +50,10 @@ class NotKept(Exception):
 
 
 class WriteQueue:
-    """One per process. :meth:`run` has to run beside the server."""
+    """One per process. :meth:`run` has to run beside the server.
+
+    Where several processes share the file, one of them at a time sends a caller's entries, from the first to the last.
+    """
 
     def __init__(
         self,
@@ -61,11 +64,13 @@ class WriteQueue:
         knows: Callable[[str], bool],
         keep_seconds: float,
         service_key: str | None = None,
+        only: Caller | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``knows`` tells whether the API has lately accepted a key: nobody else may fill the disk while it is away.
 
-        Nothing stays for longer than ``keep_seconds``, sent or not.
+        Nothing stays for longer than ``keep_seconds``, sent or not. ``only`` is the one caller that there is, on stdio:
+        what waits for its key, whoever queued it, waits for no call.
         """
         self._file = file
         self._api = api
@@ -77,7 +82,9 @@ class WriteQueue:
         self._keys: dict[str, str] = {}
         self._resume_at: dict[str, float] = {}
         self._ended_with: str | None = None
-        self._keyless = set(file.owners())
+        if only is not None and only.key is not None:
+            self._keys[self._owner(only)] = only.key
+        self._keyless = set(file.owners()) - set(self._keys)
         # One thread: a call that is cancelled goes on in it to its end, and the next one begins after that.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="write-queue")
         self._wake = asyncio.Event()
@@ -175,19 +182,19 @@ class WriteQueue:
             if self._resume_at.get(owner, 0.0) > self._clock():
                 sent = False
                 continue
-            while (entry := await self._on_file(partial(QueueFile.next_of, owner=owner))) is not None:
-                api = self._as_owner(entry)
-                if api is None:
-                    break  # and other callers' entries go on
-                wait = await self._send(entry, api)
-                if wait is None:
-                    self._ended_with = owner
-                    return False
-                if wait:
-                    self._resume_at[owner] = self._clock() + wait
-                    sent = False
-                    break
-                self._resume_at.pop(owner, None)
+            if not await self._on_file(partial(QueueFile.claim, owner=owner)):
+                sent = False  # by another process, unless it ends
+                continue
+            wait = await self._send_all(owner)
+            if wait is None:
+                self._ended_with = owner
+                return False
+            if wait:  # the claim stays: another process would not know of the wait
+                self._resume_at[owner] = self._clock() + wait
+                sent = False
+                continue
+            self._resume_at.pop(owner, None)
+            await self._on_file(partial(QueueFile.release, owner=owner))
         return sent
 
     async def close(self) -> None:
@@ -210,6 +217,17 @@ class WriteQueue:
             return on_behalf(self._api, self._service_key, memsys.Delegation(**{**fields, **lists}))
         key = self._keys.get(entry.owner)
         return None if key is None else self._api.with_options(key=key, project=entry.address["project"])
+
+    async def _send_all(self, owner: str) -> float | None:
+        """Send an owner's entries as far as that is possible; what :meth:`_send` said of the last."""
+        while (entry := await self._on_file(partial(QueueFile.next_of, owner=owner))) is not None:
+            api = self._as_owner(entry)
+            if api is None:
+                break
+            wait = await self._send(entry, api)
+            if wait != 0:
+                return wait
+        return 0.0
 
     async def _send(self, entry: Entry, api: memsys.AsyncClient) -> float | None:
         """Send one entry; seconds that its owner has to wait before the next, ``None`` where the API is away."""
