@@ -36,6 +36,7 @@ from memsys.retry import RetryPolicy
 from memsys.sending import AsyncChunks as Chunks
 from memsys.sending import AsyncLines as Lines
 from memsys.shaped_exports import AsyncShapedExportMethods
+from memsys.slots import AsyncSlots
 
 T = TypeVar("T")
 
@@ -69,11 +70,15 @@ class AsyncClient(
         transport: httpx.AsyncBaseTransport | None = None,
         environment_proxies: bool = True,
     ) -> None:
-        """Without ``environment_proxies`` ``HTTP_PROXY`` and the like are not heeded: nobody else sees the keys."""
+        """At most ``max_connections`` are open at once; half of them at most are held by exports and imports.
+
+        Without ``environment_proxies`` ``HTTP_PROXY`` and the like are not heeded: nobody else sees the keys.
+        """
         self._options = Options(key=key, project=project, timeout=timeout, budget=budget)
         self._retry = retry or RetryPolicy()
         self._breaker = breaker or CircuitBreaker()
         self._connect_timeout = connect_timeout
+        self._slots = AsyncSlots(max_connections)
         limits = wire.limits(max_connections)
         if transport is None and not environment_proxies:
             # A transport of one's own rather than trust_env=False, which would take SSL_CERT_FILE along.
@@ -314,16 +319,16 @@ class AsyncClient(
             steps.close()
 
     def _pieces(self, call: Call[None]) -> Chunks:
-        return streaming.pieces_async(self._http, call, self._options, self._connect_timeout)
+        return streaming.pieces_async(self._http, self._slots, call, self._options, self._connect_timeout)
 
     async def _send_lines(self, call: Call[T], lines: Lines) -> T:
-        return await streaming.send_async(self._http, call, self._options, self._connect_timeout, lines)
+        return await streaming.send_async(self._http, self._slots, call, self._options, self._connect_timeout, lines)
 
     async def _attempt(self, arguments: dict[str, Any], seconds: float) -> Attempted:
         limit = wire.attempt_timeout(seconds, self._connect_timeout)
         try:
             # httpx limits each read; this limits the attempt, so that a trickle of bytes cannot stretch it.
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds), self._slots.call(seconds):
                 return await self._http.request(**wire.signed(arguments, self._options, time.time()), timeout=limit)
         except (httpx.TransportError, httpx.DecodingError, TimeoutError) as error:
             return error

@@ -34,6 +34,7 @@ from memsys.oversight_methods import OversightMethods
 from memsys.retry import RetryPolicy
 from memsys.sending import Chunks, Lines
 from memsys.shaped_exports import ShapedExportMethods
+from memsys.slots import Slots
 
 T = TypeVar("T")
 
@@ -62,11 +63,15 @@ class Client(KeyMethods, EventMethods, FeedbackMethods, ShapedExportMethods, Gra
         transport: httpx.BaseTransport | None = None,
         environment_proxies: bool = True,
     ) -> None:
-        """Without ``environment_proxies`` ``HTTP_PROXY`` and the like are not heeded: nobody else sees the keys."""
+        """At most ``max_connections`` are open at once; half of them at most are held by exports and imports.
+
+        Without ``environment_proxies`` ``HTTP_PROXY`` and the like are not heeded: nobody else sees the keys.
+        """
         self._options = Options(key=key, project=project, timeout=timeout, budget=budget)
         self._retry = retry or RetryPolicy()
         self._breaker = breaker or CircuitBreaker()
         self._connect_timeout = connect_timeout
+        self._slots = Slots(max_connections)
         limits = wire.limits(max_connections)
         if transport is None and not environment_proxies:
             # A transport of one's own rather than trust_env=False, which would take SSL_CERT_FILE along.
@@ -307,19 +312,20 @@ class Client(KeyMethods, EventMethods, FeedbackMethods, ShapedExportMethods, Gra
             steps.close()
 
     def _pieces(self, call: Call[None]) -> Chunks:
-        return streaming.pieces(self._http, call, self._options, self._connect_timeout)
+        return streaming.pieces(self._http, self._slots, call, self._options, self._connect_timeout)
 
     def _send_lines(self, call: Call[T], lines: Lines) -> T:
-        return streaming.send(self._http, call, self._options, self._connect_timeout, lines)
+        return streaming.send(self._http, self._slots, call, self._options, self._connect_timeout, lines)
 
     def _attempt(self, arguments: dict[str, Any], seconds: float) -> Attempted:
-        limit = wire.attempt_timeout(seconds, self._connect_timeout)
         deadline = time.monotonic() + seconds
         try:
-            # httpx limits each read; the deadline limits the attempt, so that a trickle of bytes cannot stretch it.
-            with self._http.stream(**wire.signed(arguments, self._options, time.time()), timeout=limit) as answer:
-                answer.stream = streaming.Until(cast(httpx.SyncByteStream, answer.stream), deadline)
-                answer.read()
-                return answer
+            with self._slots.call(seconds):
+                limit = wire.attempt_timeout(max(0.001, deadline - time.monotonic()), self._connect_timeout)
+                # httpx limits each read; the deadline limits the attempt, so that a trickle of bytes cannot stretch it.
+                with self._http.stream(**wire.signed(arguments, self._options, time.time()), timeout=limit) as answer:
+                    answer.stream = streaming.Until(cast(httpx.SyncByteStream, answer.stream), deadline)
+                    answer.read()
+                    return answer
         except (httpx.TransportError, httpx.DecodingError) as error:
             return error

@@ -177,6 +177,8 @@ def _gateway_alone(response: httpx.Response) -> bool:
 
 
 def _reason(error: Exception | None) -> str:
+    if isinstance(error, httpx.PoolTimeout):  # no word of the service: the client's own connections were all taken
+        return f"{error} (PoolTimeout)"
     if isinstance(error, (httpx.TimeoutException, TimeoutError)):
         kind = "no connection in time" if isinstance(error, httpx.ConnectTimeout) else "no answer in time"
         return f"{kind} ({type(error).__name__})"

@@ -12,22 +12,29 @@ import httpx
 from memsys import wire
 from memsys.exchange import UNSENDABLE, Options, undecodable, unsendable
 from memsys.operations import Call
+from memsys.slots import AsyncSlots, Slots
 
 T = TypeVar("T")
 
 
-def pieces(http: httpx.Client, call: Call[Any], options: Options, connect: float) -> Iterator[bytes]:
+def pieces(http: httpx.Client, slots: Slots, call: Call[Any], options: Options, connect: float) -> Iterator[bytes]:
     """An answer's body as it arrives. Raises as the clients do."""
-    with _told(call), http.stream(**_arguments(call, options), timeout=wire.stream_timeout(connect)) as answer:
+    with (
+        _told(call),
+        slots.stream(options.budget),
+        http.stream(**_arguments(call, options), timeout=wire.stream_timeout(connect)) as answer,
+    ):
         if not answer.is_success:
             answer.read()
             raise wire.refusal(answer)
         yield from answer.iter_bytes()
 
 
-def send(http: httpx.Client, call: Call[T], options: Options, connect: float, body: Iterable[bytes] | bytes) -> T:
+def send(
+    http: httpx.Client, slots: Slots, call: Call[T], options: Options, connect: float, body: Iterable[bytes] | bytes
+) -> T:
     """What is answered to a body that is sent as it comes. Raises as the clients do."""
-    with _told(call):
+    with _told(call), slots.stream(options.budget):
         answer = http.request(**_arguments(call, options) | {"content": body}, timeout=wire.stream_timeout(connect))
     if not answer.is_success:
         raise wire.refusal(answer)
@@ -35,11 +42,14 @@ def send(http: httpx.Client, call: Call[T], options: Options, connect: float, bo
 
 
 async def pieces_async(
-    http: httpx.AsyncClient, call: Call[Any], options: Options, connect: float
+    http: httpx.AsyncClient, slots: AsyncSlots, call: Call[Any], options: Options, connect: float
 ) -> AsyncIterator[bytes]:
     """As :func:`pieces`."""
     with _told(call):
-        async with http.stream(**_arguments(call, options), timeout=wire.stream_timeout(connect)) as answer:
+        async with (
+            slots.stream(options.budget),
+            http.stream(**_arguments(call, options), timeout=wire.stream_timeout(connect)) as answer,
+        ):
             if not answer.is_success:
                 await answer.aread()
                 raise wire.refusal(answer)
@@ -49,6 +59,7 @@ async def pieces_async(
 
 async def send_async(
     http: httpx.AsyncClient,
+    slots: AsyncSlots,
     call: Call[T],
     options: Options,
     connect: float,
@@ -56,9 +67,10 @@ async def send_async(
 ) -> T:
     """As :func:`send`."""
     with _told(call):
-        answer = await http.request(
-            **_arguments(call, options) | {"content": body}, timeout=wire.stream_timeout(connect)
-        )
+        async with slots.stream(options.budget):
+            answer = await http.request(
+                **_arguments(call, options) | {"content": body}, timeout=wire.stream_timeout(connect)
+            )
     if not answer.is_success:
         raise wire.refusal(answer)
     return call.read(answer.content)

@@ -29,9 +29,8 @@ def base_url(url: str) -> str:
 
 
 def limits(max_connections: int) -> httpx.Limits:
-    return httpx.Limits(
-        max_connections=max_connections, max_keepalive_connections=max_connections, keepalive_expiry=30.0
-    )
+    """What the pool may keep. How many there are at once is for ``slots`` to limit: nobody is to wait in the pool."""
+    return httpx.Limits(max_connections=None, max_keepalive_connections=max_connections, keepalive_expiry=30.0)
 
 
 def request_arguments(call: Call[Any], options: Options) -> dict[str, Any]:
@@ -93,8 +92,5 @@ def broken(call: Call[Any], error: httpx.TransportError) -> Unreachable:
 
 
 def attempt_timeout(seconds: float, connect: float) -> httpx.Timeout:
-    """A time-out for one attempt: connecting gets its own, shorter share.
-
-    Waiting for a free connection ends a little sooner than the attempt: it is told apart from a silent service.
-    """
-    return httpx.Timeout(seconds, connect=min(seconds, connect), pool=0.9 * seconds)
+    """A time-out for one attempt: connecting gets its own, shorter share."""
+    return httpx.Timeout(seconds, connect=min(seconds, connect))
