@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from memsys_api.quarantine.detect import inspect, kinds, texts_of
+from memsys_api.quarantine.detect import Kind, inspect, kinds, kinds_in, texts_of
+
+LONG = 128_000
 
 SUSPECT = {
     "api-key": [
@@ -95,6 +99,57 @@ def test_no_string_hides_another_and_no_path_tells_a_secret() -> None:
     }
 
 
-@pytest.mark.parametrize("text", ["1" * 30_000, "a" * 30_000, "if you " * 4_000, "<" * 30_000, "1 " * 15_000])
+# What each pattern begins with, repeated, and what comes near to a match of it without being one.
+HOSTILE = {
+    "a planted instruction, but for what to do": "if you must " * LONG,
+    "with every window full": ("if " * 13 + "you " * 20 + "always " * 5) * LONG,
+    "without a full stop to end it": "when user always " * LONG,
+    "rules to ignore": "ignore previous above " * LONG,
+    "a prompt to reveal": "show print your " * LONG,
+    "a note": "note to the ai " * LONG,
+    "a person not to tell": "do not tell the " * LONG,
+    "a mode": "you are now in " * LONG,
+    "a signed token": "-eyJxxxxxxxx" * LONG,
+    "a signed token's beginning": "-eyJ" * LONG,
+    "a signed token's parts": "eyJxxxxxxxx." * LONG,
+    "a signed token's first part": "eyJ" + "x" * LONG,
+    "a tag that does not end": "<invoke a=b " * LONG,
+    "an end tag that does not end": "</system\n" * LONG,
+    "a heading": "#system" + " " * LONG,
+    "a heading on many lines": "#system" + "\n" * LONG,
+    "headings": "#system\n" * LONG,
+    "a tool's call": '{ "tool_call" ' * LONG,
+    "a tool's call that is far away": '{"tool_call"' + " " * LONG,
+    "a turn of a chat": "<|aaaaaaaaaaaaaaaaaaaa" * LONG,
+    "a private key": "-----BEGIN A A A " * LONG,
+    "a private key's name": "-----BEGIN " + "A" * LONG,
+    "keys": "sk-ant-a SG.aaaaaaaaaaaaaaaaaaaaaa. -AIza ghp_" * LONG,
+    "a key's name": "sk-ant-" + "a" * LONG,
+    "a password": "secret is token: " * LONG,
+    "an address with a password": "a.a.a.a.a.a.a.a.a.a.://a:aaa" * LONG,
+    "a card": "4111 1111 1111 111" * LONG,
+    "digits": "1" * LONG,
+    "digits apart": "1 " * LONG,
+    "flags": "\U0001f3f4" * LONG,
+    "flags that are none": "\U0001f3f4\U000e0041\U000e007f" * LONG,
+    "a flag that does not end": "\U0001f3f4" + "\U000e0041" * LONG,
+    "letters": "a" * LONG,
+    "brackets": "<" * LONG,
+    "white space": "you are now in" + " " * LONG + "ignore all" + " " * LONG,
+}
+
+
+@pytest.mark.parametrize("text", [text[:LONG] for text in HOSTILE.values()], ids=HOSTILE)
 def test_hostile_texts_take_no_longer(text: str) -> None:
+    """What grows with the square of the length, or with that of a window, takes from five seconds to minutes here."""
+    begun = time.thread_time()
     inspect([("text", text)])
+    assert time.thread_time() - begun < 1.5
+
+
+def test_kinds_are_found_anywhere_in_a_value_and_each_text_is_looked_at_once() -> None:
+    known: dict[str, list[Kind]] = {}
+    value = {"a": ["the password is Tr0ub4dor&3", {"</system>": None}], "b": ["the password is Tr0ub4dor&3", 1, None]}
+    assert kinds_in(value, known) == ["markup", "password"]
+    assert known == {"a": [], "b": [], "the password is Tr0ub4dor&3": ["password"], "</system>": ["markup"]}
+    assert kinds_in(["</system>"], {"</system>": []}) == []

@@ -2,6 +2,9 @@
 
 A finding is a kind and a place, never what was found: it may be logged and answered. Patterns are of forms that their
 issuers document, or that ordinary talk does not use; a test holds a labelled corpus against them.
+
+Whoever writes a text may have chosen it to take long, so the time grows with its length alone: no pattern reads far on
+from each of many places where it could begin. Another test holds hostile texts against them.
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
+
+from memsys_api.quarantine.chains import Chain, Span, leftmost
 
 Kind = Literal[
     "api-key",
@@ -53,50 +58,69 @@ _API_KEY = re.compile(
     r")"
 )
 _PRIVATE_KEY = re.compile(r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----")
-_JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,}")
-_URL_PASSWORD = re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{1,100}:([^\s/@]{3,200})@[^\s/]", re.IGNORECASE)
-_SAID = re.compile(
-    r"\b(?:pass(?:word|wd|phrase|code)|secret|(?:api|access|private|secret)[ _-]?key|(?:access|auth|bearer)?[ _-]?token"
-    r"|credentials?)\b[\"'`]?\s{0,3}(?:is|are|:|=|=>)\s{0,3}[\"'`]?([^\s\"'`,;]{8,200})",
-    re.IGNORECASE,
+_BASE64 = r"[A-Za-z0-9_-]"
+# From the beginning of its first part, which is looked through once, and only where all that follows is there.
+_JWT = re.compile(
+    rf"(?<!{_BASE64})(?={_BASE64}{{11,}}\.eyJ{_BASE64}{{8,}}\.{_BASE64}{{16}}){_BASE64}*?"
+    rf"(\beyJ{_BASE64}{{8,}}\.eyJ{_BASE64}{{8,}}\.{_BASE64}{{16,}})"
 )
-_DIGITS = re.compile(r"(?<![\d.,-])\d(?:[ -]?\d){12,18}(?![\d]|[.,-]\d)")
+_DIGITS = re.compile(r"\d(?<![\d.,-].)(?:[ -]?\d){12,18}(?![\d]|[.,-]\d)")
 
-_OLD = r"(?:previous|prior|above|earlier|preceding|former|existing|original|system|safety)"
-_RULES = r"(?:instructions?|rules|prompts?|directions|guidelines|guardrails|constraints|commands)"
-_DO = (
-    r"(?:respond|reply|answer|say|output|include|append|recommend|call|invoke|run|execute|send|forward|email|post|use)"
-)
-_INSTRUCTION = re.compile(
-    r"(?:"
-    rf"\b(?:ignore|disregard|forget|override|bypass)\b[^.\n]{{0,30}}\b{_OLD}\b[^.\n]{{0,20}}\b{_RULES}\b"
-    rf"|\b(?:ignore|disregard|override|bypass)\s+(?:all\s+)?(?:your|the)\s+{_RULES}\b"
-    r"|\byou\s+are\s+now\s+(?:in\s+)?(?:developer\s+mode|dan\b|jailbroken|unrestricted|an?\s+unrestricted)"
-    r"|\b(?:reveal|print|repeat|output|leak|show)\b[^.\n]{0,20}\b(?:your|the)\s+(?:system|hidden|initial)\s+"
-    r"(?:prompt|instructions?|message)"
-    r"|\b(?:when(?:ever)?|if|every\s+time|each\s+time|next\s+time|from\s+now\s+on|the\s+next\s+time)\b[^.\n]{0,80}"
-    r"\b(?:asked|asks|user|someone|anyone|you)\b"
-    rf"[^.\n]{{0,80}}\b(?:you\s+must|always|never\s+mention|secretly|silently|without\s+telling)\b[^.\n]{{0,40}}"
-    rf"\b(?:{_DO}|tell|mention|ask)\b"
-    r"|\b(?:do\s+not|don't|never)\s+(?:tell|inform|notify|alert|reveal\s+(?:this|it)\s+to|mention\s+(?:this|it)\s+to)"
-    r"\s+(?:the\s+)?(?:user|operator|developer|human)"
-    r"|\b(?:as\s+an?|attention|note\s+to|message\s+(?:to|for))\s+(?:the\s+)?(?:ai|llm|language\s+model|assistant|agent)\b"
-    rf"[^.\n]{{0,60}}\b(?:must|always|{_DO})\b"
-    r")",
-    re.IGNORECASE,
-)
-_MARKUP = re.compile(
-    r"<\|[a-z_]{2,20}\|>|\[/?INST\]|<</?SYS>>"
-    r"|</?(?:system|tool_call|tool_calls|tool_result|function_call|function_calls|function_results|invoke|tool_use)\b[^>]*>"
-    r"|\{\s*\"(?:tool_calls?|function_call)\"\s*:"
-    r"|^#{1,3}\s*(?:system|developer)\s*(?:prompt|message|instructions?)?\s*:",
-    re.IGNORECASE | re.MULTILINE,
-)
 # Tags (except in the flags that are written with them), invisible separators, and marks that turn the order of letters.
 # A letter may be followed by its accents (NFD).
 _HIDDEN = re.compile(
     "(?:\U0001f3f4[\U000e0020-\U000e007e]{2,7}\U000e007f)|"
     "([\U000e0000-\U000e007f]+|[\u200b\u2060-\u2064]{2,}|(?<=[\\w\u0300-\u036f])[\u200b\u2060-\u2064\ufeff](?=\\w)|[\u202a-\u202e\u2066-\u2069])"
+)
+# Most texts have none of these characters, and need not be looked through for what they make together.
+_UNSEEN = re.compile("[\U000e0000-\U000e007f\u200b\u2060-\u2064\ufeff\u202a-\u202e\u2066-\u2069]")
+
+# From here on patterns are of texts as :func:`_folded`.
+_URL_PASSWORD = re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{1,100}:([^\s/@]{3,200})@[^\s/]")
+_SAID = re.compile(
+    r"\b(?:pass(?:word|wd|phrase|code)|secret|(?:api|access|private|secret)[ _-]?key|(?:access|auth|bearer)?[ _-]?token"
+    r"|credentials?)\b[\"'`]?\s{0,3}(?:is|are|:|=|=>)\s{0,3}[\"'`]?([^\s\"'`,;]{8,200})"
+)
+
+_OLD = r"\b(?:previous|prior|above|earlier|preceding|former|existing|original|system|safety)\b"
+_RULES = r"(?:instructions?|rules|prompts?|directions|guidelines|guardrails|constraints|commands)\b"
+_DO = "respond|reply|answer|say|output|include|append|recommend|call|invoke|run|execute|send|forward|email|post|use"
+_INSTRUCTIONS = (
+    Chain(r"\b(?:ignore|disregard|forget|override|bypass)\b", 30, _OLD, 20, rf"\b{_RULES}"),
+    Chain(rf"\b(?:ignore|disregard|override|bypass)\s+(?:all\s+)?(?:your|the)\s+{_RULES}"),
+    Chain(r"\byou\s+are\s+now\s+(?:in\s+)?(?:developer\s+mode|dan\b|jailbroken|unrestricted|an?\s+unrestricted)"),
+    Chain(
+        r"\b(?:reveal|print|repeat|output|leak|show)\b",
+        20,
+        r"\b(?:your|the)\s+(?:system|hidden|initial)\s+(?:prompt|instructions?|message)",
+    ),
+    Chain(
+        r"\b(?:when(?:ever)?|if|every\s+time|each\s+time|next\s+time|from\s+now\s+on|the\s+next\s+time)\b",
+        80,
+        r"\b(?:asked|asks|user|someone|anyone|you)\b",
+        80,
+        r"\b(?:you\s+must|always|never\s+mention|secretly|silently|without\s+telling)\b",
+        40,
+        rf"\b(?:{_DO}|tell|mention|ask)\b",
+    ),
+    Chain(
+        r"\b(?:do\s+not|don't|never)\s+(?:tell|inform|notify|alert|reveal\s+(?:this|it)\s+to|mention\s+(?:this|it)\s+to)"
+        r"\s+(?:the\s+)?(?:user|operator|developer|human)"
+    ),
+    Chain(
+        r"\b(?:as\s+an?|attention|note\s+to|message\s+(?:to|for))\s+(?:the\s+)?(?:ai|llm|language\s+model|assistant|agent)\b",
+        60,
+        rf"\b(?:must|always|{_DO})\b",
+    ),
+)
+_MARKUP = re.compile(
+    r"<\|[a-z_]{2,20}\|>|\[/?inst\]|<</?sys>>"
+    r"|\{\s*\"(?:tool_calls?|function_call)\"\s*:"
+    r"|^#{1,3}\s*(?:system|developer)\s*(?:(?:prompt|message|instructions?)\s*)?:",
+    re.MULTILINE,
+)
+_TAG = re.compile(
+    r"</?(?:system|tool_call|tool_calls|tool_result|function_call|function_calls|function_results|invoke|tool_use)\b[^>]*>"
 )
 
 
@@ -109,6 +133,22 @@ def inspect(texts: Texts) -> list[Finding]:
 def kinds(findings: Iterable[Finding]) -> list[Kind]:
     """The kinds among findings, each once."""
     return sorted({finding.kind for finding in findings})
+
+
+def kinds_in(value: Any, known: dict[str, list[Kind]]) -> list[Kind]:
+    """The kinds of what is suspect anywhere in a JSON value, each once.
+
+    ``known`` are those of the texts that were looked at before, and is added to: values often have parts in common.
+    """
+    if isinstance(value, str):
+        if value not in known:
+            known[value] = kinds(_of("", value))
+        return known[value]
+    if isinstance(value, Mapping):
+        parts: Iterable[Any] = (part for pair in value.items() for part in pair)
+    else:
+        parts = value if isinstance(value, list) else ()
+    return sorted({kind for part in parts for kind in kinds_in(part, known)})
 
 
 def texts_of(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
@@ -131,26 +171,40 @@ def _path(field: str, part: object) -> str:
 def _of(field: str, text: str) -> Iterator[Finding]:
     if len(text) < 13 and text.isascii() and text.isidentifier():
         return  # a short word, as most names are, is too short for any pattern
-    for kind, pattern in (
-        ("api-key", _API_KEY),
-        ("private-key", _PRIVATE_KEY),
-        ("token", _JWT),
-        ("planted-instruction", _INSTRUCTION),
-        ("markup", _MARKUP),
+    folded = _folded(text)
+    for kind, spans in (
+        ("api-key", _spans(_API_KEY, text)),
+        ("private-key", _spans(_PRIVATE_KEY, text)),
+        ("token", _spans(_JWT, text, 1) if ".eyJ" in text else ()),
+        ("planted-instruction", leftmost(span for chain in _INSTRUCTIONS for span in chain.spans(folded))),
+        ("markup", leftmost(_markup(folded))),
+        ("hidden-text", _spans(_HIDDEN, text, 1) if _UNSEEN.search(text) else ()),
+        ("password", _spans(_URL_PASSWORD, folded, 1) if "://" in text else ()),
     ):
-        for match in pattern.finditer(text):
-            yield Finding(kind, field, match.start(), match.end())  # type: ignore[arg-type]
-    for match in _HIDDEN.finditer(text):
-        if match[1] is not None:
-            yield Finding("hidden-text", field, match.start(), match.end())
-    for match in _URL_PASSWORD.finditer(text):
-        yield Finding("password", field, match.start(1), match.end(1))
-    for match in _SAID.finditer(text):
-        if _random(match[1]):
-            yield Finding("password", field, match.start(1), match.end(1))
-    for match in _DIGITS.finditer(text):
-        if _card(re.sub(r"\D", "", match[0])):
-            yield Finding("card-number", field, match.start(), match.end())
+        for start, end in spans:
+            yield Finding(kind, field, start, end)  # type: ignore[arg-type]
+    for start, end in _spans(_SAID, folded, 1):
+        if _random(text[start:end]):
+            yield Finding("password", field, start, end)
+    for start, end in _spans(_DIGITS, text):
+        if _card(re.sub(r"\D", "", text[start:end])):
+            yield Finding("card-number", field, start, end)
+
+
+def _folded(text: str) -> str:
+    """In small letters, each in its place: a text in one case is read in half the time of one that is to be in any."""
+    return text.replace("İ", "i").replace("ı", "i").replace("ſ", "s").lower()
+
+
+def _spans(pattern: re.Pattern[str], text: str, group: int = 0) -> Iterator[Span]:
+    """Where a group of the pattern stands in each match that has it."""
+    return (match.span(group) for match in pattern.finditer(text) if match[group] is not None)
+
+
+def _markup(text: str) -> Iterator[Span]:
+    yield from _spans(_MARKUP, text)
+    for match in _TAG.finditer(text, 0, text.rfind(">") + 1):  # behind the last ">" each tag would be read to the end
+        yield match.span()
 
 
 def _random(word: str) -> bool:
