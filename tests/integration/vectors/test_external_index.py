@@ -9,6 +9,7 @@ from uuid import UUID
 from memsys_api.model import SinkRecord
 from tests.integration.conftest import Fleet, Replica
 from tests.integration.support.measured import measured
+from tests.integration.support.pauses import longest_pause
 from tests.integration.support.waiting import until
 from tests.support.scripted_http import Failed
 
@@ -132,24 +133,13 @@ async def test_a_slow_index_is_waited_for_no_longer_than_the_setting_says(fleet:
         await _ready(api)
         store.server.delay = 5
         failed, begun = _outcome("failed"), time.monotonic()
-        pauses = asyncio.create_task(_longest_pause())
+        pauses = asyncio.create_task(longest_pause())
         [hit] = await api.search("the sea", user_id="u1")
         assert hit["memory"] == TEXTS[0]
         assert 0.3 <= time.monotonic() - begun < 4.0
         assert _outcome("failed") == failed + 1
         pauses.cancel()
         assert await pauses < 1.0, "a client blocked the event loop"
-
-
-async def _longest_pause() -> float:
-    longest = 0.0
-    try:
-        while True:
-            begun = time.monotonic()
-            await asyncio.sleep(0.01)
-            longest = max(longest, time.monotonic() - begun - 0.01)
-    except asyncio.CancelledError:
-        return longest
 
 
 async def test_choosing_an_index_later_fills_it_and_so_does_losing_it(fleet: Fleet, store: Store) -> None:

@@ -85,9 +85,9 @@ class Changing:
                 async with self._database.transaction(scope.project) as conn:
                     if (earlier := await _answered(conn, scope, once)) is not None:
                         return earlier
-            texts = _texts(request) if release is None else ()
-            if texts and (standing := await self._standing(scope, memory_id)):
-                answered = await self._gate.admit(_kept(standing, change, actor), texts, once=once)
+            said = _said(request) if release is None else {}
+            if said and (standing := await self._standing(scope, memory_id)):
+                answered = await self._gate.admit(_kept(standing, change, actor), texts_of(said), once=once)
                 if answered is not None:
                     async with self._database.transaction(scope.project) as conn:
                         return await _told(conn, scope, answered)
@@ -104,10 +104,9 @@ class Changing:
         twice, and ``quarantined`` where the policy refuses one of the changes: then too nothing is done.
         """
         _once([change.memory_id for change in changes])
-        suspect = {}
-        for place, change in enumerate(changes):
-            if findings := await self._gate.stopped(scope.project, _texts(change.request, f"memories.{place}")):
-                suspect[change.memory_id] = findings
+        texts = [texts_of(_said(change.request), f"memories.{place}") for place, change in enumerate(changes)]
+        found = await self._gate.stopped_of_each(scope.project, texts)
+        suspect = {change.memory_id: findings for change, findings in zip(changes, found, strict=True) if findings}
         if suspect and await self._gate.mode(scope.project) != "hold":
             raise refused([finding for findings in suspect.values() for finding in findings])
         try:
@@ -318,9 +317,8 @@ def _kept(standing: Scope, change: Change, actor: str) -> Kept:
     return Kept(kind="update", scope=standing, request=body, actor=actor, memory_id=change.memory_id)
 
 
-def _texts(request: UpdateRequest, field: str = "") -> list[tuple[str, str]]:
-    said = request.model_dump(mode="json", exclude_none=True, include={"text", "data", "metadata"})
-    return list(texts_of(said, field))
+def _said(request: UpdateRequest) -> dict[str, Any]:
+    return request.model_dump(mode="json", exclude_none=True, include={"text", "data", "metadata"})
 
 
 def _once(ids: Sequence[UUID]) -> None:

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import orjson
@@ -19,7 +19,7 @@ from memsys_api import extraction, metrics, retrieval
 from memsys_api.inference import fingerprint
 from memsys_api.model import UNSPECIFIC, Entity, Extraction, Scope
 from memsys_api.normal_forms import composed
-from memsys_api.ports import Embedder
+from memsys_api.ports import Embedder, Vectors
 from memsys_api.quarantine import detect
 from memsys_api.schemas.fields import MAX_INDEXED_BYTES
 from memsys_api.store.contents import NewVersion
@@ -44,6 +44,15 @@ class Draft:
     """Of a memory that there is already."""
 
 
+class _Read(NamedTuple):
+    """What follows from what a draft says."""
+
+    extraction: Extraction
+    fingerprint: str
+    suspicion: dict[str, Any]
+    """What its provenance says of it where it looks suspect."""
+
+
 async def finished(embedder: Embedder, drafts: Sequence[Draft], *, mark: bool = False) -> list[NewVersion]:
     """Versions ready to be written, in order; ``mark``: what looks suspect says so in its provenance.
 
@@ -51,36 +60,28 @@ async def finished(embedder: Embedder, drafts: Sequence[Draft], *, mark: bool = 
     """
     if not drafts:
         return []
-    suspicions = [suspicion(draft) if mark else {} for draft in drafts]
-    metrics.QUARANTINE.labels("flagged").inc(sum(map(bool, suspicions)))
-    extracted, embeddings = await asyncio.gather(
-        asyncio.to_thread(lambda: [_extract(draft) for draft in drafts]),
-        embedder.embed([passage(draft.text, draft.speaker) for draft in drafts]),
+    read, embeddings = await asyncio.gather(
+        asyncio.to_thread(_read_each, drafts, mark),
+        embedded(embedder, [(draft.text, draft.speaker) for draft in drafts]),
     )
+    metrics.QUARANTINE.labels("flagged").inc(sum(bool(one.suspicion) for one in read))
     return [
         NewVersion(
             id=draft.id or uuid4(),
             text=draft.text,
             hash=text_hash(draft.text),
-            fingerprint=fingerprint(draft.text),
+            fingerprint=one.fingerprint,
             event_time=draft.event_time,
             embedding=embedding,
-            extraction=merged(draft.extraction, found),
+            extraction=merged(draft.extraction, one.extraction),
             role=draft.role,
             speaker=draft.speaker,
             metadata=dict(draft.metadata),
-            provenance={**draft.provenance, **suspect},
+            provenance={**draft.provenance, **one.suspicion},
             expires_at=draft.expires_at,
         )
-        for draft, found, embedding, suspect in zip(drafts, extracted, embeddings, suspicions, strict=True)
+        for draft, one, embedding in zip(drafts, read, embeddings, strict=True)
     ]
-
-
-def suspicion(draft: Draft) -> dict[str, Any]:
-    """What provenance says of a draft that looks suspect."""
-    said = (draft.text, draft.role, draft.speaker, draft.metadata, draft.provenance)
-    found = detect.inspect(text for part in said for text in detect.texts_of(part))
-    return {"quarantine": detect.kinds(found)} if found else {}
 
 
 def text_hash(text: str) -> str:
@@ -88,7 +89,12 @@ def text_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def passage(text: str, speaker: str | None) -> str:
+async def embedded(embedder: Embedder, said: Sequence[tuple[str, str | None]]) -> Vectors:
+    """The vectors of texts, each with its speaker, as memories. Raises what the embedder raises."""
+    return await embedder.embed(await asyncio.to_thread(lambda: [_passage(*one) for one in said]))
+
+
+def _passage(text: str, speaker: str | None) -> str:
     """What of a memory is embedded, composed (NFC): not every model's tokenizer takes off the marks."""
     return retrieval.embedding_text(composed(text), speaker=speaker)
 
@@ -113,6 +119,18 @@ def merged(first: Extraction, second: Extraction) -> Extraction:
             entities[entity.key] = entity
     stated = {(r.subject, r.predicate, r.object): r for r in reversed((*first.relations, *second.relations))}
     return Extraction(tuple(entities.values()), tuple(reversed(stated.values())))
+
+
+def _read_each(drafts: Sequence[Draft], mark: bool) -> list[_Read]:
+    known: dict[str, list[detect.Kind]] = {}  # the drafts of a request share its metadata
+    return [
+        _Read(_extract(draft), fingerprint(draft.text), _suspicion(draft, known) if mark else {}) for draft in drafts
+    ]
+
+
+def _suspicion(draft: Draft, known: dict[str, list[detect.Kind]]) -> dict[str, Any]:
+    found = detect.kinds_in([draft.text, draft.role, draft.speaker, draft.metadata, draft.provenance], known)
+    return {"quarantine": found} if found else {}
 
 
 def _extract(draft: Draft) -> Extraction:

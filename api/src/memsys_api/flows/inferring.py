@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from memsys_api.access.budgets import Budgets
-from memsys_api.flows.drafts import Draft, finished, passage, text_hash, thread_of
+from memsys_api.flows.drafts import Draft, embedded, finished, text_hash, thread_of
 from memsys_api.flows.search_way import Chooser
 from memsys_api.inference import Add, Inference, InferenceRequest, Inferrer, Message, Nothing, Supersede
 from memsys_api.model import Memory, Outcome, Scope
@@ -111,7 +111,7 @@ class Inferring:
         existing = []
         asked_by = sorted((t for t in conversation.turns), key=lambda t: -len(t.content))[:_ASKED_BY]
         if asked_by:
-            vectors = await self._embedder.embed([passage(turn.content, turn.name) for turn in asked_by])
+            vectors = await embedded(self._embedder, [(turn.content, turn.name) for turn in asked_by])
             existing = await self._nearest(scope, vectors)
         async with self._budgets.counting(scope.project) as spent:
             found = await self._inferrer.infer(

@@ -121,11 +121,12 @@ class Submitting:
 
     async def _suspect(self, project: str, items: Sequence[Item], within: str | None) -> dict[int, list[Finding]]:
         """Which of the adds the project's policy holds, by their places, and why. Raises a refusal of all of them."""
-        suspect: dict[int, list[Finding]] = {}
-        for place, (_, request) in enumerate(items):
-            texts = texts_of(words_of(request), f"{within}.{place}" if within else "")
-            if findings := await self._gate.stopped(project, texts):
-                suspect[place] = findings
+        texts = [
+            texts_of(words_of(request), f"{within}.{place}" if within else "")
+            for place, (_, request) in enumerate(items)
+        ]
+        found = await self._gate.stopped_of_each(project, texts)
+        suspect = {place: findings for place, findings in enumerate(found) if findings}
         if suspect and await self._gate.mode(project) != "hold":
             raise refused([finding for findings in suspect.values() for finding in findings])
         return suspect

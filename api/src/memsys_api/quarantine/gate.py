@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -43,7 +44,13 @@ class Gate:
 
     async def stopped(self, project: str, texts: Texts) -> list[Finding]:
         """What the project's policy does not let in of these texts, by field; nothing where it only marks."""
-        return inspect(texts) if await self.mode(project) in ("hold", "refuse") else []
+        return (await self.stopped_of_each(project, [texts]))[0]
+
+    async def stopped_of_each(self, project: str, writes: Sequence[Texts]) -> list[list[Finding]]:
+        """The same of many writes, in their order. They are read beside the event loop, however long they are."""
+        if await self.mode(project) not in ("hold", "refuse"):
+            return [[] for _ in writes]
+        return await asyncio.to_thread(lambda: [inspect(texts) for texts in writes])
 
     async def admit(
         self, write: Kept, texts: Texts, *, once: Once | None = None, accepted_at: datetime | None = None

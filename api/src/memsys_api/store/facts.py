@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,9 +49,11 @@ async def known(conn: Connection, scope: Scope, fingerprints: Sequence[str]) -> 
         ).format(where=where.clause, live=live.clause, inferred=INFERRED),
         {**where.parameters, "fingerprints": list(fingerprints)},
     )
+    rows = sorted(await cursor.fetchall(), key=lambda row: row[1])
+    marks = await asyncio.to_thread(lambda: [fingerprint(text) for text, *_ in rows]) if rows else []
     found: dict[str, tuple[UUID, int]] = {}
-    for text, _, memory_id, version in sorted(await cursor.fetchall(), key=lambda row: row[1]):
-        found.setdefault(fingerprint(text), (memory_id, version))
+    for mark, (_, _, memory_id, version) in zip(marks, rows, strict=True):
+        found.setdefault(mark, (memory_id, version))
     return found
 
 

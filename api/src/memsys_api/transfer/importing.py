@@ -17,7 +17,7 @@ from memsys_api.flows.drafts import Draft, finished, text_hash, thread_of
 from memsys_api.model import Entity, Extraction, Outcome, Relation, Scope
 from memsys_api.ports import Embedder
 from memsys_api.problems import CONFLICT, ProblemError, invalid
-from memsys_api.quarantine.detect import Finding, kinds, texts_of
+from memsys_api.quarantine.detect import kinds, texts_of
 from memsys_api.quarantine.gate import Gate
 from memsys_api.schemas.export import End, VersionLine
 from memsys_api.store import archive, audit, erasures, feedback, versions
@@ -137,8 +137,7 @@ class Importing:
                     report.complete = body.versions == seen
                     continue
                 seen += 1
-                suspect = await self._gate.stopped(project, texts_of(_words(body)))
-                batch.append(_incoming(line.number, scope_of(body), body, suspect))
+                batch.append(_incoming(line.number, scope_of(body), body))
             except lines.Unreadable as error:
                 if not begun:
                     raise invalid(f"line {line.number}", f"is not the first line of an export: {error}") from error
@@ -150,14 +149,19 @@ class Importing:
             size += len(line.content or b"")
             if len(batch) >= _BATCH_LINES or size >= _BATCH_BYTES:
                 await check()
-                await self._write(project, batch, report, actor, bring_back)
+                await self._write(project, await self._looked_at(project, batch), report, actor, bring_back)
                 progress()
                 batch, size = [], 0
         if not begun:
             raise invalid("body", "is empty; send the lines of an export")
         await check()
-        await self._write(project, batch, report, actor, bring_back)
+        await self._write(project, await self._looked_at(project, batch), report, actor, bring_back)
         return report
+
+    async def _looked_at(self, project: str, batch: Sequence[Incoming]) -> list[Incoming]:
+        """A batch, each line with what the project's policy does not let in of it."""
+        found = await self._gate.stopped_of_each(project, [texts_of(_words(one.line)) for one in batch])
+        return [one._replace(suspect=suspect) for one, suspect in zip(batch, found, strict=True)]
 
     async def _write(
         self,
@@ -215,7 +219,7 @@ class Importing:
         line = VersionLine.model_validate(review.request)
         outcome = Outcome(line.id, line.memory, "ADD" if line.version == 1 else "UPDATE", line.version)
         report = Report()
-        one = _incoming(1, review.scope, line, ())
+        one = _incoming(1, review.scope, line)
         await self._write(
             review.scope.project,
             [one],
@@ -299,8 +303,8 @@ def _words(line: VersionLine) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value}
 
 
-def _incoming(number: int, scope: Scope, line: VersionLine, suspect: Sequence[Finding]) -> Incoming:
-    return Incoming(number, scope, text_hash(line.memory) if line.memory else "", line, suspect)
+def _incoming(number: int, scope: Scope, line: VersionLine) -> Incoming:
+    return Incoming(number, scope, text_hash(line.memory) if line.memory else "", line)
 
 
 def _place(one: Incoming) -> tuple[UUID, int]:
