@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import httpx
 import uvicorn
@@ -68,10 +69,11 @@ def python_module(
 
 
 @contextmanager
-def served(app: ASGIApp, port: int | None = None) -> Iterator[str]:
-    """Serve an application from a thread of this process."""
+def served(app: ASGIApp, port: int | None = None, loop: Literal["auto", "asyncio"] = "auto") -> Iterator[str]:
+    """Serve an application from a thread of this process; on ``asyncio`` names are resolved by :mod:`socket`."""
     port = port or free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", timeout_graceful_shutdown=1))
+    config = uvicorn.Config(app, port=port, loop=loop, log_level="warning", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     wait_until(lambda: server.started, "the application is served", START_SECONDS)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
+from typing import Any
 
 import fastmcp
 import httpx
 import pytest
 from fastmcp.client.transports import SSETransport
+
+from memsys_mcp.server import create_app
+from memsys_mcp.settings import Settings
 
 from .clients import Session, Target, http
 from .conftest import StartMcp
@@ -49,6 +54,30 @@ async def test_every_tool_answers_within_five_seconds_and_says_what_is_wrong(
     metrics = metrics_of(server)
     for tool, _ in CALLS:
         assert f'memsys_mcp_tool_calls_total{{outcome="unavailable",tool="{tool}"}} 1.0' in metrics
+
+
+async def test_every_tool_answers_within_five_seconds_where_no_name_server_does(monkeypatch: pytest.MonkeyPatch):
+    over, resolve = threading.Event(), socket.getaddrinfo
+
+    def hang(host: Any, *arguments: Any, **named: Any) -> Any:
+        if host in ("memory-api.test", b"memory-api.test"):
+            over.wait(30)
+            raise socket.gaierror("temporary failure in name resolution")
+        return resolve(host, *arguments, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    monkeypatch.setenv("MEMSYS_API_URL", "http://memory-api.test:8000")
+    try:
+        with served(create_app(Settings()), loop="asyncio") as url:
+            async with fastmcp.Client(http(target(url))) as client:
+                for tool, arguments in CALLS:
+                    began = time.monotonic()
+                    answer = await Session(client).call(tool, **arguments)
+                    assert time.monotonic() - began < SECONDS, f"{tool} took too long"
+                    assert "The memory service is not reachable right now" in answer.text
+            over.set()  # threads that resolve names are waited for when their loop ends
+    finally:
+        over.set()
 
 
 async def test_an_api_that_is_slow_but_alive_is_waited_for(scripted: tuple[ScriptedApi, str], start_mcp: StartMcp):
