@@ -47,9 +47,9 @@ class Client(KeyMethods, EventMethods, FeedbackMethods, ShapedExportMethods, Gra
     Every method raises :class:`~memsys.errors.ProblemError` where the service refused, and
     :class:`~memsys.errors.Unavailable` where it could not be had.
 
-    ``timeout`` and ``budget`` do not cover what blocks outside of this client's hands: the look-up of the service's name,
-    which ends when the system's resolver gives up, and an answer's headers while they go on coming byte by byte. An
-    answer's body is covered. The asynchronous client ends all of these in time.
+    ``timeout`` and ``budget`` do not cover what blocks outside of this client's hands: the look-up of the service's
+    name, which ends when the system's resolver gives up, and an answer's headers while they go on coming byte by byte.
+    An answer's body is covered. The asynchronous client ends all of these in time.
     """
 
     def __init__(
