@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 
 import pytest
 
-from memsys_api.quarantine.detect import Kind, inspect, kinds, kinds_in, texts_of
+from memsys_api.quarantine.detect import MOST, Finding, Kind, inspect, kinds, kinds_in, texts_of
 
 LONG = 128_000
 
@@ -153,3 +154,10 @@ def test_kinds_are_found_anywhere_in_a_value_and_each_text_is_looked_at_once() -
     assert kinds_in(value, known) == ["markup", "password"]
     assert known == {"a": [], "b": [], "the password is Tr0ub4dor&3": ["password"], "</system>": ["markup"]}
     assert kinds_in(["</system>"], {"</system>": []}) == []
+
+
+def test_a_flood_of_one_kind_is_bounded_and_hides_no_other() -> None:
+    flood = "\u202e" * 10_000
+    findings = inspect([(f"messages.{n}.content", flood) for n in range(3)] + [("text", "the password is xK9#mQ2$vL")])
+    assert Counter(finding.kind for finding in findings) == {"hidden-text": MOST, "password": 1}
+    assert findings[0] == Finding("hidden-text", "messages.0.content", 0, 1)

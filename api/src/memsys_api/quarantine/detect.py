@@ -13,6 +13,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 from memsys_api.quarantine.chains import Chain, Span, leftmost
@@ -123,10 +124,19 @@ _TAG = re.compile(
     r"</?(?:system|tool_call|tool_calls|tool_result|function_call|function_calls|function_results|invoke|tool_use)\b[^>]*>"
 )
 
+MOST = 100
+"""Findings of a kind: whoever reviews a write needs no more, and one may be made of nothing else."""
+
 
 def inspect(texts: Texts) -> list[Finding]:
-    """What of these texts is suspect, in the order of their fields."""
-    found = {finding for field, text in texts for finding in _of(field, text)}
+    """What of these texts is suspect, in the order of their fields: of each kind the first :data:`MOST` met with."""
+    found: set[Finding] = set()
+    met = Counter[Kind]()
+    for field, text in texts:
+        for finding in _of(field, text):
+            if met[finding.kind] < MOST and finding not in found:
+                met[finding.kind] += 1
+                found.add(finding)
     return sorted(found, key=lambda finding: (finding.field, finding.start, finding.end, finding.kind))
 
 
@@ -181,7 +191,7 @@ def _of(field: str, text: str) -> Iterator[Finding]:
         ("hidden-text", _spans(_HIDDEN, text, 1) if _UNSEEN.search(text) else ()),
         ("password", _spans(_URL_PASSWORD, folded, 1) if "://" in text else ()),
     ):
-        for start, end in spans:
+        for start, end in islice(spans, MOST):
             yield Finding(kind, field, start, end)  # type: ignore[arg-type]
     for start, end in _spans(_SAID, folded, 1):
         if _random(text[start:end]):

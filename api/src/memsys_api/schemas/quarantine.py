@@ -28,7 +28,7 @@ class HeldAnswer(BaseModel):
     review_id: UUID
     memory_id: UUID | None = Field(description="Whose update it is; null: an add.")
     project: str
-    findings: list[FindingOut]
+    findings: list[FindingOut] = Field(description="At most a hundred of each kind.")
 
 
 class HeldResults(BaseModel):
