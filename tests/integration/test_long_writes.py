@@ -55,7 +55,8 @@ async def _meanwhile(api: Replica, write: Awaitable[httpx.Response]) -> httpx.Re
     assert not probing.done()
     probing.cancel()
     pauses.cancel()
-    assert await pauses < 1.0, "the event loop was blocked"
+    # A few tenths on a quiet machine; on a busy one the threads that compete for the interpreter make it more.
+    assert await pauses < 3.0, "the event loop was blocked"
     return answer
 
 

@@ -162,7 +162,8 @@ async def test_a_scan_reads_its_scope_once_behind_the_wall(dsn: Dsn, api: Replic
     ):
         statement = candidates.build(api.service.generation, scope, reach=2, way="scan")
         parameters = statement.parameters | {
-            "vector": contents.vector(api.service.generation, embedding), "query": "word5 text3", "named": [],
+            "vector": contents.vector(api.service.generation, embedding), "query": "word5 text3",
+            "spellings": ["word5 text3"], "named": [],
             "rows": 100, "mean_length": 3.0, "common": [], "shares": [],
         }  # fmt: skip
         for plan in _plans_after_ten(dsn, sql.SQL(statement.text.decode()), parameters, statement.planning):
@@ -197,7 +198,8 @@ async def test_a_search_through_the_indexes_reads_no_table_whole_behind_the_wall
     embedding = (await api.embedder.embed(["word5"]))[0]
     statement = candidates.build(api.service.generation, Scope("one"), reach=2, way="indexes")
     parameters = statement.parameters | {
-        "vector": contents.vector(api.service.generation, embedding), "query": "word5 text3", "named": [],
+        "vector": contents.vector(api.service.generation, embedding), "query": "word5 text3",
+            "spellings": ["word5 text3"], "named": [],
         "rows": 10_000, "mean_length": 3.0, "common": ["text3"], "shares": [0.077],
     }  # fmt: skip
     for plan in _plans_after_ten(dsn, sql.SQL(statement.text.decode()), parameters, statement.planning):
@@ -221,7 +223,8 @@ async def test_a_part_of_a_project_is_looked_for_through_its_index_and_only_else
             api.service.generation, Scope("one", "u2"), reach=2, way="indexes", filters=filters
         )
         parameters = statement.parameters | {
-            "vector": contents.vector(api.service.generation, embedding), "query": "word5 text3", "named": [],
+            "vector": contents.vector(api.service.generation, embedding), "query": "word5 text3",
+            "spellings": ["word5 text3"], "named": [],
             "rows": 4_000, "mean_length": 3.0, "common": ["text3"], "shares": [0.077],
         }  # fmt: skip
         for plan in _plans_after_ten(dsn, sql.SQL(statement.text.decode()), parameters, statement.planning):
