@@ -14,7 +14,7 @@ from memsys_api.model import Extraction, Memory, Outcome, Scope
 from memsys_api.ports import Embedder
 from memsys_api.problems import CONFLICT, NOT_FOUND, FieldError, ProblemError, invalid, no_such_memory
 from memsys_api.quarantine.detect import Finding, texts_of
-from memsys_api.quarantine.gate import Gate, again, refused
+from memsys_api.quarantine.gate import Gate, answered_before, refused
 from memsys_api.schemas import UpdateRequest
 from memsys_api.store import idempotency, inferences, versions
 from memsys_api.store.contents import NewVersion, extractions
@@ -298,9 +298,9 @@ def _request_hash(scope: Scope, change: Change) -> str:
 
 
 async def _answered(conn: Connection, scope: Scope, once: Once) -> Memory | None:
-    """What the same request was answered with before; ``None``: it is the first. Raises as :func:`again`."""
-    earlier = await idempotency.recall(conn, scope.project, once.key)
-    return None if earlier is None else await _told(conn, scope, again(scope.project, earlier, once))
+    """The memory by which the same request was :func:`answered_before`; ``None``: it is the first."""
+    earlier = await answered_before(conn, scope.project, once)
+    return None if earlier is None else await _told(conn, scope, earlier)
 
 
 async def _told(conn: Connection, scope: Scope, outcomes: Sequence[Outcome]) -> Memory:

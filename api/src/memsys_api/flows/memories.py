@@ -21,7 +21,7 @@ from memsys_api.model import Memory, Outcome, Scope, Uninferred
 from memsys_api.ports import Embedder
 from memsys_api.problems import no_such_memory
 from memsys_api.quarantine.detect import texts_of
-from memsys_api.quarantine.gate import Gate, again
+from memsys_api.quarantine.gate import Gate, answered_before, claim_or_answer
 from memsys_api.schemas import AddRequest, Message
 from memsys_api.store import facts, idempotency, inferences, reads, versions
 from memsys_api.store.contents import NewVersion
@@ -83,9 +83,8 @@ class Memories:
                 await late.refuse(conn, scope, accepted_at)
         if once is not None:
             async with self._database.transaction(scope.project) as conn:
-                earlier = await idempotency.recall(conn, scope.project, once.key)
-            if earlier is not None:
-                return list(again(scope.project, earlier, once))
+                if (earlier := await answered_before(conn, scope.project, once)) is not None:
+                    return list(earlier)
         kept = kept_of(scope, request, actor)
         if release is None:
             texts = texts_of(words_of(request))
@@ -113,10 +112,8 @@ class Memories:
         """The one transaction of an add."""
         async with self._database.transaction(scope.project) as conn:
             await late.refuse(conn, scope, accepted_at)
-            if once is not None and not await idempotency.claim(conn, scope.project, once):
-                earlier = await idempotency.recall(conn, scope.project, once.key)
-                assert earlier is not None  # it was in the way just now
-                return list(again(scope.project, earlier, once))
+            if once is not None and (earlier := await claim_or_answer(conn, scope.project, once)) is not None:
+                return list(earlier)
             if scope.project not in self._projects:
                 await versions.ensure_project(conn, scope.project)
             written = await write(conn)

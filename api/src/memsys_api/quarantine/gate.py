@@ -16,7 +16,7 @@ from memsys_api.quarantine.detect import Finding, Texts, inspect, kinds
 from memsys_api.store import held, idempotency
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.held import Kept
-from memsys_api.store.idempotency import Once, Remembered
+from memsys_api.store.idempotency import Once
 
 
 class HeldForReview(Exception):
@@ -72,17 +72,15 @@ class Gate:
 
         Raises :class:`HeldForReview`, or a ``quarantined`` problem that names kinds and fields, never what was found.
         What was ``accepted_at`` some time before it came, and erased since, raises an ``erased`` problem. Where another
-        attempt at the same request was first meanwhile, nothing is held, and the answer is that of :func:`again`.
+        attempt at the same request was first meanwhile, nothing is held, and the answer is :func:`answered_before`'s.
         """
         project, review = write.scope.project, uuid4()
         if await self.mode(project) != "hold":
             raise refused(findings)
         async with self._database.transaction(project) as conn:
             await late.refuse(conn, write.scope, accepted_at)
-            if once is not None and not await idempotency.claim(conn, project, once, review):
-                earlier = await idempotency.recall(conn, project, once.key)
-                assert earlier is not None  # it was in the way just now
-                return again(project, earlier, once)
+            if once is not None and (earlier := await claim_or_answer(conn, project, once, review)) is not None:
+                return earlier
             await self.hold(conn, write, findings, review)
         raise HeldForReview(project, review, write.memory_id, findings)
 
@@ -104,17 +102,34 @@ class Gate:
             raise refused(findings)
 
 
-def again(project: str, earlier: Remembered, once: Once) -> Sequence[Outcome]:
+async def answered_before(conn: Connection, project: str, once: Once) -> Sequence[Outcome] | None:
     """What a request that comes again under its key is answered: as the first time, whatever the policy says by now.
 
-    Raises :class:`HeldForReview` as the first time where it was held and is not released, and ``idempotency-conflict``
-    for another request.
+    ``None``: it comes for the first time. Raises :class:`HeldForReview` as the first time where it was held and is not
+    released, and ``idempotency-conflict`` for another request.
     """
+    earlier = await idempotency.recall(conn, project, once.key)
+    if earlier is None:
+        return None
     if earlier.request_hash != once.request_hash:
         raise key_reused()
     if (review := earlier.review) is not None:
         raise HeldForReview(project, review.id, review.memory_id, [Finding(**one) for one in review.findings])
     return earlier.outcomes
+
+
+async def claim_or_answer(
+    conn: Connection, project: str, once: Once, review: UUID | None = None
+) -> Sequence[Outcome] | None:
+    """Claim a request's key for this transaction (``None``), or answer as :func:`answered_before` where it is taken.
+
+    ``review`` is under which the request is held in it.
+    """
+    if await idempotency.claim(conn, project, once, review):
+        return None
+    answer = await answered_before(conn, project, once)
+    assert answer is not None  # it was in the way just now
+    return answer
 
 
 def refused(findings: Sequence[Finding]) -> ProblemError:
