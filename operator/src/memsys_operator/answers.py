@@ -1,4 +1,4 @@
-"""What the API says where it refuses, in words for a status or a log."""
+"""What the API says where it refuses, or that it says nothing, in words for a status or a log."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ def refused(answer: httpx.Response) -> str:
     """Name the path and the status, and what the API says of it."""
     said = detail(answer)
     return f"the API answers {answer.request.url.path} with {answer.status_code}" + (f": {said}" if said else "")
+
+
+def silent(url: str, error: httpx.HTTPError) -> str:
+    """That nothing came back, and what became of the attempt."""
+    return f"the API does not answer at {url}: {type(error).__name__}"
 
 
 def detail(answer: httpx.Response) -> str | None:

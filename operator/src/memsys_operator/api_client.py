@@ -7,7 +7,7 @@ import logging
 
 import httpx
 
-from memsys_operator.answers import refused
+from memsys_operator.answers import refused, silent
 from memsys_operator.sync import Drift, SyncReport, Walk, compares, confirmed, failed, read, read_drift
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class MemoryAPI:
         except httpx.HTTPStatusError as error:
             return failed(refused(error.response), walk)
         except httpx.HTTPError as error:
-            return failed(f"the API does not answer at {url}: {type(error).__name__}", walk)
+            return failed(silent(url, error), walk)
         except (ValueError, TypeError, AttributeError):
             return failed(f"the API answers {url}/graph/status with something else than a graph status", walk)
         report = dataclasses.replace(report, drift=last.drift if last is not None else None, walk=walk)
@@ -87,7 +87,7 @@ class MemoryAPI:
             at = began_anew if error.response.status_code == _BAD_REQUEST else report.walk
             return _uncompared(url, dataclasses.replace(report, walk=at), refused(error.response))
         except httpx.HTTPError as error:
-            return _uncompared(url, report, f"the API does not answer at {url}: {type(error).__name__}")
+            return _uncompared(url, report, silent(url, error))
         except (ValueError, TypeError, KeyError):
             return _uncompared(url, report, f"the API answers {url}/graph/drift with something else than a comparison")
         if not found.samples:

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from memsys_operator.answers import detail, refused
+from memsys_operator.answers import detail, refused, silent
 from memsys_operator.errors import OperatorError, Rejected, Waiting
 from memsys_operator.paths import segment
 
@@ -62,9 +62,7 @@ class KeysAPI:
         try:
             answer = await self._http.request(method, f"{endpoint.url}{path}", headers=headers, json=body)
         except httpx.HTTPError as error:
-            raise Waiting(
-                "APIUnavailable", f"the API does not answer at {endpoint.url}: {type(error).__name__}"
-            ) from error
+            raise Waiting("APIUnavailable", silent(endpoint.url, error)) from error
         if answer.is_success or (method == "DELETE" and answer.status_code == _NOT_FOUND):
             return answer
         raise _refusal(answer)
