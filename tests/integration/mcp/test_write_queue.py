@@ -26,6 +26,16 @@ def start(stack: ExitStack, url: str, folder: Path, limit: int = 3, **settings: 
     return stack.enter_context(python_module("memsys_mcp", folder / "log", "/healthz", MEMSYS_API_URL=url, **settings))
 
 
+def keeping(folder: Path) -> dict[str, str]:
+    """The settings of a server on stdio that keeps in this folder what it cannot send."""
+    return {
+        "MEMSYS_MCP_ISOLATION": "manual",
+        "MEMSYS_MCP_PROJECT": "alpha",
+        "MEMSYS_MCP_WRITE_QUEUE": "10",
+        "MEMSYS_MCP_QUEUE_DIR": str(folder),
+    }
+
+
 async def test_writes_wait_for_the_api_through_the_death_of_the_server(
     scripted: tuple[ScriptedApi, str], tmp_path: Path
 ) -> None:
@@ -126,12 +136,7 @@ async def test_what_waits_for_one_project_or_user_is_shown_to_no_other(
 
 async def test_on_stdio_the_next_start_sends_what_waited(scripted: tuple[ScriptedApi, str], tmp_path: Path) -> None:
     api, url = scripted
-    settings = {
-        "MEMSYS_MCP_ISOLATION": "manual",
-        "MEMSYS_MCP_PROJECT": "alpha",
-        "MEMSYS_MCP_WRITE_QUEUE": "10",
-        "MEMSYS_MCP_QUEUE_DIR": str(tmp_path / "queue"),
-    }
+    settings = keeping(tmp_path / "queue")
     api.down = True
     async with fastmcp.Client(stdio(Target("", url, "msk_any", "alpha"), **settings)) as client:
         answer = await Session(client).call("add_memory", text="said on the train")
@@ -145,12 +150,7 @@ async def test_on_stdio_two_windows_share_a_folder_and_what_either_adds_is_store
     scripted: tuple[ScriptedApi, str], tmp_path: Path
 ) -> None:
     api, url = scripted
-    settings = {
-        "MEMSYS_MCP_ISOLATION": "manual",
-        "MEMSYS_MCP_PROJECT": "alpha",
-        "MEMSYS_MCP_WRITE_QUEUE": "10",
-        "MEMSYS_MCP_QUEUE_DIR": str(tmp_path / "queue"),
-    }
+    settings = keeping(tmp_path / "queue")
     api.down = True
     async with fastmcp.Client(stdio(Target("", url, "msk_any", "alpha"), **settings)) as staying:
         async with fastmcp.Client(stdio(Target("", url, "msk_any", "alpha"), **settings)) as closing:
