@@ -1,9 +1,9 @@
 """The MCP server beside a bare one, and beside the reference memory server: ``python -m bench.mcp --data FILE``.
 
-The same FastMCP client everywhere. Each round asks every way once, in turns, so that a change of the machine's speed
-meets all of them alike. Memories are the turns of a LoCoMo file, copied in PostgreSQL until there are enough, with
-noise on their vectors (see :mod:`bench.many`); the reference server gets a file with as many entities of one
-observation each.
+The same FastMCP client everywhere. Each round asks every way once, in an order of its own: a change of the machine's
+speed meets all of them alike, and none always finds the caches as the same other one left them. Memories are the turns
+of a LoCoMo file, copied in PostgreSQL until there are enough, with noise on their vectors (see :mod:`bench.many`); the
+reference server gets a file with as many entities of one observation each.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import os
+import random
 import sys
 import tempfile
 import time
@@ -160,13 +161,14 @@ async def _ask(
         # Words that occur, for a server that looks for them as they stand. A text that was asked before is in caches
         # that the second to ask it would profit from: searches over HTTP ask others.
         texts = [turn.text.split(".")[0] for turn in turns]
-        for text, over_http, first in zip(texts[::3], texts[1::3], cycle(range(len(ways))), strict=False):
-            for name, way in ways[first:] + ways[:first]:
+        orders = random.Random(0)
+        for text, over_http in zip(texts[::3], texts[1::3], strict=False):
+            for name, way in orders.sample(ways, len(ways)):
                 started = time.perf_counter()
                 await way(over_http if name == HTTP else text)
                 seconds.setdefault(name, []).append(time.perf_counter() - started)
         for text in texts[2::3]:
-            for name, way in on_stdio:
+            for name, way in orders.sample(on_stdio, len(on_stdio)):
                 started = time.perf_counter()
                 await way(text)
                 seconds.setdefault(name, []).append(time.perf_counter() - started)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +34,7 @@ from memsys_api.store.sizes import ScopeSize, measure
 from memsys_api.store.vector_index import build_missing
 
 DEPTH = 10
+_NUMBER = re.compile(r" \d+$")
 QUESTIONS = 60
 WAYS: tuple[Way, ...] = tuple(way for way in get_args(Way) if way != "filtered")
 
@@ -64,10 +66,11 @@ async def compare(conversations: Sequence[Conversation], count: int) -> str:
 class _Answer:
     """What one way found, and how long it took."""
 
-    def __init__(self, found: list[Found], texts: list[str], seconds: float) -> None:
+    def __init__(self, found: list[Found], texts: list[str], scores: list[float], seconds: float) -> None:
         by_meaning = sorted((one for one in found if one.cosine is not None), key=lambda one: -(one.cosine or 0.0))
         self.nearest = {one.id for one in by_meaning[:POOL]}
         self.texts = texts
+        self.score = float(np.mean(scores))
         self.seconds = seconds
 
 
@@ -98,12 +101,14 @@ async def _ask(
         reading = await ask_memories(conn, scope, [one.candidate.id for one in ranked])
     whole = await read_memories(reading)
     # Copies of a turn differ by a number at their end: which of them is first says nothing.
-    return _Answer(found, [whole[one.candidate.id].text.rsplit(" ", 1)[0] for one in ranked], seconds)
+    texts = [_NUMBER.sub("", whole[one.candidate.id].text) for one in ranked]
+    return _Answer(found, texts, [one.score for one in ranked], seconds)
 
 
 def _table(asked: Sequence[dict[Way, _Answer]], count: int, size: ScopeSize) -> str:
     near = [len(one["scan"].nearest & one["indexes"].nearest) / len(one["scan"].nearest) for one in asked]
     same = [len({*one["scan"].texts} & {*one["indexes"].texts}) / len({*one["scan"].texts}) for one in asked]
+    score = [one["indexes"].score / one["scan"].score for one in asked]
     lines = [f"| {count:,} memories | candidates p50 ms | p95 ms |", "| --- | --- | --- |"]
     for way in WAYS:
         p50, p95 = np.percentile([one[way].seconds * 1000 for one in asked], [50, 95])
@@ -111,8 +116,8 @@ def _table(asked: Sequence[dict[Way, _Answer]], count: int, size: ScopeSize) -> 
     lines += [
         "",
         f"{len(asked)} questions. Of the {POOL} nearest by meaning, the indexes found **{np.mean(near):.3f}**; of the "
-        f"{DEPTH} best answers by everything, as texts, **{np.mean(same):.3f}**. The sample took the project for "
-        f"{size.rows:,} memories.",
+        f"{DEPTH} best answers by everything, as texts, **{np.mean(same):.3f}**, with **{np.mean(score):.3f}** of "
+        f"their mean score. The sample took the project for {size.rows:,} memories.",
     ]
     return "\n".join(lines)
 
