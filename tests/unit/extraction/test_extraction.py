@@ -67,6 +67,7 @@ def relations(text: str, speaker: str | None = None) -> set[tuple[str, str, str]
         ("Tom's boss Karla uses Vim.", {("tom", "boss", "karla"), ("karla", "uses", "vim")}),
         ("I really love hiking, it calms me", {("anna", "likes", "hiking")}),
         ("My husband, Paul prefers Python 3.12.", None),
+        ("Émilie lives in Århus.", {("émilie", "lives_in", "århus")}),
         ("Do I work at Google?", set()),
         ("I don't like Paris.", set()),
         ("If I lived in Rome I would work at Fiat", set()),
@@ -123,6 +124,9 @@ def test_another_name_of_the_speaker_is_a_person_too() -> None:
     [
         ("Caroline: I went there", ("Caroline", "I went there")),
         ("Anna Smith said: thank you", ("Anna Smith", "thank you")),
+        ("Émile: I went there", ("Émile", "I went there")),
+        ("Ørjan Åsen: we moved", ("Ørjan Åsen", "we moved")),
+        ("émile: I went there", (None, "émile: I went there")),
         ("Note: the key is here", (None, "Note: the key is here")),
         ("Python: a language", (None, "Python: a language")),
         ("at 10: I left", (None, "at 10: I left")),

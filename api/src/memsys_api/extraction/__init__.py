@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from memsys_api.extraction.entities import find_entities
-from memsys_api.extraction.names import FUNCTION_WORDS, OPENERS, is_common, normalise
+from memsys_api.extraction.names import CAPITAL, FUNCTION_WORDS, OPENERS, is_common, normalise
 from memsys_api.extraction.relations import find_relations
 from memsys_api.model import Entity, Extraction
 from memsys_api.normal_forms import composed
@@ -16,7 +16,7 @@ __all__ = ["extract", "normalise", "query_entities", "spoken"]
 
 MOST_QUERY_ENTITIES = 48
 _QUERY_CHARACTERS = 2000
-_PREFIX = re.compile(r"(?P<name>[A-Z][\w’'-]{1,30}(?: [A-Z][\w’'-]{1,30}){0,2})(?: said)?:")
+_PREFIX = re.compile(rf"(?P<name>{CAPITAL}[\w’'-]{{1,30}}(?: {CAPITAL}[\w’'-]{{1,30}}){{0,2}})(?: said)?:")
 _PREFIX_CHARACTERS = 500  # such a name fits, each of its letters with all of its marks
 _ADDRESSES = re.compile(r"\b(?:I|I['’]\w+|me|my|we|we['’]\w+|our|you|you['’]\w+|your)\b", re.I)
 _WORD = re.compile(r"[^\W_]+(?:['’.@&_/-][^\W_]+)*")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from memsys_api.extraction.names import DATE_WORDS, PARTICLES, SHOUTS, is_common, normalise, words
+from memsys_api.extraction.names import CAPITAL, DATE_WORDS, PARTICLES, SHOUTS, is_common, normalise, words
 from memsys_api.model import Entity
 
 READ_CHARACTERS = 20_000  # of a longer text only the beginning is searched for names
@@ -24,10 +24,10 @@ _SPANS = re.compile(
     r"|(?P<code>`[^`\n]{2,80}`|(?<![\w/])(?:~|\.{1,2})?(?:/?[\w.-]{1,64}/){1,12}[\w-]{1,64}\.\w{1,8}\b"
     r"|\b[A-Z][A-Z0-9]{1,9}-\d{1,7}\b|\b[a-z]\w{0,40}_\w{1,40}\b(?:\(\))?|\b[A-Za-z_]\w{0,60}\(\))"
     r"|(?P<handle>(?<![\w@])@[A-Za-z0-9_][\w.-]{1,38}\w)"
-    r"|(?P<title>\"[A-Z0-9][^\"\n]{1,80}\"|“[A-Z0-9][^”\n]{1,80}”)"
+    rf"|(?P<title>\"(?:{CAPITAL}|[0-9])[^\"\n]{{1,80}}\"|“(?:{CAPITAL}|[0-9])[^”\n]{{1,80}}”)"
     r"|(?P<domain>\b(?:[a-z0-9-]{1,63}\.){1,4}(?:com|org|net|io|dev|ai|app|co|edu|gov|me|info|uk|de|fr|eu)\b)"
 )
-_TOKEN = re.compile(r"(?:Mr|Mrs|Ms|Dr|Prof|St)\.(?= [A-Z])|[^\W_]+(?:[-'’.&][^\W_]+)*['’]?|[.!?…]+|\n+|[^\w\s]")
+_TOKEN = re.compile(rf"(?:Mr|Mrs|Ms|Dr|Prof|St)\.(?= {CAPITAL})|[^\W_]+(?:[-'’.&][^\W_]+)*['’]?|[.!?…]+|\n+|[^\w\s]")
 _SENTENCE_END = re.compile(r"[.!?…]+|\n+|[:;\"“”*•>]")
 _SUBJECT_FOLLOWS = words(
     """

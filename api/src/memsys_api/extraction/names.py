@@ -7,6 +7,10 @@ import unicodedata
 
 KEY_CHARACTERS = 200
 
+# The standard library's patterns have no class for it. Beyond are scripts without capitals, and a few nobody speaks.
+CAPITAL = "[" + "".join(one for one in map(chr, range(0x2E80)) if unicodedata.category(one) in ("Lu", "Lt")) + "]"
+"""A pattern for one capital letter, of any alphabet."""
+
 _POSSESSIVE = re.compile(r"(?:['’]s|(?<=s)['’])$")
 _EDGES = " \t\r\n.,;:!?\"'`´‘’“”()[]{}<>*_…"
 _SPACE = re.compile(r"\s+")

@@ -12,12 +12,12 @@ from datetime import datetime
 
 from memsys_api.extraction import aliases
 from memsys_api.extraction.entities import READ_CHARACTERS
-from memsys_api.extraction.names import FUNCTION_WORDS, is_common, normalise
+from memsys_api.extraction.names import CAPITAL, FUNCTION_WORDS, is_common, normalise
 from memsys_api.model import UNSPECIFIC, Entity, Relation
 
 MOST_RELATIONS = 32
 
-_NAME = r"[A-Z][\w&.’'-]{0,40}(?: (?:of |de |van |von )?[A-Z][\w&.’'-]{0,40}){0,3}"
+_NAME = rf"{CAPITAL}[\w&.’'-]{{0,40}}(?: (?:of |de |van |von )?{CAPITAL}[\w&.’'-]{{0,40}}){{0,3}}"
 _KIN = (
     "wife|husband|partner|girlfriend|boyfriend|fiancée?|sister|brother|mother|mom|mum|father|dad|son|daughter|cousin|"
     "aunt|uncle|niece|nephew|grandmother|grandma|grandfather|grandpa|boss|manager|colleague|coworker|friend|roommate|"
