@@ -31,6 +31,7 @@ from memsys_api.sinks.graph import content, cypher, neptune_cypher, steps
 CONNECT_SECONDS = 3.0
 APPLY_SECONDS = 20.0
 ASK_SECONDS = 5.0
+_KEPT_CONNECTIONS = 20
 SERVICE = "neptune-db"
 HUB_MENTIONS = 50
 _MENTIONS = 2_000
@@ -74,7 +75,9 @@ class NeptuneSink:
         """Projects of which an apply has broken off: entities may have been left that nothing holds."""
         self._session = Session() if region is not None else None
         timeout = httpx.Timeout(APPLY_SECONDS, connect=CONNECT_SECONDS)
-        self._http = httpx.AsyncClient(timeout=timeout, trust_env=False, transport=transport)
+        # Nobody waits within the pool: a request that is given up there takes a connection with it for good (0075).
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=_KEPT_CONNECTIONS)
+        self._http = httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=False, transport=transport)
 
     async def prepare(self) -> None:
         """Neptune indexes every property by itself and has no constraints: there is only to see that it answers."""
