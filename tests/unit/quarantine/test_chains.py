@@ -31,9 +31,14 @@ def test_a_gap_is_as_wide_as_it_says_and_ends_with_the_sentence() -> None:
     chain = Chain("a", 3, "b")
     assert chain.spans("a123b") == [(0, 5)]
     assert chain.spans("a1234b") == []
-    assert chain.spans("a.b") == chain.spans("a\nb") == []
+    assert chain.spans("a.b") == chain.spans("a:\nb") == chain.spans("a\n\nb") == chain.spans("a\n-b") == []
     assert chain.spans("ab.b") == [(0, 2)]
     assert chain.spans("aabb") == [(0, 4), (1, 4)]
+
+
+def test_a_line_that_was_too_long_ends_no_sentence() -> None:
+    assert Chain("a", 5, "b").spans("a\nb") == [(0, 3)]
+    assert Chain("a", 5, "b").spans("a,\r\n  b") == [(0, 7)]
 
 
 def test_of_overlapping_places_the_first_stands() -> None:

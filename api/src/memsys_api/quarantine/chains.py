@@ -13,7 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 Span = tuple[int, int]
 """Where something begins in a text and where it ends, in characters."""
 
-_END_OF_SENTENCE = re.compile(r"[.\n]")
+_END_OF_SENTENCE = re.compile(r"\.|(?<![\w,])(?<![\w,]\r)\n|\n(?![ \t]{0,8}\w)")
+"""A full stop or the end of a line; but a line that ends in a word before another word was only too long."""
+_LOOKS_ON = 10  # characters behind a line's end
 
 
 class Chain:
@@ -44,8 +46,8 @@ def _leading_on(text: str, places: Sequence[Span], gap: int, following: Sequence
     """The places near enough behind which something follows, each with the end of the last that does."""
     begins = [begin for begin, _ in following]
     for begin, end in places:
-        stop = _END_OF_SENTENCE.search(text, end, end + gap)
-        last = bisect_right(begins, stop.start() if stop else end + gap) - 1
+        stop = _END_OF_SENTENCE.search(text, end, end + gap + _LOOKS_ON)
+        last = bisect_right(begins, min(stop.start(), end + gap) if stop else end + gap) - 1
         if last >= 0 and begins[last] >= end:
             yield begin, following[last][1]
 

@@ -17,6 +17,7 @@ from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 from memsys_api.quarantine.chains import Chain, Span, leftmost
+from memsys_api.quarantine.reading import as_read, places
 
 Kind = Literal[
     "api-key",
@@ -67,16 +68,19 @@ _JWT = re.compile(
 )
 _DIGITS = re.compile(r"\d(?<![\d.,-].)(?:[ -]?\d){12,18}(?![\d]|[.,-]\d)")
 
-# Tags (except in the flags that are written with them), invisible separators, and marks that turn the order of letters.
-# A letter may be followed by its accents (NFD).
+# Tags (except in the flags that are written with them), invisible separators, marks that turn the order of letters, and
+# rows of what stands alone where it is meant: joiners between letters, and selectors of a character's variation, of
+# which there is one for every byte. A letter may be followed by its accents (NFD).
+_SELECTORS = "\ufe00-\ufe0f\U000e0100-\U000e01ef"
 _HIDDEN = re.compile(
     "(?:\U0001f3f4[\U000e0020-\U000e007e]{2,7}\U000e007f)|"
-    "([\U000e0000-\U000e007f]+|[\u200b\u2060-\u2064]{2,}|(?<=[\\w\u0300-\u036f])[\u200b\u2060-\u2064\ufeff](?=\\w)|[\u202a-\u202e\u2066-\u2069])"
+    "([\U000e0000-\U000e007f]+|[\u200b-\u200f\u2060-\u2064\ufeff]{4,}|[\u200b\u2060-\u2064]{2,}"
+    f"|(?<=[\\w\u0300-\u036f])[\u200b\u2060-\u2064\ufeff](?=\\w)|[\u202a-\u202e\u2066-\u2069]|[{_SELECTORS}]{{3,}})"
 )
 # Most texts have none of these characters, and need not be looked through for what they make together.
-_UNSEEN = re.compile("[\U000e0000-\U000e007f\u200b\u2060-\u2064\ufeff\u202a-\u202e\u2066-\u2069]")
+_UNSEEN = re.compile(f"[\U000e0000-\U000e007f\u200b-\u200f\u2060-\u2064\ufeff\u202a-\u202e\u2066-\u2069{_SELECTORS}]")
 
-# From here on patterns are of texts as :func:`_folded`.
+# From here on patterns are of texts :func:`as_read`.
 _URL_PASSWORD = re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{1,100}:([^\s/@]{3,200})@[^\s/]")
 _SAID = re.compile(
     r"\b(?:pass(?:word|wd|phrase|code)|secret|(?:api|access|private|secret)[ _-]?key|(?:access|auth|bearer)?[ _-]?token"
@@ -181,19 +185,19 @@ def _path(field: str, part: object) -> str:
 def _of(field: str, text: str) -> Iterator[Finding]:
     if len(text) < 13 and text.isascii() and text.isidentifier():
         return  # a short word, as most names are, is too short for any pattern
-    folded = _folded(text)
+    read = as_read(text)
     for kind, spans in (
         ("api-key", _spans(_API_KEY, text)),
         ("private-key", _spans(_PRIVATE_KEY, text)),
         ("token", _spans(_JWT, text, 1) if ".eyJ" in text else ()),
-        ("planted-instruction", leftmost(span for chain in _INSTRUCTIONS for span in chain.spans(folded))),
-        ("markup", leftmost(_markup(folded))),
+        ("planted-instruction", _back(text, read, leftmost(s for chain in _INSTRUCTIONS for s in chain.spans(read)))),
+        ("markup", _back(text, read, leftmost(_markup(read)))),
         ("hidden-text", _spans(_HIDDEN, text, 1) if _UNSEEN.search(text) else ()),
-        ("password", _spans(_URL_PASSWORD, folded, 1) if "://" in text else ()),
+        ("password", _back(text, read, _spans(_URL_PASSWORD, read, 1)) if "://" in read else ()),
     ):
         for start, end in islice(spans, MOST):
             yield Finding(kind, field, start, end)  # type: ignore[arg-type]
-    for start, end in _spans(_SAID, folded, 1):
+    for start, end in _back(text, read, _spans(_SAID, read, 1)):
         if _random(text[start:end]):
             yield Finding("password", field, start, end)
     for start, end in _spans(_DIGITS, text):
@@ -201,9 +205,14 @@ def _of(field: str, text: str) -> Iterator[Finding]:
             yield Finding("card-number", field, start, end)
 
 
-def _folded(text: str) -> str:
-    """In small letters, each in its place: a text in one case is read in half the time of one that is to be in any."""
-    return text.replace("İ", "i").replace("ı", "i").replace("ſ", "s").lower()
+def _back(text: str, read: str, spans: Iterable[Span]) -> Iterator[Span]:
+    """Where in the text places in what it reads as stand."""
+    stands: list[int] | None = None
+    for start, end in spans:
+        if len(read) < len(text):
+            stands = stands or places(text)
+            start, end = stands[start], stands[end - 1] + 1
+        yield start, end
 
 
 def _spans(pattern: re.Pattern[str], text: str, group: int = 0) -> Iterator[Span]:
