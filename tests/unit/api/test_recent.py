@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from memsys_api.recent import Recent
@@ -51,3 +53,47 @@ async def test_a_failure_is_not_remembered() -> None:
         await recent.get("a")
     lookup.fails = False
     assert await recent.get("a") == 2
+
+
+async def test_within_its_grace_a_value_is_given_while_it_is_looked_up_once_beside() -> None:
+    asked, answers, answered = 0, asyncio.Event(), asyncio.Event()
+
+    async def look_up(_: str) -> int:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            await answers.wait()
+            answered.set()
+        return asked
+
+    recent = Recent(look_up, seconds=0, size=10, grace=60)
+    async with asyncio.timeout(5):
+        assert [await recent.get("a") for _ in range(4)] == [1, 1, 1, 1]
+        answers.set()
+        await answered.wait()
+        assert await recent.get("a") == 2
+
+
+async def test_what_cannot_be_looked_up_again_stands_meanwhile_and_is_tried_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asked, answered = 0, asyncio.Event()
+
+    async def look_up(_: str) -> int:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            answered.set()
+        if asked == 2:
+            raise ConnectionError
+        return asked
+
+    recent = Recent(look_up, seconds=0, size=10, grace=60)
+    async with asyncio.timeout(5):
+        assert [await recent.get("a"), await recent.get("a")] == [1, 1]
+        await answered.wait()
+        assert "could not be looked up again" in caplog.text
+        answered.clear()
+        assert await recent.get("a") == 1
+        await answered.wait()
+        assert await recent.get("a") == 3

@@ -16,6 +16,7 @@ from memsys_api.store.rows import Condition
 from memsys_api.store.sizes import ScopeSize, measure
 
 _FRESH_SECONDS = 30.0
+_GRACE_SECONDS = 600.0  # sizes change slowly, and measuring a large scope takes longer than searching it
 _REMEMBERED = 20_000
 _STEP = 4.0
 """What coming upon one vector through the index costs, in rows of a scan."""
@@ -45,7 +46,12 @@ class Chooser:
     def __init__(self, database: Database, *, index: IndexMode, exact_rows: int) -> None:
         self._index = index
         self._exact_rows = exact_rows
-        self._sizes = Recent(partial(_measured, database, exact_rows + 1), seconds=_FRESH_SECONDS, size=_REMEMBERED)
+        self._sizes = Recent(
+            partial(_measured, database, exact_rows + 1),
+            seconds=_FRESH_SECONDS,
+            size=_REMEMBERED,
+            grace=_GRACE_SECONDS,
+        )
 
     async def choose(self, scope: Scope, filters: Sequence[Condition], *, past: bool) -> Chosen:
         """The way for a search of a scope through filters; ``past``: as it was at a moment, which no index knows."""
