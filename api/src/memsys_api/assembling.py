@@ -115,7 +115,7 @@ def service(
     policies = Policies(database, settings)
     gate = Gate(database, policies)
     chooser = Chooser(database, index=settings.vector_index, exact_rows=settings.vector_exact_rows)
-    inferring = backfill = shaper = None
+    inferring = backfill = shaper = budgets = None
     if inferrer is not None:
         budgets = Budgets(database, policies)
         inferring = Inferring(database, generation, embedder, inferrer, budgets, gate, chooser)
@@ -168,6 +168,7 @@ def service(
             graph_timeout=settings.graph_search_timeout_seconds,
             vectors=VectorIndex(vectors, timeout=settings.vector_search_timeout_seconds) if vectors else None,
             reranking=reranker,
+            budgets=budgets,
         ),
         graph=graph,
         vectors=vectors,

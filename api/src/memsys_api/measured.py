@@ -63,7 +63,7 @@ class MeasuredInferrer:
         begun = time.perf_counter()
         try:
             with telemetry.span("infer", **{"memsys.messages": len(request.messages)}):
-                found = await self._inner.infer(request, _counted(spent))
+                found = await self._inner.infer(request, counted(spent))
         except InferenceError as error:
             metrics.INFERENCES.labels(_outcome(error)).inc()
             raise
@@ -84,7 +84,7 @@ class MeasuredInferrer:
         """As the inner inferrer does."""
         try:
             with telemetry.span("shape", **{"memsys.memories": len(memories)}):
-                shaped = await self._inner.shape(memories, schema, check, _counted(spent), instructions=instructions)
+                shaped = await self._inner.shape(memories, schema, check, counted(spent), instructions=instructions)
         except InferenceError as error:
             metrics.SHAPINGS.labels(_outcome(error)).inc()
             raise
@@ -104,7 +104,7 @@ def _outcome(error: InferenceError) -> str:
     return "malformed" if isinstance(error, InferenceMalformed) else "rejected"
 
 
-def _counted(spent: Spent) -> Spent:
+def counted(spent: Spent) -> Spent:
     """What tells the caller of an answer's cost, and counts it."""
 
     def told(usage: Usage) -> None:

@@ -55,8 +55,8 @@ VECTOR_SEARCHES = Counter(
 )
 RERANKS = Counter(
     "memsys_api_reranks_total",
-    "Searches by what the reranker did for them: answered, failed, skipped (left alone after it failed); unless it "
-    "answered, they were answered as ranked.",
+    "Searches by what the reranker did for them: answered, failed, skipped (left alone after it failed, or past the "
+    "project's budget of the language model); unless it answered, they were answered as ranked.",
     ["outcome"],
     registry=REGISTRY,
 )
@@ -108,7 +108,8 @@ LLM_TOKENS = Counter(
 )
 LLM_OVER_BUDGET = Counter(
     "memsys_llm_over_budget_total",
-    "Inferences put off, of adds and back-fills, because their project has used its tokens for the day.",
+    "Inferences put off, of adds and back-fills, and searches not reranked, because their project has used its tokens "
+    "for the day.",
     registry=REGISTRY,
 )
 LLM_AVAILABLE = Gauge("memsys_llm_available", "1 while the language model answers.", registry=REGISTRY)

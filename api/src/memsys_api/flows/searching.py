@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memsys_api import retrieval, telemetry
+from memsys_api.access.budgets import Budgets, OverBudget
 from memsys_api.flows.feeding import Graph
 from memsys_api.flows.search_way import Chooser
 from memsys_api.flows.vector_index import VectorIndex
@@ -70,7 +71,9 @@ class Searcher:
         graph_timeout: float,
         vectors: VectorIndex | None = None,
         reranking: Reranking | None = None,
+        budgets: Budgets | None = None,
     ) -> None:
+        """``budgets`` are of the language model, where there is one."""
         self._database = database
         self._generation = generation
         self._embedder = embedder
@@ -80,6 +83,7 @@ class Searcher:
         self._graph_timeout = graph_timeout
         self._vectors = vectors
         self._reranking = reranking
+        self._budgets = budgets
         self._people = Recent(partial(people, database, bound=_PEOPLE), seconds=_FRESH_SECONDS, size=_REMEMBERED)
         self._merges = Recent(
             partial(merges.standing, database, bound=_MERGES), seconds=_MERGES_FRESH_SECONDS, size=_PROJECTS
@@ -145,7 +149,7 @@ class Searcher:
         hits = [(r, best[r.candidate.id]) for r in ranked if r.candidate.id in best]
         if reranking is None:
             return Answer(hits)
-        answer = await _reranked(reranking, asked.text, hits)
+        answer = await self._reranked(reranking, scope.project, asked.text, hits)
         return replace(answer, hits=answer.hits[:top_k])
 
     async def _following_merges(self, scope: Scope, asked: retrieval.Query) -> retrieval.Query:
@@ -184,24 +188,34 @@ class Searcher:
         GRAPH_SEARCHES.labels("answered").inc()
         return dict(named)
 
+    async def _reranked(self, reranking: Reranking, project: str, query: str, hits: list[Hit]) -> Answer:
+        """The best in the reranker's order, the others after them; all as they were when it does not answer.
 
-async def _reranked(reranking: Reranking, query: str, hits: list[Hit]) -> Answer:
-    """The best in the reranker's order, the others after them; all as they were when it does not answer.
+        No connection is held meanwhile.
+        """
+        best, others = hits[: reranking.top_n], hits[reranking.top_n :]
+        if len(best) < 2:
+            return Answer(hits)
+        outcome = await self._scores(reranking, project, query, [composed(memory.text) for _, memory in best])
+        if outcome.outcome != "answered":
+            return Answer(hits, outcome)
+        scored = [
+            (replace(ranked, parts={**ranked.parts, RERANK: score}), memory)
+            for (ranked, memory), score in zip(best, outcome.scores, strict=True)
+        ]
+        scored.sort(key=lambda hit: -hit[0].parts[RERANK])  # stable: equal ones stay as they were ranked
+        return Answer(scored + others, outcome)
 
-    No connection is held meanwhile.
-    """
-    best, others = hits[: reranking.top_n], hits[reranking.top_n :]
-    if len(best) < 2:
-        return Answer(hits)
-    outcome = await reranking.scores(query, [composed(memory.text) for _, memory in best])
-    if outcome.outcome != "answered":
-        return Answer(hits, outcome)
-    scored = [
-        (replace(ranked, parts={**ranked.parts, RERANK: score}), memory)
-        for (ranked, memory), score in zip(best, outcome.scores, strict=True)
-    ]
-    scored.sort(key=lambda hit: -hit[0].parts[RERANK])  # stable: equal ones stay as they were ranked
-    return Answer(scored + others, outcome)
+    async def _scores(self, reranking: Reranking, project: str, query: str, texts: Sequence[str]) -> Outcome:
+        """What the reranker says of the texts; a language model is asked, and counted, within the project's budget."""
+        if self._budgets is None or not reranking.by_language_model:
+            return await reranking.scores(query, texts)
+        try:
+            await self._budgets.check(project)
+        except OverBudget as error:
+            return reranking.skipped(str(error))
+        async with self._budgets.counting(project) as spent:
+            return await reranking.scores(query, texts, spent)
 
 
 def _candidate(found: Found, weights: dict[UUID, float]) -> retrieval.Candidate:

@@ -32,7 +32,7 @@ class Completion:
     cut_off: bool
 
 
-class _Call(Deadline):
+class Call(Deadline):
     """Until when a thread's present call may go on, and what its response told beside the text."""
 
     response: Any = None
@@ -48,11 +48,11 @@ class Chat:
         self.provider = settings.provider
         self.model = str(llm.config.model)
         self._llm = llm
-        self._call = _Call()
+        self._call = Call()
         self._json_mode = True
         self._room = prompt_room(settings)
         self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix=f"llm-{settings.provider}")
-        _watch_response(llm, self._call)
+        watch_response(llm, self._call)
         prepare(llm, settings, self._call)
 
     @classmethod
@@ -165,8 +165,11 @@ def _set_ollama_options(client: Any, options: dict[str, Any]) -> None:
     client.chat = chat_with_options
 
 
-def _watch_response(llm: Any, call: _Call) -> None:
-    """mem0 answers the text alone; usage and the reason for stopping are in the response that it parses."""
+def watch_response(llm: Any, call: Call) -> None:
+    """Keep a thread's response in its ``call``.
+
+    mem0 answers the text alone; usage and the reason for stopping are in the response that it parses.
+    """
     parse = getattr(llm, "_parse_response", None)
     if parse is None:
         return

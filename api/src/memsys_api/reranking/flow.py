@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from memsys_api import telemetry
+from memsys_api.inference import Spent, unheeded
+from memsys_api.measured import counted
 from memsys_api.metrics import RERANK_SECONDS, RERANKS
 
 log = logging.getLogger(__name__)
@@ -19,7 +21,11 @@ SPARED_SECONDS = 10.0
 
 
 class RerankerFailed(Exception):
-    """The reranker gave no scores; the message says why."""
+    """The reranker gave no scores; the message says why. ``of_texts``: others would have got some."""
+
+    def __init__(self, message: str, *, of_texts: bool = False) -> None:
+        super().__init__(message)
+        self.of_texts = of_texts
 
 
 class Reranker(Protocol):
@@ -27,9 +33,14 @@ class Reranker(Protocol):
 
     provider: str
     model: str
+    by_language_model: bool
+    """Whether it asks a language model, which projects have a budget of."""
 
-    async def scores(self, query: str, texts: Sequence[str], seconds: float) -> list[float]:
-        """How well each text answers the query, higher is better, within ``seconds``. Raises RerankerFailed."""
+    async def scores(self, query: str, texts: Sequence[str], seconds: float, spent: Spent) -> list[float]:
+        """How well each text answers the query, higher is better, within ``seconds``. Raises RerankerFailed.
+
+        ``spent`` is told what each answer of a language model has cost.
+        """
         ...
 
     async def close(self) -> None: ...
@@ -59,27 +70,37 @@ class Reranking:
         self._spared_until = 0.0
         self._last_error = ""
 
-    async def scores(self, query: str, texts: Sequence[str]) -> Outcome:
+    @property
+    def by_language_model(self) -> bool:
+        """Whether a language model is asked."""
+        return self._reranker.by_language_model
+
+    async def scores(self, query: str, texts: Sequence[str], spent: Spent = unheeded) -> Outcome:
         """The scores of at most ``top_n`` texts. Never raises: without an answer the texts keep their order."""
         if time.monotonic() < self._spared_until:
-            return self._outcome("skipped", f"left alone for a while after it failed: {self._last_error}")
+            return self.skipped(f"left alone for a while after it failed: {self._last_error}")
         try:
             with RERANK_SECONDS.time(), telemetry.span("rerank", **{"memsys.texts": len(texts)}):
                 async with asyncio.timeout(self._seconds):
-                    scores = await self._reranker.scores(query, texts, self._seconds)
+                    scores = await self._reranker.scores(query, texts, self._seconds, counted(spent))
         except TimeoutError:
             return self._failed(f"did not answer within {self._seconds:g} s (RERANKER_TIMEOUT_SECONDS)")
         except RerankerFailed as error:
-            return self._failed(str(error))
+            return self._failed(str(error), spared=not error.of_texts)
         return self._outcome("answered", scores=tuple(scores))
+
+    def skipped(self, why: str) -> Outcome:
+        """What a search is told for which the reranker was not asked."""
+        return self._outcome("skipped", why)
 
     async def close(self) -> None:
         await self._reranker.close()
 
-    def _failed(self, why: str) -> Outcome:
+    def _failed(self, why: str, *, spared: bool = True) -> Outcome:
         log.warning("the reranker failed", extra={"provider": self._reranker.provider, "reason": why})
-        self._spared_until = time.monotonic() + self._spared_seconds
-        self._last_error = why
+        if spared:
+            self._spared_until = time.monotonic() + self._spared_seconds
+            self._last_error = why
         return self._outcome("failed", why)
 
     def _outcome(

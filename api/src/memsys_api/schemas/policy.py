@@ -21,7 +21,8 @@ class PolicyDocument(Body):
     )
     llm_tokens_per_day: Annotated[int, Field(strict=True, ge=0, le=_MOST), WHOLE] | None = Field(
         None,
-        description="Tokens of the language model a day (UTC); past them adds are stored as they were said. "
+        description="Tokens of the language model a day (UTC); past them adds are stored as they were said, "
+        "and a language model reranks no searches. "
         "Only the server's admin key may change it.",
     )
     requests_per_minute: Annotated[int, Field(strict=True, ge=1, le=1_000_000), WHOLE] | None = Field(

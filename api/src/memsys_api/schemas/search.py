@@ -59,7 +59,8 @@ class Reranked(BaseModel):
     provider: str
     model: str
     outcome: Literal["answered", "failed", "skipped"] = Field(
-        description="`failed`, or `skipped` soon after a failure: the results stand as they were ranked."
+        description="`failed`, or `skipped` soon after a failure or, by a language model, past the project's budget: "
+        "the results stand as they were ranked."
     )
     detail: str | None = Field(description="Why it did not answer.")
 

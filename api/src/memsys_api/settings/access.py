@@ -25,7 +25,7 @@ class AccessSettings(BaseSettings):
         ge=0,
         validation_alias="MEMSYS_LLM_TOKENS_PER_DAY",
         description="Tokens of the language model that each project may use a day (UTC), where its policy does not "
-        "say; past them adds are stored as they were said. Unset: no limit.",
+        "say; past them adds are stored as they were said, and a language model reranks no searches. Unset: no limit.",
     )
     rate_limit_per_minute: int | None = Field(
         None,
