@@ -17,7 +17,7 @@ from memsys_api.quarantine.detect import Finding, texts_of
 from memsys_api.quarantine.gate import Gate, answered_before, refused
 from memsys_api.schemas import UpdateRequest
 from memsys_api.store import idempotency, inferences, versions
-from memsys_api.store.contents import NewVersion, extractions
+from memsys_api.store.contents import NewVersion, extractions, insert_entities
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.generations import Generation
 from memsys_api.store.held import Held, Kept, Release
@@ -184,6 +184,7 @@ class Changing:
                     continue
                 if once is not None and not await idempotency.claim(conn, scope.project, once):
                     continue
+                await insert_entities(conn, scope.project, new)
                 written = [await versions.insert_next(conn, self._generation, heads[n.id], n) for n in new]
                 await inferences.settle(conn, scope.project, [m.id for m in written])
                 await self._outbox.enqueue(conn, scope.project, [(m.id, m.version) for m in written])

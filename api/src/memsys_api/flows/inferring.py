@@ -155,8 +155,10 @@ class Inferring:
         """
         await facts.alone(conn, scope)
         supersedes = {n: d for n, d in enumerate(decided.found.decisions) if isinstance(d, Supersede)}
+        marks = [new.fingerprint for new in decided.ready.values()]
+        said = await facts.known(conn, scope, marks) if marks else {}
         # All at once and in one order, so that no two transactions wait for each other.
-        concerned = {*decided.shown, *replaced}
+        concerned = {*decided.shown, *replaced, *(memory_id for memory_id, _ in said.values())}
         if await versions.lock(conn, scope, list(concerned)) < len(concerned):
             raise Overtaken
         if replaced and len(await facts.waiting(conn, scope.project, replaced)) < len(replaced):
@@ -179,7 +181,7 @@ class Inferring:
             for n, d in enumerate(decided.found.decisions)
             if isinstance(d, Nothing)
         }
-        if known:
+        if known:  # also those that came since
             await versions.lock(conn, scope, [survivor for survivor, _ in known.values()])
         prolonged: dict[UUID, int] = {}
         for place, (survivor, version) in survivors.items():

@@ -26,7 +26,7 @@ from memsys_api.quarantine.gate import Gate, refused
 from memsys_api.schemas import AddRequest
 from memsys_api.store import add_events, facts, idempotency, inferences, versions
 from memsys_api.store.add_events import AddEvent
-from memsys_api.store.contents import NewVersion
+from memsys_api.store.contents import NewVersion, insert_entities
 from memsys_api.store.database import Connection, Database
 from memsys_api.store.generations import Generation
 from memsys_api.store.held import Kept
@@ -105,6 +105,7 @@ class Submitting:
                 assert earlier is not None  # it was in the way just now
                 return earlier
             await versions.ensure_project(conn, project)
+            await insert_entities(conn, project, [n for one in ready for n in one.new])
             for event_id, one in zip(ids, ready, strict=True):
                 await self._write(conn, event_id, one)
             events = await add_events.read(conn, Scope(project), ids)

@@ -125,7 +125,7 @@ async def insert_embeddings(
 
 async def insert_extractions(conn: Connection, project: str, new: Sequence[tuple[NewVersion, int]]) -> None:
     """The entities, mentions and relations of versions just inserted."""
-    await _insert_entities(conn, project, [e for n, _ in new for e in n.extraction.entities])
+    await insert_entities(conn, project, [n for n, _ in new])
     mentions = [(n.id, v, key) for n, v in new for key in dict.fromkeys(e.key for e in n.extraction.entities)]
     if mentions:
         await conn.execute(
@@ -176,12 +176,14 @@ async def extractions(
     return {one: Extraction(tuple(entities.get(one, ())), tuple(relations.get(one, ()))) for one in stored}
 
 
-async def _insert_entities(conn: Connection, project: str, entities: Sequence[Entity]) -> None:
+async def insert_entities(conn: Connection, project: str, new: Sequence[NewVersion]) -> None:
     """Make known entities that are not; a kind found now takes the place of the unspecific one found before.
 
     In order of their keys: two transactions that bring the same entities then wait for each other, and never deadlock.
+    That holds for one call alone, so what writes versions one after the other calls this first, with all of them.
     An entity that is known is not locked, or the one that everybody speaks of would make all writers queue.
     """
+    entities = [entity for version in new for entity in version.extraction.entities]
     # The more specific one of the same key comes last, and stays.
     known = sorted({e.key: e for e in sorted(entities, key=lambda e: e.kind != UNSPECIFIC)}.items())
     if not known:

@@ -58,6 +58,8 @@ async def enqueue(conn: Connection, project: str, sinks: Sequence[str], changed:
 
     A newer version takes the place of an older one, parked or not. A lease in force stays: the sink may be
     applying the older version right now, and two versions of one memory are never applied at once.
+
+    In order of the memories, as whoever changes several deliveries does: these wait for each other, and never deadlock.
     """
     if not sinks or not changed:
         return
@@ -66,6 +68,7 @@ async def enqueue(conn: Connection, project: str, sinks: Sequence[str], changed:
         INSERT INTO deliveries (project, sink, memory_id, version)
         SELECT %s, sink, n.id, n.version
         FROM unnest(%s::uuid[], %s::int[]) AS n(id, version) CROSS JOIN unnest(%s::text[]) AS sink
+        ORDER BY n.id, sink
         ON CONFLICT (project, sink, memory_id) DO UPDATE
         SET version = excluded.version, state = 'pending', cause = NULL, attempts = 0, due_at = now(), error = NULL,
             revision = deliveries.revision + (deliveries.version = excluded.version)::int
@@ -139,7 +142,9 @@ async def settle(
     database: Database, sink: str, lease: UUID, applied: Sequence[tuple[Claim, SinkRecord]], failed: Sequence[Failure]
 ) -> None:
     """Record what became of claims: applied ones leave the queue, unless more has been asked for meanwhile."""
+    settled = [held for held, _ in applied] + [failure.claim for failure in failed]
     async with database.system() as conn:
+        await conn.execute(_LOCK, (sink, [held.project for held in settled], [held.memory_id for held in settled]))
         if applied:
             values = {
                 "sink": sink,
@@ -165,6 +170,9 @@ async def settle(
             await conn.execute(_FAILED, values)
 
 
+_LOCK = """SELECT FROM deliveries
+           WHERE sink = %s AND (project, memory_id) IN (SELECT * FROM unnest(%s::text[], %s::uuid[]))
+           ORDER BY project, memory_id FOR UPDATE"""
 _DONE = """unnest(%(projects)s::text[], %(ids)s::uuid[], %(versions)s::int[], %(revisions)s::int[])
                AS done(project, id, version, revision)
            WHERE d.sink = %(sink)s AND d.project = done.project AND d.memory_id = done.id AND d.lease = %(lease)s"""

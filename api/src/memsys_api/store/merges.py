@@ -135,7 +135,7 @@ async def enqueue_speaking_of(conn: Connection, project: str, sinks: Sequence[st
            FROM speaking JOIN memory_versions m
              ON m.project = %(project)s AND m.id = speaking.memory_id AND m.recorded_to IS NULL AND m.state = 'active'
            CROSS JOIN unnest(%(sinks)s::text[]) AS sink
-           ORDER BY m.id
+           ORDER BY m.id, sink
            ON CONFLICT (project, sink, memory_id) DO UPDATE
            SET version = excluded.version, state = 'pending', cause = NULL, attempts = 0, due_at = now(), error = NULL,
                revision = deliveries.revision + (deliveries.version = excluded.version)::int
