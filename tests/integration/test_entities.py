@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 
-from .conftest import MakeKey, Replica
+from .conftest import Dsn, MakeKey, Replica
 from .support.graph_queue import settled
 from .support.parts import MemorySink
 
@@ -166,6 +167,19 @@ async def test_a_question_about_the_past_is_answered_from_the_past(told: Replica
     assert (
         await told.client.get("/graph/entities/dora lund/timeline", params={"as_of": "yesterday"})
     ).status_code == 400
+
+
+async def test_a_merge_after_the_clock_is_set_back_leaves_the_past_without_a_circle(told: Replica, dsn: Dsn) -> None:
+    """As after a failover to a server whose clock is behind: what had ended seems to end later than the next begins."""
+    await _merge(told, "bob stone", "robert stone")
+    await told.client.post("/entities/unmerge", json={"from": "bob stone"})
+    with psycopg.connect(dsn.superuser) as conn:
+        conn.execute("UPDATE merges SET reverted_at = reverted_at + interval '1 hour'")
+    await _merge(told, "robert stone", "bob stone")
+    then = (datetime.now(UTC) + timedelta(minutes=30)).isoformat()
+    found = await _ask(told, "/graph/entities/bob stone/timeline", as_of=then)
+    assert found["entity"]["key"] == "robert stone"
+    assert (await _ask(told, "/graph/entities/robert stone/timeline"))["entity"]["key"] == "bob stone"
 
 
 async def test_what_does_not_hold_in_the_world_yet_is_left_out(told: Replica) -> None:

@@ -48,9 +48,12 @@ async def merge(conn: Connection, project: str, source: str, target: str, *, rea
         return "merged"
     if roots.get(target) == source:
         return "circle"
+    # After all that has ended, also where the clock has been set back: in the past there is no circle either.
     await conn.execute(
-        "INSERT INTO merges (project, source_key, target_key, reason, actor) VALUES (%s, %s, %s, %s, %s)",
-        (project, source, target, reason, actor),
+        """INSERT INTO merges (project, source_key, target_key, reason, actor, merged_at)
+           SELECT %(project)s, %(source)s, %(target)s, %(reason)s, %(actor)s,
+                  greatest(clock_timestamp(), (SELECT max(reverted_at) FROM merges WHERE project = %(project)s))""",
+        {"project": project, "source": source, "target": target, "reason": reason, "actor": actor},
     )
     return None
 
@@ -58,7 +61,7 @@ async def merge(conn: Connection, project: str, source: str, target: str, *, rea
 async def unmerge(conn: Connection, project: str, source: str) -> str | None:
     """End the merge of an entity; returns what it was merged into, ``None`` when it was not."""
     cursor = await conn.execute(
-        """UPDATE merges SET reverted_at = now()
+        """UPDATE merges SET reverted_at = greatest(clock_timestamp(), merged_at)
            WHERE project = %s AND source_key = %s AND reverted_at IS NULL RETURNING target_key""",
         (project, source),
     )
