@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypeVar
@@ -16,6 +17,9 @@ OVERHEAD_TOKENS = 40  # the envelope around the results
 ELLIPSIS = "…"
 EXCERPT = 400  # characters of a queued write
 SCOPE = ("user_id", "agent_id", "app_id", "run_id")
+_INDENT = "  "
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
+_TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 class Remembered(BaseModel):
@@ -275,14 +279,25 @@ def add_text(answer: AddAnswer) -> str:
         "NONE": "Known already",
     }
     return "\n".join(
-        f"{words[result.event]}{f': {result.memory}' if result.memory else ''} [id {result.id}]"
+        f"{words[result.event]}{f': {_within_a_line(result.memory)}' if result.memory else ''} [id {result.id}]"
         for result in answer.results
     )
 
 
 def _line(item: Remembered) -> str:
     when = f" ({item.event_time:%Y-%m-%d})" if item.event_time else ""
-    return f"{item.memory}{when} [id {item.id}]"
+    return f"{_within_a_line(item.memory)}{when} [id {item.id}]"
+
+
+def _within_a_line(text: str) -> str:
+    """A text as a part of one entry among lines of text, whatever it was written to look like.
+
+    Its own further lines are indented, so that none begins as an entry or as words of this server; what terminals take
+    for commands is shown as a replacement character, and marks that turn the order of what follows are left out.
+    """
+    lines = text.splitlines()
+    shown = "\n".join([*lines[:1], *(_INDENT + line if line else line for line in lines[1:])])
+    return _TURNING.sub("", _CONTROL.sub("\ufffd", shown))
 
 
 def _common(memory: Memory) -> dict[str, Any]:
