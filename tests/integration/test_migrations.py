@@ -71,6 +71,29 @@ async def test_a_crash_in_the_middle_leaves_nothing_and_the_next_start_finishes(
     assert "memory_versions" in _tables(bare_dsn)
 
 
+async def test_a_migration_that_waits_for_a_reader_holds_nobody_up(dsn: Dsn) -> None:
+    """An export reads for as long as its reader takes, and the replicas of the release before go on meanwhile."""
+    async with Fleet(dsn).replica() as api:
+        [added] = await api.add("written before")
+        changing = Migration(9001, "changing", "ALTER TABLE memory_versions ADD COLUMN another int")
+        with psycopg.connect(dsn.superuser) as export, psycopg.connect(dsn.superuser, autocommit=True) as watcher:
+            export.execute("SELECT count(*) FROM memory_versions")
+            running = asyncio.create_task(migrate.migrate(dsn.owner, "memsys_app", [changing]))
+
+            def waits() -> bool:
+                found = "SELECT FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND NOT granted"
+                return watcher.execute(found).fetchone() is not None
+
+            await until("the migration waits for the export", waits)
+            async with asyncio.timeout(5):  # less than a statement may take
+                assert (await api.client.get(f"/memories/{added['id']}")).status_code == 200
+                await api.add("written meanwhile")
+            assert not running.done()
+        await running
+        await api.add("written after")
+    assert _ledger(dsn)[-1] == (9001, "changing")
+
+
 async def test_a_second_run_changes_nothing(bare_dsn: Dsn) -> None:
     await migrate.migrate(bare_dsn.owner, "memsys_app")
     before = _ledger(bare_dsn), _tables(bare_dsn)

@@ -6,11 +6,13 @@ of replicas may run this at once, a crash leaves no half-applied step, and a tra
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from dataclasses import dataclass
 from importlib import resources
 
+import psycopg
 from psycopg import sql
 
 from memsys_api.store import audit
@@ -19,6 +21,8 @@ from memsys_api.store.database import Connection, connect, translated
 log = logging.getLogger(__name__)
 
 _LOCK = 0x6D656D737973  # "memsys"
+_LOCK_SECONDS = 1
+_BETWEEN_SECONDS = 2.0
 
 
 class MigrationError(Exception):
@@ -86,6 +90,21 @@ async def _lay_ledger(conn: Connection) -> None:
 
 
 async def _apply(conn: Connection, migration: Migration) -> None:
+    """Apply one unless it is; while a table that it wants for itself is in use, again and again.
+
+    Replicas of the release before are serving, and all that they ask of a table queues behind whoever waits to have it
+    alone. An export may read one for as long as its reader takes, so that is not waited for.
+    """
+    name = f"{migration.number:04d}_{migration.name}"
+    while True:
+        try:
+            return await _carry_out(conn, migration, name)
+        except psycopg.errors.LockNotAvailable:
+            log.warning("migration waits for a table that is in use, as by an export", extra={"migration": name})
+        await asyncio.sleep(_BETWEEN_SECONDS)
+
+
+async def _carry_out(conn: Connection, migration: Migration, name: str) -> None:
     async with conn.transaction():
         await locked(conn)
         cursor = await conn.execute("SELECT checksum FROM schema_migrations WHERE number = %s", (migration.number,))
@@ -93,11 +112,12 @@ async def _apply(conn: Connection, migration: Migration) -> None:
         if row is not None:
             if row[0] != migration.checksum:
                 raise MigrationError(
-                    f"migration {migration.number:04d}_{migration.name} was applied with other contents than this "
+                    f"migration {name} was applied with other contents than this "
                     "release carries; run the release that applied it, or restore from a backup"
                 )
             return
-        log.info("applying migration", extra={"migration": f"{migration.number:04d}_{migration.name}"})
+        log.info("applying migration", extra={"migration": name})
+        await conn.execute("SELECT set_config('lock_timeout', %s, true)", (f"{_LOCK_SECONDS}s",))
         await conn.execute(migration.script)
         await conn.execute(
             "INSERT INTO schema_migrations (number, name, checksum) VALUES (%s, %s, %s)",
