@@ -13,11 +13,11 @@ import aiohttp
 from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 
-from memsys_operator import __version__, metrics, names
+from memsys_operator import __version__, fields, metrics, names
 from memsys_operator.errors import Broken, OperatorError, Rejected, Waiting
 from memsys_operator.observed import Key, Manifest, Observed, key_of
 from memsys_operator.paths import segment
-from memsys_operator.plan import Action, Apply, Create, Delete, Release, target
+from memsys_operator.plan import PRUNED_KINDS, Action, Apply, Create, Delete, Release, target
 from memsys_operator.spec import Ref
 
 #: kind -> path prefix of its API and plural.
@@ -44,7 +44,7 @@ CHILD_KINDS = tuple(kind for kind in KINDS if kind not in (names.KIND, names.KEY
 _BESIDE = ("Ingress", "HTTPRoute", "PodDisruptionBudget")
 
 _TIMEOUT_SECONDS = 30.0
-_FORBIDDEN, _NOT_FOUND, _CONFLICT = 403, 404, 409
+_FORBIDDEN, _NOT_FOUND, _CONFLICT, _INVALID = 403, 404, 409, 422
 #: Asked again, the apiserver would answer the same: the object is invalid, or a quota or policy does not admit it.
 _REFUSALS = (400, 403, 422)
 #: How much is told of what the apiserver said: it repeats whole specs.
@@ -223,7 +223,31 @@ class Cluster:
                     said = f"metadata.name: {said}, or give the system another name"
                 raise Rejected(said, reason="NameTaken")
         query = {"fieldManager": names.FIELD_MANAGER, "force": "true"} | ({"dryRun": "All"} if dry_run else {})
-        await self._request("PATCH", _path(kind, namespace, name), body=action.manifest, query=query, kind=kind)
+        path = _path(kind, namespace, name)
+        try:
+            await self._request("PATCH", path, body=action.manifest, query=query, kind=kind)
+        except ClusterError as error:
+            if error.status != _INVALID or action.new or not await self._take_over(namespace, action.manifest):
+                raise
+            await self._request("PATCH", path, body=action.manifest, query=query, kind=kind)
+
+    async def _take_over(self, namespace: str, manifest: Manifest) -> bool:
+        """Make ours what others put into the spec of an object, where that alone keeps ours from being valid: a port
+        that was moved by hand has the name of ours, a budget cannot have both limits. Whether anything was to take."""
+        kind, name = key_of(manifest)
+        if kind not in PRUNED_KINDS:
+            return False
+        try:
+            body, query = fields.anew(manifest), {"dryRun": "All"}
+            await self._request("POST", _path(kind, namespace), body=body, query=query, kind=kind)
+        except ClusterError:
+            return False  # the spec is at fault, or nothing more is admitted
+        existing = await self._get(kind, namespace, name)
+        account = fields.taken_over(existing) if existing is not None else None
+        if account is not None:
+            path, content = _path(kind, namespace, name), "application/merge-patch+json"
+            await self._request("PATCH", path, body={"metadata": account}, content=content, kind=kind)
+        return account is not None
 
     async def _release(self, namespace: str, action: Release) -> None:
         kind, name = action.key

@@ -32,6 +32,8 @@ MERGE_KEYS: Mapping[str, tuple[str, ...]] = {
 WHOLE_MAPS = frozenset({"labelSelector", "nodeSelector", "selector"})
 #: What the server leaves out of its answer when it is false.
 OMITTED_WHEN_FALSE = frozenset({"hostIPC", "hostNetwork", "hostPID", "paused"})
+#: What is there or not, whatever is in it: a volume without one is of another kind.
+PRESENT_WHEN_EMPTY = frozenset({"emptyDir"})
 #: Parents of values, and values, that the server may answer in another notation of the same quantity.
 QUANTITY_PARENTS = frozenset({"requests", "limits"})
 QUANTITY_FIELDS = frozenset({"sizeLimit"})
@@ -216,7 +218,7 @@ def differences(desired: Any, observed: Any, path: str = "") -> Iterator[str]:
             yield path
         return
     if isinstance(desired, Mapping):
-        if not desired and not observed:
+        if not desired and not observed and (name not in PRESENT_WHEN_EMPTY or observed is not None):
             return
         if not isinstance(observed, Mapping):
             yield path

@@ -245,12 +245,14 @@ class Reconciler:
         workload = observed.get("Deployment", names.component(ref.name, names.API))
         service = observed.get("Service", names.component(ref.name, names.API))
         secret = observed.get("Secret", names.admin_key_secret(ref.name))
-        if not conditions.serving(workload) or service is None or secret is None:
+        # By its name: others may have added ports.
+        ports = {port.get("name"): port["port"] for port in (service or {"spec": {"ports": ()}})["spec"]["ports"]}
+        if not conditions.serving(workload) or "http" not in ports or secret is None:
             return None
         url = self._settings.api_url_template.format(
             service=names.component(ref.name, names.API),
             namespace=ref.namespace,
-            port=service["spec"]["ports"][0]["port"],
+            port=ports["http"],
         )
         return Endpoint(url, secret_values(secret).get("key", ""), reviews_tokens)
 

@@ -230,6 +230,8 @@ def test_a_network_policy_must_be_equal(opened: dict[str, Any]) -> None:
         ({"requests": {"memory": "1Gi"}}, {"requests": {"memory": "2Gi"}}, ["requests.memory"]),
         ({"emptyDir": {"sizeLimit": "256Mi"}}, {"emptyDir": {"sizeLimit": "268435456"}}, []),
         ({"selector": {"a": "1"}}, {"selector": {"a": "1", "b": "2"}}, ["selector"]),
+        ({"emptyDir": {}}, {"emptyDir": {}}, []),
+        ({"emptyDir": {}}, {"hostPath": {"path": "/"}}, ["emptyDir"]),
         ({"nodeSelector": {}}, {}, []),
         ({"nodeSelector": {}}, {"nodeSelector": {"disk": "ssd"}}, ["nodeSelector"]),
         ({"hostNetwork": False}, {}, []),

@@ -272,6 +272,9 @@ async def test_the_graph_can_be_asked_once_the_api_serves() -> None:
     target = (await reconciler(cluster).run(REF, SyncReport(available=True))).graph
     assert target is not None
     assert (target.url, target.interval_seconds) == ("http://m-api.n.svc:8000", 7)
+    ports = cluster.seen.objects["Service", "m-api"]["spec"]["ports"]
+    ports.insert(0, {"name": "debug", "port": 9999, "protocol": "TCP"})
+    assert (await reconciler(cluster).run(REF, SyncReport(available=True))).graph == target
     assert target.admin_key.startswith("msk_")
 
 
