@@ -63,3 +63,13 @@ def test_what_others_added_outlasts_a_spec_that_is_refused_for_itself(ready: Sys
         "the annotation", lambda: "example.com/0" in ready.wait_child("ingress", "mcp")["metadata"]["annotations"]
     )
     assert ready.wait_child("ingress", "mcp")["spec"]["defaultBackend"] == fallback
+
+
+def test_a_label_that_was_left_empty_names_no_system(operator: Operator, ready: System) -> None:
+    before = operator.log.read_text()
+    secret: dict[str, Any] = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "any"}}
+    secret["metadata"]["labels"] = {"memsys.dev/system": ""}
+    ready.kubectl.apply(secret)
+    passes = operator.passes()
+    eventually("some passes more", lambda: operator.passes() > passes + 3)
+    assert "cannot be the name of an object" not in operator.log.read_text().removeprefix(before)

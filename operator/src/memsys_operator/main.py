@@ -80,7 +80,8 @@ def _edit(meta: kopf.Meta) -> Edit:
 
 
 async def wake_for_child(namespace: str | None, labels: kopf.Labels, memo: kopf.Memo, **_: Any) -> None:
-    memo.controller.wake(Ref(str(namespace), labels[names.SYSTEM_LABEL]))
+    if system := labels[names.SYSTEM_LABEL]:  # anybody may leave the label empty
+        memo.controller.wake(Ref(str(namespace), system))
 
 
 for _kind in CHILD_KINDS:
