@@ -125,7 +125,9 @@ soak: $(VENV_STAMP) $(MODEL) ## 10 minutes of load and faults; MEMSYS_FAULTS_SEE
 .PHONY: test-full
 test-full: test soak ## every tier, and what takes hours: every crash point, long outages, 100,000 requests; as root
 	@MEMSYS_OPENAPI_REQUESTS=100000 $(PYTEST) tests/integration/test_openapi.py -n auto $(TESTS)
-	@$(PYTEST) tests/full -s $(TESTS)
+	@$(LOCAL) build traefik
+	@$(LOCAL) build weaviate
+	@$(PYTEST) tests/full -s -o timeout_func_only=true $(TESTS)
 
 .PHONY: test-e2e
 test-e2e: $(VENV_STAMP) build ## a real cluster of its own (memsys-test), from `make up` to uninstall
