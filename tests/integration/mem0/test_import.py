@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,44 @@ def test_mem0s_history_is_brought_over_with_its_past(
     assert [(m["id"], m["memory"], m["version"]) for m in _held(host, key, user_id="u")] == [(one, "tea at six", 2)]
     past = httpx.get(f"{host}/memories/{other}/history", headers={"X-API-Key": key}).json()
     assert [(e["event"], e["new_memory"]) for e in past] == [("ADD", "a secret"), ("DELETE", None)]
+
+
+def test_what_is_to_be_forgotten_in_mem0_is_forgotten_here(mem0: Memory, dsn: Dsn, host: str, key: str) -> None:
+    day = datetime.now(UTC).date() + timedelta(days=3)
+    mem0.add("the door code is 1234", user_id="u", expiration_date=day.isoformat(), infer=False)
+    mem0.add("likes tea", user_id="u", infer=False)
+    assert _run(host, key, "mem0-pgvector", dsn.superuser, "--table", "mem0") == 0
+    assert {m["memory"]: m["expires_at"] for m in _held(host, key)} == {
+        "the door code is 1234": f"{day + timedelta(days=1)}T00:00:00+00:00",
+        "likes tea": None,
+    }
+
+
+@pytest.mark.parametrize("event", ["DELETE", "delete"])
+def test_what_an_older_mem0_has_deleted_stays_deleted(
+    event: str, tmp_path: Path, host: str, key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Up to 1.x mem0 wrote a deletion down without a time."""
+    one = "6f7c9c54-7a30-4a35-9f8c-0f2f3a4b5c6d"
+    changes = [
+        ("1", one, None, "a secret", "ADD", "2025-03-09T01:30:00-08:00", None, 0),
+        ("2", one, "a secret", "a secret still", "UPDATE", "2025-03-09T01:30:00-08:00", "2025-03-09T09:45:00+00:00", 0),
+        ("3", one, "a secret still", None, event, None, None, 1),
+    ]
+    path = tmp_path / "history.db"
+    with sqlite3.connect(path) as conn:
+        conn.execute(
+            """CREATE TABLE history (id TEXT PRIMARY KEY, memory_id TEXT, old_memory TEXT, new_memory TEXT, event TEXT,
+               created_at DATETIME, updated_at DATETIME, is_deleted INTEGER, actor_id TEXT, role TEXT)"""
+        )
+        conn.executemany("INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)", changes)
+    conn.close()
+    for report in ("imported 3, unchanged 0", "imported 0, unchanged 3"):
+        assert _run(host, key, "mem0-history", str(path), "--user-id", "u") == 0
+        assert report in capsys.readouterr().out
+    assert _held(host, key) == []
+    past = httpx.get(f"{host}/memories/{one}/history", headers={"X-API-Key": key}).json()
+    assert [entry["event"] for entry in past] == ["ADD", "UPDATE", "DELETE"]
 
 
 def test_a_running_server_is_read_page_by_page(host: str, key: str, capsys: pytest.CaptureFixture[str]) -> None:

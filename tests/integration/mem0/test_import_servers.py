@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -121,6 +123,40 @@ def test_what_the_server_does_not_tell_is_never_left_out_in_silence(
     said = capsys.readouterr().out
     assert "imported 2" in said
     assert "left out 'the rest': the server tells of 2 memories at most" in said
+
+
+def test_who_said_it_and_until_when_it_holds_come_along(
+    mem0: Memory,  # noqa: F811
+    host: str,
+    key: str,
+    run: Run,
+) -> None:
+    day = datetime.now(UTC).date() + timedelta(days=3)
+    said = [{"role": "user", "name": "priya", "content": "the door code is 1234"}]
+    mem0.add(said, user_id="u", metadata={"n": 1}, expiration_date=day.isoformat(), infer=False)
+    with _running(_self_hosted(mem0)) as server:
+        assert run("mem0-server", server, "--source-key", SERVER_KEY, "--user-id", "u") == 0
+    [held] = _held(host, key)
+    assert held["expires_at"] == f"{day + timedelta(days=1)}T00:00:00+00:00"
+    assert held["metadata"] == {"n": 1, "actor_id": "priya", "role": "user"}
+    exported = httpx.get(f"{host}/export", headers={"X-API-Key": key}).text.splitlines()
+    line = json.loads(exported[1])
+    assert (line["speaker"], line["role"]) == ("priya", "user")
+
+
+def test_pages_that_a_server_names_by_address_are_followed_to_the_last(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = FastAPI()
+
+    @app.get("/memories")
+    def memories(page: int = 1) -> Any:
+        found = [{"id": f"{page}", "memory": f"fact {page}", "user_id": "u"}]
+        return {"results": found, "next": f"/memories?page={page + 1}" if page < 3 else None}
+
+    with _running(app) as server:
+        assert run("mem0-server", server, "--user-id", "u") == 0
+    assert "imported 3, unchanged 0" in capsys.readouterr().out
 
 
 async def test_the_file_of_the_reference_server_as_it_writes_it(

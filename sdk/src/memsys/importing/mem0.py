@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,11 @@ _PAGE = 500
 _MOST = 1_000
 """What mem0's server answers at most, in one page; and twenty, unless it is asked for more."""
 # What mem0 puts beside the caller's own metadata.
-_OWN = frozenset({"data", "hash", "created_at", "updated_at", "text_lemmatized", "linked_memory_ids", *SCOPE_IDS})
+_OWN = frozenset(
+    {"data", "hash", "created_at", "updated_at", "expiration_date", "text_lemmatized", "linked_memory_ids", *SCOPE_IDS}
+)
+# What stands among the metadata in mem0's stores, and beside it in its server's answers.
+_SAID = ("actor_id", "role", "attributed_to")
 
 
 def server(
@@ -32,7 +36,7 @@ def server(
         following: str | None = "/memories"
         query: dict[str, str | int] = {**scope, "top_k": _MOST}
         while following:
-            answer = http.get(following, params=query)
+            answer = http.get(following, params=query or None)  # none at all: the address of a page has its own
             if answer.status_code == 400 and "top_k" in query:  # a server that has pages of its own
                 del query["top_k"]
                 continue
@@ -49,18 +53,37 @@ def server(
 
 
 def _served(one: Mapping[str, Any]) -> Item:
-    created, updated = moment(one.get("created_at")), moment(one.get("updated_at"))
+    said = {field: one[field] for field in _SAID if one.get(field) is not None}
     return memory(
         "mem0-server",
         str(one.get("id")),
         one.get("memory"),
         scope=one,
         defaults={},
-        metadata=one.get("metadata") or {},
-        event_time=created,
-        created_at=created,
-        recorded_from=updated or created,
+        metadata=said | (one.get("metadata") or {}),
+        **_told(one),
     )
+
+
+def _told(one: Mapping[str, Any]) -> dict[str, str | None]:
+    """When a memory was said and by whom, and until when it is remembered; mem0 names the same fields everywhere."""
+    created, updated = moment(one.get("created_at")), moment(one.get("updated_at"))
+    return {
+        "speaker": one.get("actor_id") or None,
+        "role": one.get("role") or one.get("attributed_to") or None,
+        "event_time": created,
+        "created_at": created,
+        "recorded_from": updated or created,
+        "expires_at": _end_of(one.get("expiration_date")),
+    }
+
+
+def _end_of(day: object) -> str | None:
+    """The end of the last day, in UTC, on which mem0 shows a memory; what is no day bounds nothing there either."""
+    try:
+        return (datetime.combine(date.fromisoformat(str(day)), time(), UTC) + timedelta(days=1)).isoformat()
+    except (ValueError, OverflowError):
+        return None
 
 
 def table(url: str, name: str, defaults: Mapping[str, str]) -> Iterator[Item]:
@@ -79,7 +102,6 @@ def table(url: str, name: str, defaults: Mapping[str, str]) -> Iterator[Item]:
             )
         )
         for row_id, payload in cursor:
-            created, updated = moment(payload.get("created_at")), moment(payload.get("updated_at"))
             yield memory(
                 "mem0-pgvector",
                 row_id,
@@ -87,23 +109,22 @@ def table(url: str, name: str, defaults: Mapping[str, str]) -> Iterator[Item]:
                 scope=payload,
                 defaults=defaults,
                 metadata={field: value for field, value in payload.items() if field not in _OWN},
-                speaker=payload.get("actor_id"),
-                role=payload.get("role"),
-                event_time=created,
-                created_at=created,
-                recorded_from=updated or created,
+                **_told(payload),
             )
 
 
 def history(path: Path, defaults: Mapping[str, str]) -> Iterator[Item]:
     """Every change in mem0's SQLite history, as versions. It knows no users: ``defaults`` say whose they are.
 
+    A memory's changes are taken in the order in which they were written down: until 2.0 mem0 dated no deletion, and
+    its times stood in more than one zone.
+
     Raises :class:`sqlite3.Error`.
     """
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as conn:
         rows = conn.execute(
             """SELECT memory_id, old_memory, new_memory, event, created_at, updated_at, actor_id, role FROM history
-               ORDER BY memory_id, coalesce(updated_at, created_at), rowid"""
+               ORDER BY memory_id, rowid"""
         )
         before: dict[str, Any] | None = None
         for row in rows:
@@ -118,7 +139,7 @@ def _changed(row: tuple[Any, ...], before: dict[str, Any] | None, defaults: Mapp
     memory_id, _, new, event, created, updated, actor, role = row
     name = identifier("mem0-history", str(memory_id))
     known = before if before is not None and before["id"] == name else None
-    deleted = event == "DELETE"
+    deleted = str(event).upper() == "DELETE"
     if known is None and deleted:
         return Skipped(str(memory_id), "was deleted, and what it said is not in the history")
     if known is not None and known["state"] == "deleted":
@@ -127,10 +148,11 @@ def _changed(row: tuple[Any, ...], before: dict[str, Any] | None, defaults: Mapp
         return Skipped(str(memory_id), f"has a version without a text of 1 to {MAX_TEXT} characters")
     first = moment(created) or moment(updated)
     recorded = moment(updated) or first
-    if recorded is None:
+    if known is not None:  # both in UTC, so that the later one is the greater
+        after = _just_after(known["recorded_from"])
+        recorded = after if recorded is None else max(recorded, after)
+    elif recorded is None:
         return Skipped(str(memory_id), "has a change without a time")
-    if known is not None:
-        recorded = max(recorded, _just_after(known["recorded_from"]))
     return {
         "id": name,
         "version": known["version"] + 1 if known else 1,
