@@ -146,13 +146,15 @@ def test_entities_are_whose_memories_there_are(client: MemoryClient) -> None:
     ]  # fmt: skip
     client.delete_users(user_id="a/b c")
     assert _everything(client) == {TEA}
+    client.delete_users(user_id="a/b c")
     with pytest.raises(MemoryNotFoundError):
-        client.delete_users(user_id="a/b c")
+        client.delete_users(user_id="a/b")
 
 
 def test_a_reset_deletes_entity_by_entity(client: MemoryClient) -> None:
-    client.add(TEA, user_id="alice", infer=False)
-    client.add(BIKES, user_id="bob", infer=False)
+    """Also where the memories of one are those of another, and are gone when its turn comes."""
+    client.add(TEA, user_id="alice", agent_id="helper", app_id="shop", run_id="r", infer=False)
+    client.add(BIKES, user_id="bob", agent_id="helper", infer=False)
     client.reset()
     assert _everything(client) == set()
 

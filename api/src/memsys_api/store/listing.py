@@ -9,6 +9,7 @@ from typing import NamedTuple
 from psycopg import sql
 
 from memsys_api.model import Memory, Scope
+from memsys_api.store import versions
 from memsys_api.store.database import Database
 from memsys_api.store.rows import MEMORY_COLUMNS, Condition, current, read, scope_condition
 
@@ -74,3 +75,9 @@ async def entities(database: Database, scope: Scope, *, number: int, size: int) 
         )
         rows = await cursor.fetchall()
     return rows[0][0], [Entity(*row[1:]) for row in rows if row[1] is not None]
+
+
+async def ever(database: Database, scope: Scope) -> bool:
+    """Whether there is or was a memory of the scope, deleted ones among them; what was erased never was."""
+    async with database.transaction(scope.project) as conn:
+        return await versions.newest(conn, scope) > 0

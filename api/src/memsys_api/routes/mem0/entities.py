@@ -41,13 +41,16 @@ async def entities(
 
 @router.delete("/v2/entities/{kind}/{name:path}/", response_model=schemas.Deleted, responses=may_answer(NOT_FOUND))
 async def delete(serving: Serving, access: Writer, kind: Kind, name: Annotated[schemas.ScopeId, Path()]) -> Response:
-    """Delete every memory of a user, agent, app or run.
+    """Delete every memory of a user, agent, app or run; 404 where there never was one.
 
     A thousand at a time, oldest first: one that is not answered 200 may have deleted a part; repeat it for the rest.
     """
-    deleted = await serving.changing.delete_all(access.scope(**{f"{kind}_id": name}), actor=access.caller.key_id)
-    if not deleted:
-        raise ProblemError(NOT_FOUND, f"there is no {kind} of this name with memories")
+    scope = access.scope(**{f"{kind}_id": name})
+    deleted = await serving.changing.delete_all(scope, actor=access.caller.key_id)
+    # One whose memories are deleted already is none that is missing: mem0's clients go through a list of all of them,
+    # and a user's memories may have been an agent's.
+    if not deleted and not await listing.ever(serving.database, scope):
+        raise ProblemError(NOT_FOUND, f"there never was a {kind} of this name with memories")
     return Json({"message": "Entity deleted successfully!", "deleted": deleted})
 
 
