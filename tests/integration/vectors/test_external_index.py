@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
-from uuid import UUID
+from uuid import UUID, uuid4
+
+import psycopg
 
 from memsys_api.model import SinkRecord
-from tests.integration.conftest import Fleet, Replica
+from tests.integration.conftest import Dsn, Fleet, Replica
+from tests.integration.support.erasing import erase
 from tests.integration.support.measured import measured
 from tests.integration.support.pauses import longest_pause
 from tests.integration.support.waiting import until
@@ -165,6 +169,30 @@ async def test_choosing_an_index_later_fills_it_and_so_does_losing_it(fleet: Fle
         )
     async with fleet.replica(**store.settings) as api:
         await until("what was written meanwhile is there too", lambda: len(store.payloads()) == 7)
+
+
+async def test_what_a_replica_writes_that_does_not_know_of_the_index_follows(
+    fleet: Fleet, store: Store, dsn: Dsn
+) -> None:
+    """As while a rolling update brings the index: what was recorded long ago elsewhere, and what is no more."""
+    async with fleet.replica() as before:
+        [erased] = await before.add(TEXTS[0], user_id="u1")
+        async with fleet.replica(**store.settings) as api:
+            await _ready(api)
+            assert set(store.payloads()) == {erased["id"]}
+        imported = str(uuid4())
+        lines = [
+            {"format": "memsys-export", "version": 1, "heads": False},
+            {"id": imported, "memory": TEXTS[1], "recorded_from": "2025-03-01T00:00:00Z"},
+            {"end": True, "versions": 1},
+        ]
+        report = await before.client.post("/import", content="\n".join(map(json.dumps, lines)))
+        assert report.json()["imported"] == 1
+        await erase(before, memory_ids=[erased["id"]])
+        with psycopg.connect(dsn.superuser) as conn:  # the rolling update is long over
+            conn.execute("UPDATE fills SET due_at = now()")
+        async with fleet.replica(**store.settings):
+            await until("the index knows of both", lambda: set(store.payloads()) == {imported}, 20)
 
 
 async def test_status_sync_and_refill(fleet: Fleet, store: Store) -> None:

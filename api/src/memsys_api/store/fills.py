@@ -11,6 +11,7 @@ from memsys_api.store.database import Database
 SETTLING = timedelta(minutes=15)
 """Longer than a rolling update takes: until then a replica may write that does not know of the new index."""
 CHUNK = 1000
+_UNDER_WAY = timedelta(minutes=1)  # longer than the transaction of a write can take
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,16 @@ async def advance(database: Database, sink: str) -> int:
     return await _queue(database, sink, row[0])
 
 
+_ALL = """SELECT id, version FROM memory_versions
+          WHERE project = %(project)s AND recorded_to IS NULL AND (%(after)s::uuid IS NULL OR id > %(after)s)
+          ORDER BY id LIMIT %(limit)s"""
+# By the log of changes: an import says when a memory was recorded elsewhere, and of an erased one nothing else is left.
+_CHANGED = """SELECT memory_id, max(version) FROM outbox
+              WHERE project = %(project)s AND occurred_at >= %(since)s - %(under_way)s
+                AND (%(after)s::uuid IS NULL OR memory_id > %(after)s)
+              GROUP BY memory_id ORDER BY memory_id LIMIT %(limit)s"""
+
+
 async def _queue(database: Database, sink: str, project: str) -> int:
     """Queue the next memories of a project, and note in the same transaction where to go on."""
     async with database.transaction(project) as conn:
@@ -90,12 +101,8 @@ async def _queue(database: Database, sink: str, project: str) -> int:
             return 0
         since, after = row
         cursor = await conn.execute(
-            """SELECT id, version FROM memory_versions
-               WHERE project = %(project)s AND recorded_to IS NULL
-                 AND (%(since)s::timestamptz IS NULL OR recorded_from >= %(since)s)
-                 AND (%(after)s::uuid IS NULL OR id > %(after)s)
-               ORDER BY id LIMIT %(limit)s""",
-            {"project": project, "since": since, "after": after, "limit": CHUNK},
+            _ALL if since is None else _CHANGED,
+            {"project": project, "since": since, "under_way": _UNDER_WAY, "after": after, "limit": CHUNK},
         )
         heads = [(row[0], row[1]) for row in await cursor.fetchall()]
         await deliveries.enqueue(conn, project, [sink], heads)
