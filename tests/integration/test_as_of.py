@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 from uuid import uuid4
 
@@ -148,3 +148,22 @@ async def test_a_moment_before_which_a_writer_began_is_waited_for_and_then_refus
         assert not done
     for one in waiting:
         assert (await one).status_code in (200, 404)
+
+
+async def test_the_clock_that_dates_what_is_recorded_says_which_moment_is_to_come(
+    api: Replica, dsn: Dsn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Behind(datetime):
+        """The clock of a replica that has fallen behind."""
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Behind:
+            return super().now(tz) - timedelta(minutes=1)
+
+    monkeypatch.setattr(past, "datetime", Behind)
+    monkeypatch.setattr(past, "SETTLE_SECONDS", 0.2)
+    [added] = await api.add("tea at five", user_id="u")
+    with psycopg.connect(dsn.app) as writer:
+        writer.execute("SELECT 1")
+        refused = await api.client.get(f"/memories/{added['id']}", params={"as_of": _now()})
+        assert (refused.status_code, refused.headers.get("Retry-After")) == (503, "1")

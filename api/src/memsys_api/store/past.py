@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from psycopg import sql
 
@@ -29,9 +29,9 @@ async def reading(database: Database, project: str, as_of: datetime | None) -> A
     moment is the same for ever once the moment has come and all that began before it have ended. That is waited for,
     at most :data:`SETTLE_SECONDS`; then :class:`Unsettled` is raised. A moment that is further off is not waited for.
     """
-    if as_of is not None and as_of < datetime.now(UTC) + timedelta(seconds=SETTLE_SECONDS):
+    if as_of is not None:
         ends = time.monotonic() + SETTLE_SECONDS
-        while await unfinished(database, as_of):
+        while await unfinished(database, as_of, within=timedelta(seconds=SETTLE_SECONDS)):
             if time.monotonic() > ends:
                 raise Unsettled
             await asyncio.sleep(_LOOK_SECONDS)
@@ -39,19 +39,21 @@ async def reading(database: Database, project: str, as_of: datetime | None) -> A
         yield conn
 
 
-async def unfinished(database: Database, before: datetime) -> int:
+async def unfinished(database: Database, before: datetime, *, within: timedelta | None = None) -> int:
     """How many transactions of this role began before then and may still record something as of before then.
 
     Not those of exports, which write nothing and take as long as their readers. For a time to come, the one that counts
-    is such a one.
+    is such a one; none is for a time that is further off than ``within``. It is PostgreSQL's clock that tells, by which
+    everything is recorded: this server's may be behind.
     """
     async with database.system() as conn:
         return await counted(
             conn,
             sql.SQL(
                 """SELECT count(*) FROM pg_stat_activity
-                   WHERE datname = current_database() AND usename = current_user AND xact_start <= %s
-                     AND application_name <> %s"""
+                   WHERE datname = current_database() AND usename = current_user AND xact_start <= %(before)s
+                     AND application_name <> %(snapshot)s
+                     AND (%(within)s::interval IS NULL OR %(before)s < clock_timestamp() + %(within)s)"""
             ),
-            (before, SNAPSHOT),
+            {"before": before, "within": within, "snapshot": SNAPSHOT},
         )
