@@ -190,6 +190,9 @@ def graph_synced(
     if sync.uncompared is not None:
         said = f"graph and PostgreSQL could not be compared: {sync.uncompared}"
         return Condition(kind, "Unknown", "NotCompared", said)
+    if sync.walk.finished is None:
+        said = "all that PostgreSQL holds has yet to be compared with the graph for the first time"
+        return Condition(kind, "Unknown", "NotCompared", said)
     return Condition(kind, "True", "Synced", "the graph holds every acknowledged memory")
 
 

@@ -176,6 +176,8 @@ class Controller:
                 await self._put_off(ref, state, error, failures)
                 continue
             self._watch_graph(ref, state, outcome.graph, outcome.walk)
+            if outcome.graphless:
+                state.sync = None
             if outcome.failure is not None:
                 failures += 1
                 await self._put_off(ref, state, outcome.failure, failures)

@@ -51,13 +51,15 @@ class GraphTarget:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What follows from a pass: nothing more for a system that is ``gone``; ``again`` when objects were changed and
-    the result shall be looked at; ``graph`` while its API can be asked, and ``walk`` where its comparison stood.
+    the result shall be looked at; ``graph`` while its API can be asked, and ``walk`` where its comparison stood;
+    ``graphless`` when there shall be none, and all that was known of one says nothing of the next.
     ``failure`` is what the apiserver refused, which another try may mend; all else holds nevertheless."""
 
     gone: bool = False
     again: bool = False
     graph: GraphTarget | None = None
     walk: Walk = field(default_factory=Walk)
+    graphless: bool = False
     failure: OperatorError | None = None
 
 
@@ -106,6 +108,7 @@ class Reconciler:
             again=findings.changes > 0,
             graph=_graph_target(endpoint, system.spec.sync) if system.graph_enabled else None,
             walk=restored((obj.get("status") or {}).get("sync") or {}),
+            graphless=not system.graph_enabled,
             failure=failure or unreported or unkept,
         )
 

@@ -109,12 +109,15 @@ class SyncReport:
 def read(body: Mapping[str, Any]) -> SyncReport:
     """The report in an answer of ``GET /graph/status``; the lag is rounded so that a quiet system stays quiet."""
     lag = float(body.get("lag_seconds") or 0)
+    # The spec asks for a graph, or nobody would ask for its status.
+    without = "the API still runs without a graph; its newest pods are not ready yet"
     return SyncReport(
         available=bool(body.get("available")),
         pending=int(body.get("pending") or 0),
         parked=int(body.get("parked") or 0),
         lag_seconds=int(lag // _LAG_STEP) * _LAG_STEP,
         last_error=body.get("last_error") or None,
+        uncompared=without if body.get("provider") == "none" else None,
     )
 
 

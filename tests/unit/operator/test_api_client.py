@@ -51,6 +51,16 @@ async def test_parked_memories_are_driven_once_and_looked_at_again() -> None:
     assert asked == ["GET /graph/status", "POST /graph/sync", "GET /graph/status"]
 
 
+async def test_an_api_that_runs_without_a_graph_tells_nothing_of_the_one_that_it_shall_have() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.url.path == "/graph/status"
+        return httpx.Response(200, json={"provider": "none", "available": False, "pending": 0, "parked": 0})
+
+    report = await check(answer)
+    assert report.uncompared == "the API still runs without a graph; its newest pods are not ready yet"
+    assert not report.available
+
+
 async def test_a_refusal_names_the_path_and_the_status() -> None:
     report = await check(lambda _: httpx.Response(401))
     assert report.error == "the API answers /graph/status with 401"

@@ -15,7 +15,9 @@ from .support import claim, failing_pod, memory_system, seen, system, whole, wor
 TYPES = [
     "Ready", "PostgresReady", "GraphReady", "APIReady", "MCPReady", "GraphSynced", "Reconciling", "Stalled",
 ]  # fmt: skip
-SYNCED = SyncReport(available=True)
+#: A comparison of everything that has ended once.
+COMPARED = Walk(finished=1)
+SYNCED = SyncReport(available=True, walk=COMPARED)
 
 
 def told(observed: Observed, found: Findings | None = None, **more: Any) -> dict[str, Condition]:
@@ -160,8 +162,8 @@ REFUSED_LOGIN = "Neo4j at bolt://m-neo4j:7687 refused user 'neo4j': correct NEO4
 @pytest.mark.parametrize(
     ("report", "status", "reason"),
     [
-        (SyncReport(available=True), "True", "Synced"),
-        (SyncReport(available=True, pending=9, lag_seconds=20), "True", "Synced"),
+        (SYNCED, "True", "Synced"),
+        (SyncReport(available=True, pending=9, lag_seconds=20, walk=COMPARED), "True", "Synced"),
         (SyncReport(available=True, pending=9, lag_seconds=120), "False", "Behind"),
         (SyncReport(available=True, parked=1), "False", "Parked"),
         (SyncReport(available=False, pending=1), "False", "GraphUnavailable"),
@@ -170,6 +172,9 @@ REFUSED_LOGIN = "Neo4j at bolt://m-neo4j:7687 refused user 'neo4j': correct NEO4
         (SyncReport(error="away"), "Unknown", "APIUnreachable"),
         (SyncReport(available=True, uncompared="the graph is busy"), "Unknown", "NotCompared"),
         (SyncReport(available=True, uncompared="the graph is busy", parked=1), "False", "Parked"),
+        (SyncReport(available=True), "Unknown", "NotCompared"),
+        (SyncReport(available=True, drift=Drift(), walk=Walk("p/1", started=1)), "Unknown", "NotCompared"),
+        (SyncReport(available=True, drift=Drift(1), walk=Walk("p/1", started=1)), "False", "Drifted"),
         (None, "Unknown", "NotChecked"),
     ],
 )
@@ -214,7 +219,7 @@ def test_all_conditions_are_there_in_order_and_speak_of_the_generation() -> None
 
 def test_the_time_of_transition_changes_with_the_status_alone() -> None:
     first = report(memory_system(), now="T1")
-    again = report(memory_system(status=first), Findings(changes=1, sync=SyncReport(True, 5)), now="T2")
+    again = report(memory_system(status=first), Findings(changes=1, sync=SyncReport(True, 5, walk=COMPARED)), now="T2")
     times = {c["type"]: c["lastTransitionTime"] for c in again["conditions"]}
     assert times["Reconciling"] == "T2"
     assert times["Ready"] == times["GraphSynced"] == "T1"

@@ -218,6 +218,24 @@ async def test_the_graph_is_asked_and_news_of_it_wake_the_system(world: World) -
         await until("asked no more", lambda: made._states[A].watcher is None)
 
 
+async def test_what_was_known_of_a_graph_ends_when_it_is_switched_off(world: World) -> None:
+    target = GraphTarget("http://a", "key", 3600, 3600)
+    world.report = SyncReport(available=True, walk=Walk(finished=1))
+    world.outcome = lambda _: Outcome(graph=target, walk=Walk(finished=1))
+    async with controlling(world) as made:
+        made.wake(A)
+        await until("a pass that knows the report", lambda: world.syncs[-1:] == [world.report])
+        world.outcome = lambda _: Outcome(graphless=True)
+        made.wake(A)
+        await until("a pass without the graph", lambda: made._states[A].watcher is None)
+        world.outcome = lambda _: Outcome(graph=target)
+        passes = len(world.syncs)
+        made.wake(A)
+        await until("asked again", lambda: len(world.walks) == 2)
+        assert world.syncs[passes] is None
+        assert world.walks[-1] == Walk()
+
+
 async def test_a_stop_ends_passes_where_they_stand_and_lets_none_begin(world: World) -> None:
     async with controlling(world) as made:
         world.hold.clear()

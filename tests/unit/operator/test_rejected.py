@@ -11,7 +11,7 @@ from memsys_operator import conditions
 from memsys_operator.conditions import Findings
 from memsys_operator.errors import Rejected
 from memsys_operator.observed import Manifest, Observed
-from memsys_operator.sync import SyncReport
+from memsys_operator.sync import SyncReport, Walk
 
 from .memory import REF, Memory, reconciler, settle
 from .support import memory_system, seen, whole, workload
@@ -62,7 +62,9 @@ def test_what_cannot_be_read_of_the_graph_is_unknown(graph: Any) -> None:
 
 @pytest.mark.parametrize("graph", [OFF, NEPTUNE, {"provider": "unheard-of"}])
 def test_a_neo4j_that_runs_is_told_of_whatever_the_spec_asks_for_by_now(graph: Any) -> None:
-    told = status({"graph": graph}, seen(*whole()), {"sync": SYNC}, SyncReport(available=True, pending=1))
+    told = status(
+        {"graph": graph}, seen(*whole()), {"sync": SYNC}, SyncReport(available=True, pending=1, walk=Walk(finished=1))
+    )
     assert said(told, "GraphReady") == ("True", "Available")
     assert said(told, "GraphSynced") == ("True", "Synced")
     assert told["sync"]["pending"] == 1
@@ -79,7 +81,7 @@ def test_a_neptune_that_is_still_fed_is_not_switched_off_by_a_spec_that_is_not_c
 
 
 def test_the_graph_may_lag_as_long_as_the_spec_allows() -> None:
-    late = SyncReport(available=True, pending=1, lag_seconds=100)
+    late = SyncReport(available=True, pending=1, lag_seconds=100, walk=Walk(finished=1))
     assert said(status({"sync": {"intervalSeconds": 120}}, seen(*whole()), sync=late), "GraphSynced")[1] == "Synced"
     for unreadable in ({"intervalSeconds": "long"}, "often"):
         assert said(status({"sync": unreadable}, seen(*whole()), sync=late), "GraphSynced")[1] == "Behind"
