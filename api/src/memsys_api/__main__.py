@@ -7,6 +7,7 @@ import sys
 import uvicorn
 
 from memsys_api import app, logs, settings, telemetry
+from memsys_api.connections import Connection
 from memsys_api.server import Server
 
 _BROKEN = 1
@@ -30,7 +31,7 @@ def main() -> None:
         host=loaded.host.replace("*", ""),  # without one, sockets of both families
         port=loaded.port,
         loop="uvloop",
-        http="httptools",
+        http=Connection,
         access_log=False,
         log_config=None,
         server_header=False,

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import uvicorn
 from fastapi import FastAPI
 
+from memsys_api.connections import Connection
 from memsys_api.server import Server
 
 from .postgres import free_port
@@ -19,7 +20,9 @@ from .waiting import until
 async def serving(application: FastAPI) -> AsyncIterator[tuple[str, Server]]:
     """Where it listens once it is ready, and the server, which may be told to stop."""
     port = free_port()
-    config = uvicorn.Config(application, host="127.0.0.1", port=port, log_config=None, timeout_graceful_shutdown=20)
+    config = uvicorn.Config(
+        application, host="127.0.0.1", port=port, http=Connection, log_config=None, timeout_graceful_shutdown=20
+    )
     server = Server(config, application.state.runtime, leave_seconds=0)
     task = asyncio.create_task(server._serve())
     try:
