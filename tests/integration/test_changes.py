@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import httpx
@@ -240,20 +241,25 @@ async def test_silence_is_broken_by_signs_of_life_that_carry_the_position(served
 
 async def test_streams_share_a_few_connections_and_their_number_is_limited(served: Any) -> None:
     async with served(CHANGES_MAX_STREAMS=10, DATABASE_POOL_SIZE=2) as (client, _, _service):
-        async with all_at_once(*(listening(client) for _ in range(10))) as all_heard:
+
+        async def streams(number: int) -> bool:
+            return f"memsys_change_streams {number}.0" in (await client.get("/metrics")).text
+
+        async with all_at_once(*(listening(client) for _ in range(8))) as all_heard:
             refused = await client.get("/changes", headers=SSE)
             assert refused.status_code == 503
             assert refused.json()["type"].endswith("/too-many-streams")
+            assert "8 streams of the project" in refused.json()["detail"]
             assert refused.headers["Retry-After"]
+            other, third = ({"X-Memsys-Project": name} for name in ("other", "third"))
+            async with all_at_once(*(listening(client, headers=other) for _ in range(2))):
+                refused = await client.get("/changes", headers=SSE | third)
+                assert (refused.status_code, "of at most 10" in refused.json()["detail"]) == (503, True)
             assert (await client.get("/changes")).status_code == 200  # pages are no streams
             await add(client, "Alice likes tea")
             await until("all were told", lambda: all(len(heard.events) == 1 for heard in all_heard))
-            assert "memsys_change_streams 10.0" in (await client.get("/metrics")).text
-
-        async def room() -> bool:
-            return "memsys_change_streams 0.0" in (await client.get("/metrics")).text
-
-        await until("there is room again", room)
+            await until("there is room for the others again", partial(streams, 8))
+        await until("there is room for all again", partial(streams, 0))
 
 
 async def test_a_stopping_server_ends_its_streams_at_once(served: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -27,7 +28,9 @@ class Feed:
     def __init__(self, database: Database, *, most: int) -> None:
         self._database = database
         self._most = most
+        self._most_of_a_project = most - most // 4
         self._streams = 0
+        self._of_projects = Counter[str]()
         self._look_now = asyncio.Event()
         self._news = asyncio.Event()
         self._tasks = background.Tasks()
@@ -56,25 +59,33 @@ class Feed:
         self.close()
         await self._tasks.end(_STOP_SECONDS)
 
-    def admit(self) -> None:
-        """Raises a ``too-many-streams`` problem when there is no room for one more stream."""
+    def admit(self, project: str) -> None:
+        """Raises a ``too-many-streams`` problem when there is no room for one more stream of the project.
+
+        A quarter of the room is for other projects: none can keep all others from listening.
+        """
+        said = None
         if self.closing or self._streams >= self._most:
-            raise ProblemError(
-                TOO_MANY_STREAMS,
-                f"this replica serves {self._streams} streams, of at most {self._most}; try again, or ask for pages",
-                retry_after=_RETRY_AFTER,
-            )
+            said = f"this replica serves {self._streams} streams, of at most {self._most}"
+        elif self._of_projects[project] >= self._most_of_a_project:
+            said = f"this replica serves {self._most_of_a_project} streams of the project, and no more of one project"
+        if said is not None:
+            raise ProblemError(TOO_MANY_STREAMS, f"{said}; try again, or ask for pages", retry_after=_RETRY_AFTER)
 
     @contextmanager
-    def stream(self) -> Iterator[None]:
+    def stream(self, project: str) -> Iterator[None]:
         """One more stream, while it lasts."""
         self._streams += 1
+        self._of_projects[project] += 1
         CHANGE_STREAMS.set(self._streams)
         self._look_now.set()
         try:
             yield
         finally:
             self._streams -= 1
+            self._of_projects[project] -= 1
+            if not self._of_projects[project]:
+                del self._of_projects[project]
             CHANGE_STREAMS.set(self._streams)
 
     def news(self) -> asyncio.Event:

@@ -78,7 +78,7 @@ async def listen(
         results = [_out(change, with_text) for change in page.changes]
         return Json({"results": results, "next": str(page.position), "more": page.more})
 
-    serving.feed.admit()
+    serving.feed.admit(scope.project)
     check = standing(http, serving, access, "read")
     stream = _Stream(serving.database, serving.feed, scope, position, with_text, check)
     return StreamingResponse(
@@ -109,7 +109,7 @@ class _Stream:
 
     async def events(self, heartbeat: float) -> AsyncIterator[bytes]:
         """Until the reader leaves, its key ends, or the server stops; never silent for longer than the heartbeat."""
-        with self._feed.stream(), suppress(ProblemError):
+        with self._feed.stream(self._scope.project), suppress(ProblemError):
             yield f"retry: {_RECONNECT_MILLISECONDS}\n".encode() + self._sign_of_life()
             heard = time.monotonic()
             while not self._feed.closing:

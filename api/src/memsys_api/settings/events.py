@@ -74,7 +74,7 @@ class EventSettings(BaseSettings):
         ge=0,
         le=10_000,
         validation_alias="CHANGES_MAX_STREAMS",
-        description="Most change streams that one replica serves at once.",
+        description="Most change streams that one replica serves at once, three quarters of them of one project.",
     )
     changes_heartbeat_seconds: float = Field(
         15,
