@@ -72,12 +72,12 @@ def append(path: Path, erasure: Erasure) -> None:
     """Add a line and have it on the disk before returning. Raises :class:`OSError`."""
     with _alone(path):
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
+        # A file object writes all of it or raises; a single call writes as much as a full disk has room for.
+        with os.fdopen(descriptor, "ab") as file:
             # On a line of its own, also after a writer that died within one.
-            os.write(descriptor, b"\n" + written(erasure))
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            file.write(b"\n" + written(erasure))
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def shorten(path: Path, since: datetime) -> None:
