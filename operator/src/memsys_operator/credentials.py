@@ -68,14 +68,23 @@ def settle(system: System, observed: Observed, make: Generators) -> Credentials:
     neo4j: Mapping[str, str] | None = None
     graph_problem: Broken | None = None
     given = _given(system, observed, names.NEO4J)
-    # A graph that was switched off keeps its Secret, because its volume is kept too.
-    if system.runs_neo4j or given or observed.get("Secret", names.component(system.name, names.NEO4J)):
+    if given or names.NEO4J in _used(system, observed):
         neo4j, graph_lost = _values(system, observed, names.NEO4J, NEO4J_KEYS, make.password, given)
         if graph_lost:
             neo4j, graph_problem = None, _neo4j_lost(system) if system.runs_neo4j else None
     admin, _ = _values(system, observed, "admin-key", ADMIN_KEYS, make.admin_key, {})
     before = _api_secret(system, observed).get("neo4j_password") or LOST
     return Credentials(postgres, neo4j, admin, reset, graph_problem, before)
+
+
+def _used(system: System, observed: Observed) -> tuple[str, ...]:
+    """The parts whose Secret this system reads and keeps. A graph that was switched off keeps its own, because its
+    volume is kept too; before there has been one, a Secret of that name is none of the system's business."""
+    secret = observed.get("Secret", names.component(system.name, names.NEO4J)) or {"metadata": {}}
+    annotations, labels = (secret["metadata"].get(field) or {} for field in ("annotations", "labels"))
+    made = names.APPLIED_ANNOTATION in annotations and names.KEY_LABEL not in labels
+    graph = system.runs_neo4j or made or _has_volume(system, observed, names.NEO4J)
+    return (names.POSTGRES, *([names.NEO4J] if graph else []), "admin-key")
 
 
 def _values(
@@ -146,12 +155,13 @@ def _check_embedder(system: System, observed: Observed) -> None:
 
 
 def _check_strength(system: System, observed: Observed) -> None:
-    known = (
-        (names.POSTGRES, POSTGRES_KEYS, SHORTEST_PASSWORD),
-        (names.NEO4J, NEO4J_KEYS, SHORTEST_PASSWORD),
-        ("admin-key", ADMIN_KEYS, SHORTEST_ADMIN_KEY),
-    )
-    for part, keys, shortest in known:
+    known = {
+        names.POSTGRES: (POSTGRES_KEYS, SHORTEST_PASSWORD),
+        names.NEO4J: (NEO4J_KEYS, SHORTEST_PASSWORD),
+        "admin-key": (ADMIN_KEYS, SHORTEST_ADMIN_KEY),
+    }
+    for part in _used(system, observed):
+        keys, shortest = known[part]
         values = secret_values(observed.get("Secret", names.component(system.name, part)) or {})
         in_header = part == "admin-key"
         told = {key: weakness(values[key], shortest, in_header=in_header) for key in keys if values.get(key)}

@@ -71,6 +71,11 @@ def kept_secrets(system: str) -> tuple[str, ...]:
     return component(system, POSTGRES), component(system, NEO4J), admin_key_secret(system)
 
 
+def own_secrets(system: str) -> tuple[str, ...]:
+    """The Secrets of a system, those included that it does not need as it is."""
+    return *kept_secrets(system), component(system, API)
+
+
 def kept_claims(system: str) -> tuple[str, ...]:
     """The claims that outlive a system whose deletion policy is Retain."""
     return data_claim(system, POSTGRES), data_claim(system, NEO4J)

@@ -168,6 +168,19 @@ def test_a_graph_that_is_off_keeps_the_password_it_had() -> None:
     assert settle(system({"graph": {"provider": "none"}}), observed, counting()).neo4j == NEO4J
 
 
+@pytest.mark.parametrize("provider", ["none", "neptune"])
+def test_a_secret_that_no_graph_here_had_is_none_of_ours(provider: str) -> None:
+    spec: dict[str, Any] = {"graph": {"provider": provider}}
+    if provider == "neptune":
+        spec["graph"]["neptune"] = {"endpoint": "https://graph.test:8182", "iamAuth": False}
+    made = {names.APPLIED_ANNOTATION: "0"}
+    of_a_key = secret("m-neo4j", {"key": "msk_a_b"}, made)
+    of_a_key["metadata"]["labels"] = {names.SYSTEM_LABEL: "m", names.KEY_LABEL: "m-neo4j"}
+    for other in (secret("m-neo4j", {"user": "neo4j"}), secret("m-neo4j", {"password": "neo4j"}), of_a_key):
+        assert settle(system(spec), seen(other), counting()).neo4j is None
+    assert settle(system(spec), seen(secret("m-neo4j", NEO4J, made)), counting()).neo4j == NEO4J
+
+
 #: What a MemorySystem may not change while there is data, as the Secret tells it and as a spec asks for another.
 RECORDED = {names.EMBEDDER_ANNOTATION: "openai/text-embedding-3-small/1536", names.PRECISION_ANNOTATION: "float32"}
 

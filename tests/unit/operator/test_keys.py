@@ -230,6 +230,16 @@ async def test_somebody_else_s_secret_is_left_alone() -> None:
     assert world.keys == {}
 
 
+@pytest.mark.parametrize("suffix", ["postgres", "neo4j", "api", "admin-key"])
+async def test_no_key_is_kept_in_a_secret_of_its_system_nor_told_to_have_it_deleted(suffix: str) -> None:
+    world = World(memory_key(secretName=f"m-{suffix}"))
+    await world.run()
+    assert world.ready()["reason"] == "NameTaken"
+    assert "is for MemorySystem m itself; make another MemoryKey" in world.ready()["message"]
+    assert "delete" not in world.ready()["message"]
+    assert (world.secrets, world.keys) == ({}, {})
+
+
 async def test_what_the_api_refuses_stalls_with_its_words() -> None:
     world = World(memory_key())
     world.refuses = httpx.Response(409, json={"detail": "the key was revoked"})

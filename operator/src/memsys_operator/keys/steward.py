@@ -115,6 +115,13 @@ class Steward:
                     "spec.api.tokenReview to true, or remove serviceAccount for a key in a Secret",
                 )
             return None
+        system_name = key.spec.system_ref.name
+        if key.secret_name in names.own_secrets(system_name):
+            raise Rejected(
+                f"spec.secretName: Secret {key.secret_name} is for MemorySystem {system_name} itself; "
+                "make another MemoryKey, with another name or secretName",
+                reason="NameTaken",
+            )
         secret = await self._cluster.secret(key.ref.namespace, key.secret_name)
         if secret is not None and not _ours(key, secret):
             raise Rejected(
