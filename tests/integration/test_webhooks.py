@@ -203,6 +203,21 @@ async def test_a_webhook_is_paused_changed_and_deleted(api: Replica, receiver: R
     assert (await api.client.get("/webhooks")).json() == {"results": []}
 
 
+async def test_what_happens_while_a_webhook_is_switched_off_is_told_by_a_replay_alone(
+    api: Replica, receiver: Receiver
+) -> None:
+    webhook = await register(api, receiver.url())
+    path = f"/webhooks/{webhook['id']}"
+    await api.client.patch(path, json={"active": False})
+    since = datetime.now(UTC).isoformat()
+    await api.add("said meanwhile", user_id="u")
+    await api.client.patch(path, json={"active": True})
+    await api.add("said then", user_id="u")
+    await in_state(api, webhook, "delivered", 1)
+    assert await replay(api, webhook, since=since) == 2
+    await in_state(api, webhook, "delivered", 2)
+
+
 async def test_a_replay_tells_a_narrow_webhook_of_what_an_erasure_took(api: Replica, receiver: Receiver) -> None:
     since = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
     for user in ("u", "v"):

@@ -89,7 +89,9 @@ class WebhookChange(Body):
     secret: Secret | None = Field(None, description="Signs everything from now on.")
     description: Description | None = None
     active: StrictBool | None = Field(
-        None, description="With false, nothing is sent; with true, what was held back is."
+        None,
+        description="With false, nothing is sent, and what happens meanwhile is not kept for it: a replay `since` then "
+        "tells of it. With true, what waited when it was switched off is sent.",
     )
 
     @model_validator(mode="after")
