@@ -10,7 +10,7 @@ from pathlib import Path
 import uvicorn
 from pydantic import ValidationError
 
-from memsys_mcp import __version__, logs, server, telemetry
+from memsys_mcp import __version__, logs, server, standard_input, telemetry
 from memsys_mcp.metrics import Metrics
 from memsys_mcp.settings import Settings
 from memsys_mcp.settings.config_file import ConfigUnusable
@@ -83,6 +83,7 @@ async def serve_stdio(settings: Settings) -> None:
     )  # whoever started this may write here
     mcp = server.create_server(settings, upstream, metrics, stdio_key=key, directory=Path.cwd(), queue=queue)
     try:
+        standard_input.mend()
         async with server.draining(queue):
             await mcp.run_stdio_async(show_banner=False)
     finally:
