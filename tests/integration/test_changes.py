@@ -152,6 +152,8 @@ async def test_a_position_that_has_been_passed_is_gone_and_one_that_has_seen_all
     for wrong in ("5", "yesterday", "1-aa-2-1-0"):
         answer = await api.client.get("/changes", params={"since": wrong})
         assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "since")
+    answer = await api.client.get("/changes", headers={"Last-Event-ID": "x"})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "Last-Event-ID")
 
 
 async def test_changes_from_a_backup_that_was_read_as_sql_are_shown_too(api: Replica, dsn: Dsn) -> None:

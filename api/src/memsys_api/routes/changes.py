@@ -66,7 +66,8 @@ async def listen(
     without ids, and only to readers of the whole project.
     """
     scope = access.scope(query.user_id, query.agent_id, query.app_id, query.run_id)
-    position = await _begin(serving.database, scope.project, last_event_id or query.since)
+    field, since = ("Last-Event-ID", last_event_id) if last_event_id else ("since", query.since)
+    position = await _begin(serving.database, scope.project, field, since)
     with_text = query.include == "memory"
     streamed = EVENT_STREAM in http.headers.get("accept", "")
     try:
@@ -152,14 +153,14 @@ def _event(out: dict[str, Any]) -> bytes:
     return b"id: %s\nevent: %s\ndata: %s\n\n" % (out["id"].encode(), out["event"].encode(), orjson.dumps(out))
 
 
-async def _begin(database: Database, project: str, since: str | None) -> Position:
+async def _begin(database: Database, project: str, field: str, since: str | None) -> Position:
     if since is None:
         return await changes.newest(database)
     if since == "earliest":
         return await changes.earliest(database, project)
     position = positions.parse(since)
     if position is None:
-        raise invalid("since", "is not a position of this API; use the id of an event, next of a page, or earliest")
+        raise invalid(field, "is not a position of this API; use the id of an event, next of a page, or earliest")
     return position
 
 
