@@ -98,6 +98,18 @@ async def test_what_is_said_after_a_merge_is_said_of_the_entity_that_stays(told:
     assert [relation.subject for relation in relations] == ["robert stone"]
 
 
+async def test_an_entity_is_found_by_the_names_that_were_merged_into_it(told: Replica) -> None:
+    await _merge(told, "bob stone", "robert stone")
+    await _merge(told, "robert stone", "carla diaz")
+    for narrow in ({}, {"user_id": "u"}):
+        for name in ("Bob", "robert", "carla"):
+            found = (await _ask(told, "/entities", query=name, **narrow))["results"]
+            assert [one["key"] for one in found] == ["carla diaz"]
+        assert (await _ask(told, "/entities", query="bob", cursor="carla diaz", **narrow))["results"] == []
+    await told.client.post("/entities/unmerge", json={"from": "robert stone"})
+    assert [one["key"] for one in (await _ask(told, "/entities", query="bob"))["results"]] == ["robert stone"]
+
+
 async def test_merges_of_merged_ones_follow_to_the_end_and_come_apart_one_by_one(told: Replica) -> None:
     await _merge(told, "bob stone", "robert stone")
     await _merge(told, "robert stone", "carla diaz")

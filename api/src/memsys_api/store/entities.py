@@ -65,7 +65,12 @@ _PAGE = """SELECT e.key, e.name, e.kind, names.keys, seen.memories FROM entities
                WHERE n.project = %(project)s AND n.entity_key = ANY(names.keys) AND {where} AND {live}
            ) seen
            WHERE e.project = %(project)s AND (%(after)s::text IS NULL OR e.key > %(after)s)
-             AND (%(query)s::text IS NULL OR position(%(query)s IN e.key) > 0)
+             AND (%(query)s::text IS NULL OR e.key IN (
+                 WITH RECURSIVE called AS (
+                     SELECT key FROM entities WHERE project = %(project)s AND position(%(query)s IN key) > 0
+                     UNION SELECT g.target_key FROM called JOIN merges g
+                         ON g.project = %(project)s AND g.source_key = called.key AND g.reverted_at IS NULL
+                 ) SELECT key FROM called))
              AND NOT EXISTS (SELECT FROM merges g WHERE g.project = %(project)s AND g.source_key = e.key
                              AND g.reverted_at IS NULL)
              AND seen.memories > 0
@@ -91,7 +96,8 @@ _NARROW_PAGE = """WITH RECURSIVE mentioned AS MATERIALIZED (
            SELECT e.key, e.name, e.kind, shown.keys, shown.memories
            FROM shown JOIN entities e ON e.project = %(project)s AND e.key = shown.key
            WHERE (%(after)s::text IS NULL OR e.key > %(after)s)
-             AND (%(query)s::text IS NULL OR position(%(query)s IN e.key) > 0)
+             AND (%(query)s::text IS NULL
+                  OR EXISTS (SELECT FROM unnest(shown.keys) AS name WHERE position(%(query)s IN name) > 0))
            ORDER BY e.key LIMIT %(limit)s"""
 
 
