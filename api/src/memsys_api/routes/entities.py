@@ -47,7 +47,7 @@ async def listed(
     access: Reader,
     user_id: UserId = None,
     agent_id: AgentId = None,
-    query: Annotated[Words | None, Query(description="Only those of which a key, also of a merged name, contains this.")] = None,
+    query: Annotated[Words | None, Query(description="Only those whose key, or a merged one's, contains this.")] = None,
     limit: Limit = 50,
     cursor: Annotated[Cursor | None, Query(description="`next_cursor` of the page before.")] = None,
 ) -> Response:
