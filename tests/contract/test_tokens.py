@@ -99,6 +99,6 @@ async def test_an_apiserver_that_is_away_or_forbids_says_nothing_of_a_token(
         await away.subject(token)
     (folder / "token").write_text(namespace("create", "token", "agent"))  # which may review nothing
     forbidden = TokenReviewer(str(admin.http.base_url).rstrip("/"), folder, AUDIENCE)
-    with pytest.raises(ReviewUnavailable, match="auth-delegator"):
+    with pytest.raises(ReviewUnavailable, match=r"tokenReview\.serviceAccounts of the operator's chart"):
         await forbidden.subject(token)
     await forbidden.close()

@@ -94,6 +94,16 @@ async def test_an_apiserver_that_is_away_is_503_and_a_bad_token_401(api: Replica
         assert (await other.get("/memories")).status_code == 200
 
 
+async def test_a_right_that_the_api_lacks_is_named_and_nobody_told_to_try_again(api: Replica, cluster: Cluster) -> None:
+    await api.client.put(f"/keys/{ID}", json=_grant())
+    cluster.status = 403
+    async with api.as_key(TOKEN) as agent:
+        forbidden = await agent.get("/memories")
+    assert forbidden.status_code == 503
+    assert "tokenReview.serviceAccounts of the operator's chart" in forbidden.json()["detail"]
+    assert "try again" not in forbidden.json()["detail"]
+
+
 async def test_without_reviews_a_token_is_a_wrong_key(fleet: Fleet) -> None:
     async with fleet.replica() as api:
         await api.client.put(f"/keys/{ID}", json=_grant())

@@ -15,7 +15,7 @@ from memsys_api.access import secrets, token_review
 from memsys_api.access.grants import DEFAULT_PROJECT, Caller
 from memsys_api.access.narrowing import HEADER, narrowed
 from memsys_api.access.refusals import Refusals
-from memsys_api.access.token_review import ReviewUnavailable, TokenReviewer
+from memsys_api.access.token_review import ReviewForbidden, ReviewUnavailable, TokenReviewer
 from memsys_api.causes import in_one_line
 from memsys_api.problems import FORBIDDEN, RATE_LIMITED, UNAUTHENTICATED, UNAVAILABLE, ProblemError
 from memsys_api.recent import Recent
@@ -98,6 +98,8 @@ class Guard:
             subject = await reviewer.subject(token)
         except ReviewUnavailable as error:
             log.error("tokens cannot be reviewed", extra={"reason": in_one_line(error)})
+            if isinstance(error, ReviewForbidden):
+                raise ProblemError(UNAVAILABLE, str(error), retry_after=60) from error
             raise ProblemError(
                 UNAVAILABLE, "the cluster's apiserver cannot review the token now; try again", retry_after=1
             ) from error

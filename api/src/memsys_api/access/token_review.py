@@ -35,6 +35,16 @@ class ReviewUnavailable(Exception):
     """The apiserver does not answer, or does not let this server ask."""
 
 
+class ReviewForbidden(ReviewUnavailable):
+    """This server lacks the right to ask, which an administrator has to give."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the API may not have tokens reviewed: its ServiceAccount lacks the right to create TokenReviews; name it "
+            "in tokenReview.serviceAccounts of the operator's chart"
+        )
+
+
 def is_token(given: str) -> bool:
     """Whether a credential has the form of a JSON Web Token."""
     return len(given) <= _LONGEST and _JWT.fullmatch(given) is not None
@@ -105,19 +115,15 @@ class TokenReviewer:
         except (httpx.HTTPError, OSError, ssl.SSLError) as error:
             await self.close()  # the next attempt reads the certificate authority again
             raise ReviewUnavailable(cause(error)) from error
+        if answer.status_code == 403:
+            raise ReviewForbidden
         if answer.status_code != 201:
-            raise ReviewUnavailable(f"answered {answer.status_code} to a TokenReview; {_remedy(answer.status_code)}")
+            raise ReviewUnavailable(f"answered {answer.status_code} to a TokenReview")
         try:
             status: dict[str, Any] = orjson.loads(answer.content)["status"]
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:
             raise ReviewUnavailable("answered something that is no TokenReview") from error
         return status
-
-
-def _remedy(status: int) -> str:
-    if status in (401, 403):
-        return "bind the API's ServiceAccount to the ClusterRole system:auth-delegator"
-    return "it may be overloaded"
 
 
 def _subject(status: dict[str, Any], audience: str) -> str | None:

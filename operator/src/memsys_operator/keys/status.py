@@ -43,7 +43,10 @@ def status(
     if problem is not None:
         ready = condition("Ready", False, problem.reason, problem.message)
     elif key is not None and key.subject is not None:
-        said = f"the API accepts tokens of {key.subject} that are made for the audience {AUDIENCE}"
+        said = (
+            f"the API accepts tokens of {key.subject} that are made for the audience {AUDIENCE}, if it may have them "
+            "reviewed: see tokenReview.serviceAccounts of the operator's chart"
+        )
         ready = condition("Ready", True, "Accepted", said)
     else:
         where = key.secret_name if key is not None else ""
