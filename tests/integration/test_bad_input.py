@@ -115,6 +115,14 @@ async def test_bytes_that_are_no_request_are_refused(api: Replica, content: byte
         _assert_problem(await api.client.post(path, content=content, headers=headers), 400)
 
 
+async def test_what_is_wrong_with_json_is_said_of_the_body_and_where(api: Replica) -> None:
+    answer = await api.client.post("/memories", content=b'{"text": "a" "b"}', headers=JSON)
+    _assert_problem(answer, 400)
+    assert answer.json()["errors"] == [
+        {"field": "body", "message": "is not JSON: Expecting ',' delimiter (character 13); must be a JSON object"}
+    ]
+
+
 async def test_unicode_of_every_kind_comes_back_as_it_was(api: Replica) -> None:
     text = "naïve 茶 🍵 \u202e rtl \ufeff bom \U0010ffff \x01\x7f e\u0301"
     [added] = await api.add(text, user_id="üser/…%00", metadata={"ключ": text})

@@ -112,14 +112,16 @@ async def _problem(request: Request, error: Exception) -> Response:
 
 async def _validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    errors = [FieldError(_field(problem["loc"]), _message(problem)) for problem in error.errors()]
+    errors = [FieldError(_field(problem), _message(problem)) for problem in error.errors()]
     detail = "; ".join(f"{e.field}: {e.message}" for e in errors[:5])
     return render(ProblemError(problems.INVALID_REQUEST, detail, errors=errors), request.url.path)
 
 
-def _field(location: tuple[Any, ...]) -> str:
+def _field(problem: dict[str, Any]) -> str:
     """The field's name, without where in the request it stood and without the tags of unions, which are in <>."""
-    return ".".join(str(part) for part in location[1:] if not str(part).startswith("<")) or "body"
+    if problem["type"] == "json_invalid":
+        return "body"  # the place that is named is a character's
+    return ".".join(str(part) for part in problem["loc"][1:] if not str(part).startswith("<")) or "body"
 
 
 def _message(problem: dict[str, Any]) -> str:
@@ -127,7 +129,9 @@ def _message(problem: dict[str, Any]) -> str:
         return "is not a field of this request"
     if problem["type"] == "missing":
         return "is required"
-    if problem["type"] in ("model_attributes_type", "json_invalid"):
+    if problem["type"] == "json_invalid":
+        return f"is not JSON: {problem['ctx']['error']} (character {problem['loc'][1]}); must be a JSON object"
+    if problem["type"] == "model_attributes_type":
         return "must be a JSON object, sent with Content-Type: application/json"
     return str(problem["msg"]).removeprefix("Value error, ")
 
