@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from .conftest import ADMIN_KEY, Fleet, MakeKey, Replica
+from .support.measured import measured
 from .support.waiting import until
 
 
@@ -20,6 +22,28 @@ async def test_a_key_may_come_in_any_of_the_three_forms(api: Replica, form: str)
     name, _, value = form.format(ADMIN_KEY).partition(": ")
     async with httpx.AsyncClient(transport=api.client._transport, base_url="http://memsys") as client:
         assert (await client.get("/info", headers={name: value})).status_code == 200
+
+
+@pytest.mark.parametrize("key", [{}, {"X-API-Key": "msk_wrong"}], ids=["no key", "a wrong key"])
+@pytest.mark.parametrize("announced", [{}, {"Content-Length": "1000000"}], ids=["in chunks", "announced"])
+async def test_the_body_of_whoever_has_no_key_is_not_read(
+    api: Replica, key: dict[str, str], announced: dict[str, str]
+) -> None:
+    read = False
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal read
+        read = True
+        yield b" " * 1_000_000
+
+    async with httpx.AsyncClient(transport=api.client._transport, base_url="http://memsys") as client:
+        headers = {"Content-Type": "application/json", **key, **announced}
+        for path in ("/memories", "/search", "/import", "/v3/memories/add/"):
+            refused = measured("memsys_api_refused_total", problem="unauthenticated")
+            answer = await client.post(path, content=body(), headers=headers)
+            assert (answer.status_code, read) == (401, False), path
+            assert answer.headers["WWW-Authenticate"]
+            assert measured("memsys_api_refused_total", problem="unauthenticated") == refused + 1
 
 
 async def test_rights_are_kept_apart(keyed: MakeKey) -> None:

@@ -105,7 +105,7 @@ def create(settings: Settings, makers: Makers | None = None) -> FastAPI:
 
 async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)
-    if error.kind in (problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.RATE_LIMITED):
+    if error.kind in problems.OF_CALLERS:
         metrics.REFUSED.labels(error.kind.slug).inc()
     return render(error, request.url.path)
 

@@ -10,11 +10,13 @@ from contextlib import nullcontext
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memsys_api import logs, metrics, telemetry
-from memsys_api.problems import INTERNAL, NOT_READY, TOO_LARGE, TOO_SLOW, Kind, ProblemError, render
+from memsys_api.problems import INTERNAL, NOT_READY, OF_CALLERS, TOO_LARGE, TOO_SLOW, Kind, ProblemError, render
 from memsys_api.runtime import Runtime
+from memsys_api.store.database import DatabaseUnavailable, StatementTimeout
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +27,7 @@ UNBOUNDED = frozenset({"/import"})
 """Paths whose body is read as it arrives, and bounded by its reader; their time is bounded step by step."""
 PROGRESS = "memsys.progress"
 """Where, in the ASGI scope of such a request, stands what to call after each step."""
+_SMALL_BODY = 16 * 1024
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -132,13 +135,36 @@ class Envelope:
         elif length is not None:
             fits = length.isdecimal() and int(length) <= self._max_body_bytes
             body = receive
+            if fits and int(length) > _SMALL_BODY and await self._turned_away(scope, receive, send):
+                return
         else:
+            if "transfer-encoding" in headers and await self._turned_away(scope, receive, send):
+                return
             fits, body = await self._buffer(receive)
         if not fits:
             detail = f"the body is larger than {self._max_body_bytes} bytes; send less at once"
             await self._refuse(TOO_LARGE, detail, scope, receive, send)
             return
         await self._app(scope, body, send)
+
+    async def _turned_away(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Whether whoever sends much has no key, and was answered so before the body is read.
+
+        It is read before a route asks for the key; and some megabytes of JSON can take seconds, of everybody's.
+        """
+        service = self._runtime.service
+        if service is None or scope["path"] in ALWAYS_SERVED:
+            return False
+        try:
+            await service.guard.caller(Request(scope))
+        except ProblemError as error:
+            if error.kind in OF_CALLERS:
+                metrics.REFUSED.labels(error.kind.slug).inc()
+            await render(error, scope["path"])(scope, receive, send)
+            return True
+        except (DatabaseUnavailable, StatementTimeout):
+            pass  # the route finds the same, and says so
+        return False
 
     async def _buffer(self, receive: Receive) -> tuple[bool, Receive]:
         """Read a body of unannounced length as far as it is allowed to go, and hand it on whole."""

@@ -59,6 +59,9 @@ KINDS = (
     NOT_SUPPORTED, EMBEDDER_REJECTED, EXPORT_FAILED, NOT_READY, TOO_SLOW, TOO_MANY_STREAMS, UNAVAILABLE, INTERNAL,
 )  # fmt: skip
 
+OF_CALLERS = frozenset({UNAUTHENTICATED, FORBIDDEN, RATE_LIMITED})
+"""Refusals because of who asks, not of what."""
+
 
 class ProblemError(Exception):
     """Raised anywhere below a route; the app turns it into the answer."""
