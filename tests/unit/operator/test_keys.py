@@ -230,6 +230,17 @@ async def test_somebody_else_s_secret_is_left_alone() -> None:
     assert world.keys == {}
 
 
+async def test_a_key_that_an_account_stands_for_from_now_on_names_no_secret_any_more() -> None:
+    world = World(memory_key())
+    await world.run()
+    value = world.value()
+    world.objects["k"]["spec"]["serviceAccount"] = {"name": "agent"}
+    await world.run()
+    assert not world.opens(value)
+    assert world.ready()["reason"] == "TokenReviewOff"
+    assert not world.status().keys() & {"secretName", "issuedAt"}
+
+
 @pytest.mark.parametrize("suffix", ["postgres", "neo4j", "api", "admin-key"])
 async def test_no_key_is_kept_in_a_secret_of_its_system_nor_told_to_have_it_deleted(suffix: str) -> None:
     world = World(memory_key(secretName=f"m-{suffix}"))

@@ -65,7 +65,10 @@ async def declare(
             KEY_CONFLICT, f"subject: another key stands for {request.subject}; revoke it first"
         ) from None
     if stored is None:
-        raise ProblemError(KEY_CONFLICT, "the key was revoked, which is for good; declare one under another id")
+        said = (
+            "the key was revoked, which is for good; declare one under another id, as a MemoryKey that is made anew has"
+        )
+        raise ProblemError(KEY_CONFLICT, said)
     serving.guard.forget(key_id, request.subject)
     return Json(_out(stored))
 

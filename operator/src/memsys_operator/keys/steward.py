@@ -89,7 +89,7 @@ class Steward:
             problem = Broken("Failed", said)
         report = status(obj, key, issue, problem, now.strftime("%Y-%m-%dT%H:%M:%SZ"))
         before = obj.get("status") or {}
-        if problem is not None:  # what was known of the secret still holds
+        if problem is not None and (key is None or key.subject is None):  # what was known of the secret still holds
             report |= {field: before[field] for field in ("secretName", "issuedAt") if field in before}
         if report != before:
             await self._cluster.write_key_status(Ref(obj["metadata"]["namespace"], obj["metadata"]["name"]), report)
