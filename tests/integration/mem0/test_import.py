@@ -165,6 +165,28 @@ def test_a_knowledge_graph_becomes_memories(
     }  # fmt: skip
 
 
+def test_an_observation_says_of_whom_it_is(
+    tmp_path: Path, host: str, key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = ["bakes banana bread", "likes ANA's tea", "Ana", " ", "x" * 32_001]
+    lines = [
+        {"type": "entity", "name": "Ana", "entityType": "person", "observations": said},
+        {"type": "entity", "name": "Bo", "entityType": "person", "observations": [""]},
+        {"type": "entity", "name": "", "entityType": "", "observations": ["of nobody"]},
+        {"type": "entity", "name": "田中", "entityType": "person", "observations": ["田中は犬が好き"]},
+    ]
+    path = tmp_path / "memory.json"
+    path.write_text("\ufeff" + "\n".join(json.dumps(line) for line in lines))
+    assert _run(host, key, "server-memory", str(path), "--app-id", "notes") == 1
+    printed = capsys.readouterr().out
+    assert "imported 6, unchanged 0" in printed
+    assert "is longer than 32000 characters" in printed
+    assert len(printed) < 500
+    assert {m["memory"] for m in _held(host, key, app_id="notes")} == {
+        "Ana: bakes banana bread", "likes ANA's tea", "Ana", "Bo is a person", "of nobody", "田中は犬が好き",
+    }  # fmt: skip
+
+
 def test_what_cannot_be_read_is_said_and_nothing_is_sent(
     tmp_path: Path, host: str, key: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

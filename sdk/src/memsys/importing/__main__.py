@@ -19,6 +19,7 @@ from memsys.importing.lines import SCOPE_IDS, Item, Skipped, file
 
 _PROGRESS = 1_000
 _SHOWN = 20
+_LONGEST_SHOWN = 100  # characters: what is left out may be too long for a memory
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")
 
 
@@ -54,10 +55,14 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"memsys-import: {given.url}: {error}; run it again, nothing is doubled", file=sys.stderr)
         return 2
     for skipped in tally.skipped[:_SHOWN]:
-        print(f"  left out {skipped.what!r}: {skipped.reason}")
+        print(f"  left out {_short(skipped.what)!r}: {skipped.reason}")
     if len(tally.skipped) > _SHOWN:
         print(f"  and {len(tally.skipped) - _SHOWN} more left out")
     return 1 if failed or tally.skipped else 0
+
+
+def _short(what: str) -> str:
+    return what if len(what) <= _LONGEST_SHOWN else f"{what[: _LONGEST_SHOWN - 1]}…"
 
 
 class _Tally:

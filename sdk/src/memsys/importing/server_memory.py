@@ -17,7 +17,7 @@ def graph(path: Path, defaults: Mapping[str, str]) -> Iterator[Item]:
 
     Raises :class:`OSError`.
     """
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding="utf-8-sig") as lines:  # some editors begin a file with a mark
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
@@ -37,12 +37,29 @@ def graph(path: Path, defaults: Mapping[str, str]) -> Iterator[Item]:
 
 def _entity(one: Mapping[str, Any], defaults: Mapping[str, str]) -> Iterator[Item]:
     name, kind = str(one.get("name", "")), str(one.get("entityType", ""))
-    observed = [text for text in one.get("observations") or [] if isinstance(text, str)]
+    observed = [text for text in one.get("observations") or [] if isinstance(text, str) and text.strip()]
     for text in dict.fromkeys(observed):
-        said = text if name.lower() in text.lower() else f"{name}: {text}"
+        said = text if not name or _names(text, name) else f"{name}: {text}"
         yield _memory(f"{name}\x1f{text}", said, defaults, {"entity": name, "entity_type": kind})
     if not observed:
         yield _memory(name, f"{name} is a {kind}" if kind else name, defaults, {"entity": name, "entity_type": kind})
+
+
+def _names(text: str, name: str) -> bool:
+    """Whether the text says the name, as no part of a longer word: "Banana bread" does not say of whom it is."""
+    text, name = text.lower(), name.lower()
+    begin = text.find(name)
+    while begin >= 0:
+        end = begin + len(name)
+        if not (_goes_on(text[begin - 1 : begin]) or _goes_on(text[end : end + 1])):
+            return True
+        begin = text.find(name, begin + 1)
+    return False
+
+
+def _goes_on(character: str) -> bool:
+    """Whether a word goes on with it, in scripts that part words; what has no case is of one that may not."""
+    return character.isdigit() or character.lower() != character.upper()
 
 
 def _relation(one: Mapping[str, Any], defaults: Mapping[str, str]) -> Item:
