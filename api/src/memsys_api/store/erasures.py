@@ -285,5 +285,13 @@ async def covering(conn: Connection, project: str, recorded: Sequence[Recorded])
     return [row[0] for row in await cursor.fetchall()]
 
 
+async def taking(conn: Connection, project: str, ids: Sequence[UUID]) -> dict[UUID, UUID]:
+    """Which of these memories an erasure has taken that is still under way, and which erasure that is."""
+    cursor = await conn.execute(
+        "SELECT memory_id, erasure_id FROM erased WHERE project = %s AND memory_id = ANY(%s)", (project, list(ids))
+    )
+    return dict(await cursor.fetchall())
+
+
 def erasure_key(erasure: Erasure) -> tuple[str, UUID]:
     return erasure.project, erasure.id

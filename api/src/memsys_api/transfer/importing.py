@@ -30,7 +30,7 @@ from memsys_api.store.generations import Generation
 from memsys_api.store.held import Held, Kept, Release
 from memsys_api.store.outbox import Outbox
 from memsys_api.transfer import lines
-from memsys_api.transfer.plan import Incoming, Known, Plan, ends, plan
+from memsys_api.transfer.plan import Incoming, Known, Plan, Refusal, ends, plan
 
 _BATCH_LINES = 200
 _BATCH_BYTES = 1024 * 1024
@@ -257,8 +257,16 @@ class Importing:
         covering = await erasures.covering(conn, project, [Recorded(one.line.id, one.scope, one.begun) for one in new])
         erased = {one.number: by for one, by in zip(new, covering, strict=True) if by is not None}
         given = await feedback.newest(conn, project, [one.line.id for one in batch if one.line.feedback])
-        wanted = batch if bring_back else [one for one in batch if one.number not in erased]
-        return plan(known, given, wanted, await archive.clock(conn)), erased
+        taking = await erasures.taking(conn, project, [one.line.id for one in batch])
+        wanted = [one for one in batch if one.line.id not in taking and (bring_back or one.number not in erased)]
+        final = plan(known, given, wanted, await archive.clock(conn))
+        # It could not come to its end: the sinks would not be told of the deletion any more.
+        final.refused.extend(
+            Refusal(each.number, "id", f"is being erased here, by {by}; import it again when that is done")
+            for each in batch
+            if (by := taking.get(each.line.id)) is not None and (bring_back or each.number not in erased)
+        )
+        return final, erased
 
     async def _finished(
         self, project: str, fresh: Sequence[Incoming], actor: str
