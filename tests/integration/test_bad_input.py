@@ -132,6 +132,14 @@ async def test_unicode_of_every_kind_comes_back_as_it_was(api: Replica) -> None:
     await api.search(text)
 
 
+async def test_of_fields_at_fault_the_first_hundred_are_named(api: Replica) -> None:
+    answer = await api.client.post("/memories", json={f"f{n}": 1 for n in range(1_000)})
+    _assert_problem(answer, 400)
+    named = [error["field"] for error in answer.json()["errors"]]
+    assert len(named) == 100
+    assert set(named) < {f"f{n}" for n in range(1_000)} | {"body"}
+
+
 async def test_a_body_too_large_is_refused_announced_or_not(fleet: Fleet) -> None:
     async def chunks() -> Any:
         for _ in range(40):

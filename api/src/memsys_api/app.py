@@ -48,6 +48,8 @@ from memsys_api.store.past import Unsettled
 log = logging.getLogger(__name__)
 
 _RETRY_AFTER = 1
+_MOST_ERRORS = 100
+"""Fields at fault that one answer names: a body may hold nothing else, and its answer be many times as long."""
 _SINK_RETRY_AFTER = 5
 
 
@@ -112,7 +114,7 @@ async def _problem(request: Request, error: Exception) -> Response:
 
 async def _validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    errors = [FieldError(_field(problem), _message(problem)) for problem in error.errors()]
+    errors = [FieldError(_field(problem), _message(problem)) for problem in error.errors()[:_MOST_ERRORS]]
     detail = "; ".join(f"{e.field}: {e.message}" for e in errors[:5])
     return render(ProblemError(problems.INVALID_REQUEST, detail, errors=errors), request.url.path)
 
