@@ -38,6 +38,8 @@ async def export(
 ) -> Response:
     """The project as it is at one moment: every version of every memory with its times, metadata and provenance.
 
+    Merges of entities are not part of it, nor are policies, keys and webhooks: state them anew where it is imported.
+
     When the key is revoked meanwhile, no piece (64 KiB) is begun two seconds after that, and the connection breaks off;
     so it does when a piece is not taken within `MEMSYS_SEND_TIMEOUT_SECONDS`. What is erased meanwhile is left out of
     the pieces that follow.
