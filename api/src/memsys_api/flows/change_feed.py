@@ -29,7 +29,6 @@ class Feed:
         self._database = database
         self._most = most
         self._most_of_a_project = most - most // 4
-        self._streams = 0
         self._of_projects = Counter[str]()
         self._look_now = asyncio.Event()
         self._news = asyncio.Event()
@@ -65,8 +64,9 @@ class Feed:
         A quarter of the room is for other projects: none can keep all others from listening.
         """
         said = None
-        if self.closing or self._streams >= self._most:
-            said = f"this replica serves {self._streams} streams, of at most {self._most}"
+        streams = self._of_projects.total()
+        if self.closing or streams >= self._most:
+            said = f"this replica serves {streams} streams, of at most {self._most}"
         elif self._of_projects[project] >= self._most_of_a_project:
             said = f"this replica serves {self._most_of_a_project} streams of the project, and no more of one project"
         if said is not None:
@@ -75,18 +75,16 @@ class Feed:
     @contextmanager
     def stream(self, project: str) -> Iterator[None]:
         """One more stream, while it lasts."""
-        self._streams += 1
         self._of_projects[project] += 1
-        CHANGE_STREAMS.set(self._streams)
+        CHANGE_STREAMS.set(self._of_projects.total())
         self._look_now.set()
         try:
             yield
         finally:
-            self._streams -= 1
             self._of_projects[project] -= 1
             if not self._of_projects[project]:
                 del self._of_projects[project]
-            CHANGE_STREAMS.set(self._streams)
+            CHANGE_STREAMS.set(self._of_projects.total())
 
     def news(self) -> asyncio.Event:
         """Set when something comes after now; ask for it before reading, so that nothing is missed."""
@@ -97,7 +95,7 @@ class Feed:
         while not self.closing:
             self._look_now.clear()
             try:
-                if self._streams:
+                if self._of_projects:
                     now = await changes.snapshot(self._database)
                     if watch.look(now.last, now.xmin, now.xmax):
                         told, self._news = self._news, asyncio.Event()
@@ -106,4 +104,4 @@ class Feed:
                 log.debug("changes not looked for: database away")
             except Exception:
                 log.exception("changes not looked for")
-            await background.wait(self._look_now, _POLL_SECONDS if self._streams else None)
+            await background.wait(self._look_now, _POLL_SECONDS if self._of_projects else None)
