@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastmcp import FastMCP
+from fastmcp import Client, FastMCP
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
@@ -33,6 +33,10 @@ async def keep_at_hand(server: FastMCP[Any]) -> None:
     It compares each call over HTTP with the called tool's schema. Left to itself it asks for the whole list of tools
     every time, by way of the protocol, which takes longer than the call. FastMCP does not pass on the SDK's
     ``Server(get_tool_input_schema=…)``, so it is set on the SDK's server within.
+
+    A client asks for them, for FastMCP loads parts of itself at the first request, and for that long answers no other:
+    0.2 s on a fast machine.
     """
-    schemas = {tool.name: tool.parameters for tool in await server.list_tools()}
+    async with Client(server) as own:
+        schemas = {tool.name: tool.input_schema for tool in await own.list_tools()}
     server._mcp_server.get_tool_input_schema = schemas.get

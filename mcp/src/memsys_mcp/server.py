@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from fastmcp import Client, FastMCP
+from fastmcp import FastMCP
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -177,15 +177,6 @@ async def draining(queue: WriteQueue | None) -> AsyncIterator[None]:
         await queue.close()
 
 
-async def _warm_up(server: FastMCP[Any]) -> None:
-    """Ask the server for its tools once, from within.
-
-    FastMCP loads parts of itself at the first request, and for that long answers no other: 0.2 s on a fast machine.
-    """
-    async with Client(server) as own:
-        await own.list_tools()
-
-
 def create_app(settings: Settings) -> Starlette:
     """The web application: MCP over streamable HTTP and SSE, for one project or many, and what operates it."""
     metrics = Metrics()
@@ -217,7 +208,6 @@ def create_app(settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         await schemas.keep_at_hand(server)
-        await _warm_up(server)
         async with http.lifespan(http), sse.lifespan(sse), draining(queue):
             logger.info("serving", extra={"api": settings.api_url, "isolation": settings.isolation.value})
             yield
