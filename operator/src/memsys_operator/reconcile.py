@@ -248,14 +248,16 @@ class Reconciler:
         workload = observed.get("Deployment", names.component(ref.name, names.API))
         service = observed.get("Service", names.component(ref.name, names.API))
         secret = observed.get("Secret", names.admin_key_secret(ref.name))
+        if not conditions.serving(workload) or service is None or secret is None:
+            return None
         # By its name: others may have added ports.
-        ports = {port.get("name"): port["port"] for port in (service or {"spec": {"ports": ()}})["spec"]["ports"]}
-        if not conditions.serving(workload) or "http" not in ports or secret is None:
+        port = next((each["port"] for each in service["spec"]["ports"] if each.get("name") == "http"), None)
+        if port is None:
             return None
         url = self._settings.api_url_template.format(
             service=names.component(ref.name, names.API),
             namespace=ref.namespace,
-            port=ports["http"],
+            port=port,
         )
         return Endpoint(url, secret_values(secret).get("key", ""), reviews_tokens)
 
